@@ -1,0 +1,48 @@
+# Every target sets up `.venv` by itself, with whatever Python 3.11 or newer is there.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.PHONY: demo test test-slow lint bench docs clean
+.SILENT:
+
+demo: $(VENV)/.installed
+	$(BIN)/sightline demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) docs/methods build dist
+
+$(BIN)/python:
+	test -n "$(PYTHON)" || { echo "sightline needs Python 3.11 or newer with its venv module" \
+		"(on Debian: apt install python3-venv); set PYTHON=/path/to/python if it is not on the PATH." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	echo "Setting up $(VENV) (once; PyTorch is a large download) ..." >&2
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	echo "Setting up $(VENV) with the tools for tests (once; PyTorch is a large download) ..." >&2
+	$(PIP) install --editable '.[dev]'
+	touch $@ $(VENV)/.installed

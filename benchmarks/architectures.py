@@ -1,0 +1,336 @@
+"""Does the model know itself? Every torchvision classifier and the smallest member of every timm source module.
+
+    python benchmarks/architectures.py --work DIR            runs what DIR/rows.jsonl lacks, then writes the page
+    python benchmarks/architectures.py --work DIR --only resnet18,vit_b_32 --fresh
+
+Random weights, seeded, at the native size; parameters that start at zero get seeded noise first. Each network runs in
+its own process with a time limit; what fails, or is not run, is a row with a reason. Writes `docs/architectures.md`.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "architectures.md"
+MEMORY = 20 << 30  # bytes that one network may use
+CLASSES = 5
+Row = dict[str, Any]
+
+
+def builders(work: Path) -> list[Row]:
+    """Every network to look at, small ones first: source, name, parameters."""
+    file = work / "builders.json"
+    if not file.exists():
+        found = [*_torchvision(), *_timm()]
+        file.write_text(json.dumps(sorted(found, key=lambda row: row["parameters"])))
+    return json.loads(file.read_text())
+
+
+def _torchvision() -> Iterator[Row]:
+    import torchvision
+
+    for name in torchvision.models.list_models(module=torchvision.models):
+        weights = next(iter(torchvision.models.get_model_weights(name)))
+        yield {"source": "torchvision", "name": name, "parameters": weights.meta["num_params"]}
+
+
+def _timm() -> Iterator[Row]:
+    import timm
+    from timm.models import _registry
+
+    for module in sorted(_registry.list_modules()):
+        names = timm.list_models(module=module, include_tags=False)
+        sizes = {name: _parameters(name) for name in names}
+        name = min(sizes, key=lambda n: (sizes[n] or float("inf"), n))
+        yield {"source": f"timm {module}", "name": name, "parameters": sizes[name]}
+
+
+def _parameters(name: str) -> int:
+    """Counted without memory; with memory where a builder looks at its values."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            module = build("timm", name)
+    except Exception:
+        module = build("timm", name)
+    return sum(p.numel() for p in module.parameters())
+
+
+def build(source: str, name: str) -> Any:
+    """The network with random weights."""
+    if source == "torchvision":
+        import torchvision
+
+        extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        return torchvision.models.get_model(name, weights=None, **extra)
+    import timm
+
+    return timm.create_model(name, pretrained=False)
+
+
+def native_size(source: str, name: str, module: Any) -> tuple[int, int, int]:
+    """(channels, row, col): timm's configuration, torchvision's weights."""
+    if source == "torchvision":
+        import torchvision
+
+        weights = next(iter(torchvision.models.get_model_weights(name)), None)
+        crop = weights.transforms().crop_size if weights else [224]
+        return 3, crop[0], crop[0]
+    return tuple(module.pretrained_cfg["input_size"])
+
+
+def examine(source: str, name: str) -> Row:
+    """One row of the table; raises what the network raises."""
+    import torch
+
+    from sightline.anatomy import study
+
+    torch.manual_seed(0)
+    module = build(source, name)
+    channels, *size = native_size(source, name, module)
+    dice = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if not weight.any():
+                weight.copy_(0.02 * torch.randn(weight.shape, generator=dice))
+    before = state(module)
+    clock, processor = time.perf_counter(), time.process_time()
+    found = study(module, (size[0], size[1]), channels)
+    row = {
+        "seconds": time.perf_counter() - clock,
+        "processor_seconds": time.process_time() - processor,
+        "size": [channels, *size],
+        "layer": found.spatial,
+        "joint": found.joint,
+        "layout": str(found.layout) if found.layout else None,
+        "locality": found.layout.score if found.layout else None,
+        "head": found.head,
+        "classes": found.n_classes,
+        "reason": found.reason,
+        "notes": found.notes,
+        "candidates": len(found.candidates),
+        "attention": [len(found.attention), len(found.fused_attention)],
+        "harmed": differences(before, state(module)),
+    }
+    if found.spatial:
+        row["maps"] = [verdict(m) for m in grad_cam(module, found, (channels, *size))]
+        row["harmed"] += differences(before, state(module))
+    return row
+
+
+def grad_cam(module: Any, found: Any, shape: tuple[int, ...]) -> list[Any]:
+    import torch
+    from sightline.ops.layouts import to_maps
+    from sightline.ops.unharmed import unharmed, scores_in
+    from sightline.trace import Address
+    dice = torch.Generator().manual_seed(1)
+    image = torch.randn(1, *shape, generator=dice)
+    spot = Address.of(found.spatial); calls = []
+    def hook(m, i, o):
+        calls.append(1)
+        if spot.call is not None and len(calls) - 1 != spot.call: return None
+        t = o if spot.item is None else o[spot.item]
+        kept.append(t)
+        c = t.clone()
+        return c if spot.item is None else type(o)(c if j == spot.item else v for j, v in enumerate(o))
+    kept = []
+    with unharmed(module):
+        h = module.get_submodule(spot.name).register_forward_hook(hook)
+        try:
+            out = scores_in(module(image.requires_grad_()))
+        finally:
+            h.remove()
+    maps = []
+    for k in torch.randperm(out.shape[1], generator=dice)[:CLASSES].tolist():
+        (g,) = torch.autograd.grad(out[0, k].sum(), kept[-1], retain_graph=True)
+        a = to_maps(kept[-1], found.layout); g = to_maps(g, found.layout)
+        maps.append((a * g.mean((2, 3), keepdim=True)).sum(1)[0].detach())
+    return maps
+
+
+def verdict(native: Any) -> str:
+    """`fine`, or what is wrong with a map."""
+    import torch
+
+    if not torch.isfinite(native).all():
+        return "not finite"
+    if not native.any():
+        return "zero"
+    spread = native.max() - native.min()
+    return "fine" if spread > 1e-5 * native.abs().max() else "constant"
+
+
+def state(module: Any) -> Row:
+    """Everything about a network that an explainer must leave alone."""
+    import torch
+
+    def content(tensors: Any) -> str:
+        found = hashlib.sha256()
+        for tensor in tensors:
+            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return found.hexdigest()
+
+    parts = dict(module.named_modules())
+    return {
+        "modules": [(name, id(part)) for name, part in parts.items()],
+        "mode": [part.training for part in parts.values()],
+        "hooks": [
+            len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks)
+            for part in parts.values()
+        ],
+        "weights": content(module.parameters()),
+        "buffers": content(module.buffers()),
+        "gradients": [p.grad is None for p in module.parameters()],
+        "frozen": [p.requires_grad for p in module.parameters()],
+        "attributes": [sorted(part.__dict__) for part in parts.values()],
+        "random": hashlib.sha256(torch.get_rng_state().numpy()).hexdigest(),
+    }
+
+
+def differences(before: Row, after: Row) -> list[str]:
+    """Names of what changed."""
+    return [name for name in before if before[name] != after[name]]
+
+
+def run(row: Row, seconds: int) -> Row:
+    """One network in its own process."""
+    command = [sys.executable, __file__, "--one", row["source"], row["name"]]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "SIGHTLINE_CACHE": folder}
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=seconds, env=environment
+            )
+        except subprocess.TimeoutExpired:
+            return {**row, "failure": f"not finished in {seconds} s on this machine"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        return {**row, **json.loads(lines[-1])}
+    text = done.stderr.strip().splitlines()
+    return {**row, "failure": text[-1][:300] if text else f"ended with {done.returncode}"}
+
+
+def outcome(row: Row) -> str:
+    """`fine`, `refused` (with a reason), `failed` (stated) or `silent` (a map that should not be trusted)."""
+    if "failure" in row:
+        return "failed"
+    if row["harmed"]:
+        return "silent"
+    if row["layer"] is None:
+        return "refused"
+    return "fine" if all(v == "fine" for v in row["maps"]) else "silent"
+
+
+def page(rows: list[Row]) -> str:
+    """The Markdown page."""
+    import timm
+    import torch
+    import torchvision
+
+    counts = Counter(outcome(row) for row in rows)
+    unverified = sum("the layout was read" in " ".join(row.get("notes", ())) for row in rows)
+    partial = sum(any("a part of the score" in n for n in row.get("notes", ())) for row in rows)
+    seconds = sorted(row["processor_seconds"] for row in rows if "processor_seconds" in row)
+    lines = [
+        "# What networks look like to sightline",
+        "",
+        "Generated by `benchmarks/architectures.py`; do not edit. Every torchvision classification builder and the"
+        " smallest member of every timm source module, with seeded random weights (parameters that start at zero get"
+        " seeded noise), at the native input size. Nothing is looked up by name: layer, layout and head are measured.",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__.split('+')[0]}, torchvision"
+        f" {torchvision.__version__.split('+')[0]}, timm {timm.__version__}.",
+        "",
+        "| | networks |",
+        "|---|---|",
+        f"| looked at | {len(rows)} |",
+        f"| default layer found, five class maps neither zero nor constant, network unharmed | {counts['fine']} |",
+        f"| refused with a reason | {counts['refused']} |",
+        f"| failed, stated | {counts['failed']} |",
+        f"| **silent failure** | {counts['silent']} |",
+        f"| layout read from the shape, place not verified (all untrained) | {unverified} |",
+        f"| layer carries a part of the score only, and says so | {partial} |",
+        "",
+        f"Processor seconds per network: median {seconds[len(seconds) // 2]:.1f}, largest {seconds[-1]:.0f}."
+        if seconds
+        else "",
+        "",
+        "*maps*: Grad-CAM's signed map at the layer's resolution for five random classes. *locality*: correlation of"
+        " place in the map with place in the picture. *attend*: modules that attend, of which fused.",
+        "",
+        "| network | from | M par. | size | default layer | layout | locality | head | attend | maps | s (processor) | remarks |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *(_line(row) for row in sorted(rows, key=lambda r: (r["source"], r["name"]))),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    start = f"| {row['name']} | {row['source']} | {row['parameters'] / 1e6:.1f} |"
+    if "failure" in row:
+        return f"{start} | | | | | | | | **{row['failure'].replace('|', '/')}** |"
+    size = "x".join(map(str, row["size"][1:]))
+    layer = f"`{row['layer']}`" if row["layer"] else "none"
+    joint = "with " + ", ".join(f"`{n}`" for n in row["joint"] if n != row["layer"])
+    remarks = [*row["notes"], *([joint] if row["joint"] else []), *([row["reason"]] if row["reason"] else [])]
+    remarks += [f"**changed: {', '.join(row['harmed'])}**"] if row["harmed"] else []
+    wrong = Counter(v for v in row.get("maps", []) if v != "fine")
+    maps = ", ".join(f"{n} {what}" for what, n in wrong.items()) or ("fine" if row["layer"] else "")
+    locality = f"{row['locality']:.2f}" if row["locality"] is not None else ""
+    attend = "/".join(map(str, row["attention"])) if row["attention"][0] else ""
+    return (
+        f"{start} {size} | {layer} | {row['layout'] or ''} | {locality} | {row['head']} | {attend} | {maps} |"
+        f" {row['processor_seconds']:.1f} | {'; '.join(remarks)} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, help="folder of finished rows, outside the repository")
+    parser.add_argument("--one", nargs=2, metavar=("SOURCE", "NAME"), help="look at one network, print its row")
+    parser.add_argument("--only", default="", help="names, separated by commas")
+    parser.add_argument("--fresh", action="store_true", help="forget finished rows of the names chosen")
+    parser.add_argument("--failed", action="store_true", help="run again what is not fine")
+    parser.add_argument("--seconds", type=int, default=900, help="time limit of one network")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    given = parser.parse_args()
+    if given.one:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        random.seed(0)
+        print(json.dumps(examine(*given.one)))
+        return
+    given.work.mkdir(parents=True, exist_ok=True)
+    everything = builders(given.work)
+    file = given.work / "rows.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    done = {(r["source"], r["name"]): r for r in map(json.loads, lines)}
+    names = set(given.only.split(",")) if given.only else None
+    for row in everything:
+        key = (row["source"], row["name"])
+        again = given.fresh or (given.failed and key in done and outcome(done[key]) != "fine")
+        if (names and row["name"] not in names) or (key in done and not again):
+            continue
+        done[key] = run(row, given.seconds)
+        with file.open("a") as out:
+            out.write(json.dumps(done[key]) + "\n")
+        print(outcome(done[key]), *key, done[key].get("layer"), file=sys.stderr)
+    listed = [done[k] for r in everything if (k := (r["source"], r["name"])) in done]
+    given.page.parent.mkdir(parents=True, exist_ok=True)
+    given.page.write_text(page(listed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Writes one page for each registered method, from what its file says of itself.
+
+`make docs` runs it. The pictures are maps of the same three drawn birds; neither pages nor pictures are committed.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sightline import registry
+from sightline.cli._record import fitting, record
+from sightline.images import Picture, encode_png
+from sightline.worlds import aviary
+
+CLAIMS = {
+    "class-sensitive": "another class gives another map",
+    "weight-sensitive": "other weights give another map",
+    "complete": "the map sums to the score minus the baseline's score",
+    "exact-on-linear": "on a linear model it is the exact answer",
+    "exact-on-pooled-head": "with one linear layer behind a global mean it is the exact answer, up to a factor",
+    "ignores-dead-input": "a pixel that nothing reads gets exactly zero",
+    "non-negative": "no value is below zero",
+    "seed-stable": "another seed gives nearly the same map",
+}
+ROOM = {"explainer": "Explainers", "metric": "Metrics", "attack": "Attacks", "recipe": "Recipes"}
+
+
+def pages(*, costs: bool = True) -> dict[str, str]:
+    """File name -> Markdown, for every registered name and the index."""
+    entries = [registry.entry(kind, n) for kind in registry.ROOMS for n in registry.available(kind)]
+    written = {f"{e.name}.md": page(e, costs=costs) for e in entries}
+    index = ["# All methods", ""]
+    for kind in dict.fromkeys(e.kind for e in entries):
+        index += [f"## {ROOM[kind]}", "", "| name | question |", "|---|---|"]
+        index += [f"| [`{e.name}`]({e.name}.md) | {e.question} |" for e in entries if e.kind == kind]
+        index += [""]
+    return {**written, "index.md": "\n".join(index)}
+
+
+def page(entry: registry.Entry, *, costs: bool = True) -> str:
+    """The page of one method."""
+    facts = record(entry, costs=costs)
+    lines = [f"# `{entry.name}`", "", entry.question, ""]
+    if entry.kind == "explainer":
+        lines += [f"![three birds under {entry.name}]({entry.name}.png)", ""]
+    lines += [*_body(entry), "", f"**Paper:** {_link(entry.paper)}", ""]
+    lines += [*_fields(facts["fields"]), *_claims(entry.claims)]
+    if facts["passes"]:
+        spent = facts["passes"]
+        lines += ["## Cost", "", f"{spent['forward']} images forward, {spent['backward']} backward, to explain one"]
+        lines += ["picture of 128 px with the embedded network.", ""]
+    if entry.kind == "metric":
+        lines += ["## Reading it", "", f"{facts['direction'].capitalize()} is better.", ""]
+    if entry.kind == "explainer":
+        lines += ["## Use", "", "```sh", f"sightline explain dog.jpg --model timm:resnet50 --method {entry.name}"]
+        lines += ["```", "", "```python", f'sl.explain(model, "dog.jpg", method="{entry.name}")', "```", ""]
+    return "\n".join(lines)
+
+
+def _body(entry: registry.Entry) -> Iterator[str]:
+    for paragraph in entry.doc.split("\n\n")[1:]:
+        yield " ".join(paragraph.split())
+        yield ""
+
+
+def _fields(fields: dict[str, Any]) -> list[str]:  # Any: defaults of all types
+    if not fields:
+        return []
+    rows = [f"| `{name}` | `{value!r}` |" for name, value in fields.items()]
+    return ["## Parameters", "", "| field | default |", "|---|---|", *rows, ""]
+
+
+def _claims(claims: tuple[str, ...]) -> list[str]:
+    if not claims:
+        return []
+    return ["## Claims, each tested", "", *(f"- **{c}**: {CLAIMS.get(c, '')}" for c in claims), ""]
+
+
+def _link(paper: str) -> str:
+    start, _, number = paper.partition(":")
+    links = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
+    return f"[{paper}]({links[start]}{number})" if start in links else paper
+
+
+def pictures(folder: Path) -> None:
+    """The map of every explainer on three birds, side by side."""
+    import numpy as np
+
+    birds = [Picture(b.image, b.species) for b in aviary.bundle(3)]
+    for name in registry.available("explainer"):
+        explainer = registry.create("explainer", name)
+        if (model := fitting(explainer)) is not None:
+            heat = explainer(model, birds)
+            row = np.concatenate([heat.overlay(i) for i in range(3)], 1)
+            (folder / f"{name}.png").write_bytes(encode_png(row))
+
+
+def main(folder: Path) -> None:
+    """Writes all pages and pictures into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text, "utf-8")
+    pictures(folder)
+    print(f"{len(list(folder.glob('*.md')))} pages in {folder}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "methods")

@@ -1,0 +1,228 @@
+"""What a network is made of, measured: the layer to look at, its layout, its head, who attends.
+
+No table of names is kept. Two forwards (nine pictures that differ in strips; two pictures with a
+graph) and a few short backward passes answer all questions; the default layer is *the last tensor
+through which everything passes and in which place still matters*. The answer is cached as a small
+file.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BadModel, SightlineError
+from .ops.census import Census, Forward, take_census
+from .ops.choice import Choice, choose
+from .ops.layouts import Layout
+from .ops.unharmed import scores_in, unharmed
+
+_PROCEDURE = 1  # raise when the procedure changes, so that cached answers are forgotten
+_log = logging.getLogger("sightline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anatomy:
+    """Which layer shows where the network looks, how is it laid out, and what follows it?
+
+    spatial: address of the default layer, None with a `reason`. joint: all layers that carry the
+    evidence together, where no single one does. layouts: every layer address whose output is laid
+    out in space. candidates: earlier layers that everything passes, the next one first. head:
+    `pooled-linear`, `pooled-mlp`, `pooled-relu`, `class-token`, `attention-pool`, `flattened-mlp`,
+    `convolutional` or `unknown`. class_map: a layer with one map per class. attention: modules that
+    attend; fused_attention: those that never show their weights. silent: modules that never ran.
+    n_classes: 0 where the output is not one row of scores. independent: the scores do not depend on
+    the picture. partial: the layer carries a part of the score only. notes: what was guessed.
+    """
+
+    spatial: str | None
+    reason: str = ""
+    joint: tuple[str, ...] = ()
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+    head: str = "unknown"
+    class_map: str | None = None
+    attention: tuple[str, ...] = ()
+    fused_attention: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    n_classes: int = 0
+    input_size: tuple[int, int] = (0, 0)
+    channels: int = 3
+    independent: bool = False
+    partial: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the default layer."""
+        return self.layouts[self.spatial] if self.spatial is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Anatomy":
+        """The anatomy that `to_json` wrote."""
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        plain["layouts"] = {name: _layout(v) for name, v in values["layouts"].items()}
+        return cls(**plain)
+
+
+def study(
+    module: nn.Module,
+    size: tuple[int, int],
+    channels: int = 3,
+    *,
+    forward: Callable[[nn.Module, Tensor], Any] | None = None,
+    cache: Path | None = None,
+) -> Anatomy:
+    """What is this network made of, at pictures of this size (row, col)?
+
+    forward: (module, pictures in [0, 1]) -> scores, normalising inside; None calls the module with
+    pictures of mean 0 and deviation 1. cache: folder of remembered answers; None means
+    `$SIGHTLINE_CACHE`, or `~/.cache/sightline`; an empty variable turns it off. The network comes
+    back as it was.
+
+    Raises: BadModel when the network cannot run on two pictures of this size.
+    """
+    run = Forward(module, forward or _plain, (size[0], size[1]), channels)
+    with unharmed(module), torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+        torch.manual_seed(0)
+        file = _file(run, cache)
+        known = _recall(file)
+        if known is None:
+            known = _examine(run)
+            _remember(known, file)
+    return known
+
+
+def _plain(module: nn.Module, pictures: Tensor) -> Tensor:
+    return scores_in(module((pictures - 0.5) / 0.25))
+
+
+def _examine(run: Forward) -> Anatomy:
+    try:
+        census = take_census(run)
+    except SightlineError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise BadModel(
+            f"the network failed on two pictures of {run.size[0]}x{run.size[1]} with {run.channels} channels"
+            f" ({type(error).__name__}: {text[0] if text else 'no message'}). Pass the size that it expects."
+        ) from None
+    choice = choose(census) if census.paths else Choice(reason=census.trouble)
+    return _anatomy(run, census, choice)
+
+
+def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
+    layouts = {"input": Layout("nchw", run.size)}
+    for seen in census.seen:
+        if seen.layout is not None:
+            layouts.update(dict.fromkeys(census.addresses(seen), seen.layout))
+    notes = [*census.notes, *choice.notes]
+    if choice.spatial is not None and not layouts[choice.spatial].verified:
+        notes.append("the layout was read from the shape; that places survive was not verified")
+    scores = census.scores
+    if scores.ndim > 2:
+        notes.append(f"the output has shape {(*scores.shape[1:],)}: not one score per class")
+    return Anatomy(
+        spatial=choice.spatial,
+        reason=choice.reason,
+        joint=choice.joint,
+        layouts=layouts,
+        candidates=choice.candidates,
+        head=choice.head,
+        class_map=choice.class_map,
+        attention=tuple(sorted(census.attention)),
+        fused_attention=tuple(sorted(census.fused)),
+        silent=census.silent,
+        n_classes=int(scores[0].numel()) if scores.ndim <= 2 else 0,
+        input_size=run.size,
+        channels=run.channels,
+        independent=choice.independent,
+        partial=choice.partial,
+        notes=tuple(notes),
+    )
+
+
+def _file(run: Forward, cache: Path | None) -> Path | None:
+    folder = os.environ.get("SIGHTLINE_CACHE", str(Path("~/.cache/sightline").expanduser()))
+    if cache is None and not folder:
+        return None
+    return (cache or Path(folder)) / "anatomy" / f"{_fingerprint(run)}.json"
+
+
+def _fingerprint(run: Forward) -> str:
+    """Of class, parameters (64 values of each), sizes, versions, and the scores of one picture.
+
+    The scores stand for what no weight tells: functions in between, and which output is looked at.
+    """
+    module = run.module
+    scores = run.scores(1).flatten().float().cpu()[:8]
+    weights = list(module.state_dict().items())
+    parts = [
+        f"{type(module).__module__}.{type(module).__qualname__}",
+        f"{run.size} {run.channels} {_PROCEDURE} {torch.__version__} {_version()}",
+        " ".join(
+            f"{name}{tuple(w.shape)}{w.dtype}" for name, w in weights if isinstance(w, Tensor)
+        ),
+        " ".join(f"{float(s):.2e}" for s in scores),
+    ]
+    values = [_sample(w) for _, w in weights if isinstance(w, Tensor) and w.numel()]
+    found = hashlib.sha256("\n".join(parts).encode())
+    if values:
+        found.update(torch.cat(values).numpy().tobytes())
+    return found.hexdigest()[:32]
+
+
+def _sample(weight: Tensor) -> Tensor:
+    return weight.detach().flatten()[:: max(1, weight.numel() // 64)][:64].float().cpu()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("sightline")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+def _layout(values: Mapping[str, Any]) -> Layout:
+    grid = values["grid"]
+    return Layout(**{**values, "grid": None if grid is None else (grid[0], grid[1])})
+
+
+def _recall(file: Path | None) -> Anatomy | None:
+    if file is None:
+        return None
+    try:
+        return Anatomy.from_json(json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.debug("cached anatomy %s is not readable: %s", file, error)
+        return None
+
+
+def _remember(known: Anatomy, file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as part:
+            json.dump(known.to_json(), part)
+        Path(part.name).replace(file)
+    except OSError as error:
+        _log.debug("anatomy not cached in %s: %s", file, error)

@@ -1,0 +1,139 @@
+"""The habits of every verb: exit statuses, one-line errors, remarks on stderr, JSON on stdout."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from ..errors import FileProblem, SightlineError, SightlineWarning
+
+DONE, WITH_ERRORS, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(text: str) -> None:
+    """One line to stderr."""
+    print(text, file=sys.stderr)
+
+
+def tell(text: str = "") -> None:
+    """One line to stdout."""
+    print(text)
+
+
+def tell_json(data: Any) -> None:  # Any: whatever JSON holds
+    """The machine-readable result to stdout; numbers that JSON does not know become null."""
+    print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(k): _finite(v) for k, v in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(v) for v in data]
+    if isinstance(data, float) and data - data != 0:
+        return None
+    return data
+
+
+@contextmanager
+def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
+    """Runs the body of a verb: errors that a user can cause become one line and an exit status.
+
+    The library's remarks (what it chose where nothing was said) and warnings go to stderr; the
+    list that this yields keeps the remarks.
+    """
+    with _remarks(quiet) as remarks, warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+        warnings.simplefilter("default", SightlineWarning)
+        warnings.showwarning = _show(quiet)
+        try:
+            yield remarks
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except SightlineError as error:
+            if debug:
+                raise
+            say(f"error: {error}")
+            raise typer.Exit(WITH_ERRORS if isinstance(error, FileProblem) else USAGE) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:  # a fault of ours: still no trace in a user's face
+            if debug:
+                raise
+            say(f"error: {type(error).__name__}: {error}")
+            say("This is not your mistake; `--debug` shows where it happened.")
+            raise typer.Exit(WITH_ERRORS) from None
+
+
+def _show(quiet: bool) -> Callable[..., None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if not quiet:
+            say(f"warning: {message}")
+
+    return show
+
+
+class _Aloud(logging.Handler):
+    def __init__(self, quiet: bool) -> None:
+        super().__init__()
+        self.quiet, self.heard = quiet, list[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self.heard.append(text)
+        if not self.quiet or record.levelno >= logging.ERROR:
+            say(text)
+
+
+@contextmanager
+def _remarks(quiet: bool) -> Iterator[list[str]]:
+    log, handler = logging.getLogger("sightline"), _Aloud(quiet)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield handler.heard
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+@contextmanager
+def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A bar with the time left on stderr; gives a function that marks one more thing as done.
+
+    Off when stderr is not a terminal, or when `quiet`.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("[dim]{task.fields[current]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, current="")
+
+        def advance(current: str) -> None:
+            bar.update(task, advance=1, current=current)
+
+        yield advance

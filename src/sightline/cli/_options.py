@@ -1,0 +1,83 @@
+"""Options that several verbs share, so that they are spelled and explained the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="timm:resnet50, torchvision:..., hf:..., file:weights.safetensors?arch=..., or"
+        " sightline:default (the default).",
+        show_default=False,
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="Names, separated by commas; `sightline methods` lists them.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="A label, an index, top, or top:1 for the second. Default: top.",
+        show_default=False,
+    ),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        help="The layer to read; default: the model's last spatial one.",
+        show_default=False,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="A parameter of a method: masks=500, or rise.masks=500.",
+        show_default=False,
+    ),
+]
+Metrics = Annotated[
+    str,
+    typer.Option("--metrics", help="How to judge each map: names separated by commas, or none."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", file_okay=False)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[
+    str,
+    typer.Option("--precision", help="exact, or fast (the approximations that the docs quantify)."),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        min=1,
+        help="Images in one pass; default: chosen by the model.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", help="The seed of methods that draw random numbers.", show_default=False
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many pictures.", show_default=False)
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the results as JSON to stdout, and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]

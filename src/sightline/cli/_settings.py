@@ -1,0 +1,197 @@
+"""From the words of a command line to models, methods, metrics, targets and pictures."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import torch
+
+from .. import images, registry, run, zoo
+from ..errors import BadField, BadImage, BadTarget, UnknownName, near
+from ..explainer import Explainer
+from ..metric import Metric
+from ..model import Model
+from ..target import Class, Target, Top
+
+log = logging.getLogger("sightline")
+
+DEFAULT = "sightline:default"
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def model(name: str | None, *, device: str, precision: str, batch: int | None = None) -> Model:
+    """The model of that name on the device; the embedded one, said aloud, for no name."""
+    if name is None:
+        name = DEFAULT
+        log.info(
+            "no model was named: using %s, which knows twelve drawn birds and nothing else", name
+        )
+    made = zoo.load(name, precision=precision)
+    made.module.to(_device(device))
+    made.batch = batch or made.batch
+    return made
+
+
+def _device(name: str) -> torch.device:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((n for n, found in there.items() if found), "cpu"))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadField(f"no device named {name!r}; give auto, cpu, cuda, cuda:1 or mps.") from None
+    if device.type not in ("cpu", *there):
+        raise BadField(f"no device named {name!r}; give auto, cpu, cuda, cuda:1 or mps.")
+    if not there.get(device.type, True) or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise BadField(f"this machine offers no {name}; `--device auto` takes what is there.")
+    return device
+
+
+def methods(
+    model: Model,
+    names: str | None,
+    *,
+    settings: Sequence[str] = (),
+    layer: str | None = None,
+    seed: int | None = None,
+) -> list[Explainer]:
+    """The explainers of a comma-separated list, with their parameters set."""
+    words = None if names is None else list(dict.fromkeys(_words(names)))
+    made = run.chosen(model, words)
+    given = [_setting(text) for text in settings]
+    given += [(None, "layer", layer)] if layer is not None else []
+    changed = [_with(explainer, given, seed) for explainer in made]
+    for method, name, _ in given:
+        if not any(_concerns(e, method, name) for e in made):
+            raise _nobody(made, method, name)
+    return changed
+
+
+def judges(names: str) -> list[Metric]:
+    """The metrics of a comma-separated list; `none` for no metric."""
+    if names.strip().lower() in ("none", ""):
+        return []
+    return [registry.create("metric", name) for name in dict.fromkeys(_words(names))]
+
+
+def target(model: Model, text: str | None) -> Target:
+    """`top`, `top:1`, a label, or an index. Raises: UnknownName for a label that is not there."""
+    if text is None or text.strip().lower() == "top":
+        return Top()
+    word = text.strip()
+    if model.labels and word in model.labels:
+        return Class(model.index(word))
+    start, colon, rank = word.partition(":")
+    if start.lower() == "top" and colon and rank.isdecimal():
+        return Top(int(rank))
+    if word.isdecimal():
+        return Class(int(word))
+    if model.labels is None:
+        raise BadTarget(
+            f"{model.name} has no labels, so {word!r} means nothing; give an index, or top."
+        )
+    return Class(model.index(word))
+
+
+def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The files of all sources without repeats, and (source, reason) where there is none.
+
+    Raises: BadImage where no source has a picture.
+    """
+    found: dict[Path, None] = {}
+    missing = []
+    for source in sources:
+        try:
+            found |= dict.fromkeys(images.gather([source]))
+        except BadImage as error:
+            missing.append((source, str(error)))
+    if not found:
+        raise BadImage(" ".join(reason for _, reason in missing))
+    return list(found)[:limit], missing
+
+
+def _words(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise BadField(f"{text!r} names nothing; give names separated by commas.")
+    return words
+
+
+def _setting(text: str) -> tuple[str | None, str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise BadField(f"--set takes FIELD=VALUE, such as masks=500; got {text!r}.")
+    method, dot, field = name.strip().rpartition(".")
+    return (registry.entry("explainer", method).name if dot else None), field, value.strip()
+
+
+def _concerns(explainer: Explainer, method: str | None, name: str) -> bool:
+    return name in _hints(explainer) and method in (None, explainer.registered_name)
+
+
+def _with(
+    explainer: Explainer, given: Sequence[tuple[str | None, str, str]], seed: int | None
+) -> Explainer:
+    hints = _hints(explainer)
+    changes: dict[str, Any] = {"seed": seed} if seed is not None and "seed" in hints else {}
+    for method, name, text in given:
+        if _concerns(explainer, method, name):
+            try:
+                changes[name] = typed(text, hints[name])
+            except ValueError:
+                kind = str(getattr(hints[name], "__name__", hints[name]))
+                raise BadField(
+                    f"{explainer.registered_name}.{name} is {kind}; got {text!r}."
+                ) from None
+    return replace(explainer, **changes) if changes else explainer
+
+
+def _hints(explainer: Explainer) -> dict[str, Any]:
+    hints = get_type_hints(type(explainer))
+    return {name: hints[name] for name in registry.to_json(explainer)["fields"]}
+
+
+def _nobody(made: Sequence[Explainer], method: str | None, name: str) -> UnknownName:
+    fields = sorted({f for e in made if method in (None, e.registered_name) for f in _hints(e)})
+    who = method or ", ".join(e.registered_name for e in made)
+    return UnknownName(
+        f"{who} has no field {name!r}{near(name, fields)} Fields: {', '.join(fields) or 'none'}."
+    )
+
+
+def typed(text: str, hint: Any) -> Any:  # Any: the hint says which type
+    """What `text` means for a field of that type. Raises: ValueError where it means nothing."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _first(text, parts)
+    if origin is Literal:
+        return (
+            {str(value): value for value in parts}[text]
+            if text in map(str, parts)
+            else _wrong(text)
+        )
+    if origin is tuple:
+        pieces = [piece.strip() for piece in text.strip("()[] ").split(",") if piece.strip()]
+        kinds = parts[:1] * len(pieces) if parts[1:] == (...,) else parts
+        return tuple(typed(piece, kind) for piece, kind in zip(pieces, kinds, strict=True))
+    if hint is bool:
+        return text.lower() in _YES if text.lower() in (*_YES, *_NO) else _wrong(text)
+    if hint is NoneType:
+        return None if text.lower() == "none" else _wrong(text)
+    return hint(text) if hint in (int, float, str, Path) else _wrong(text)
+
+
+def _first(text: str, kinds: Sequence[Any]) -> Any:
+    for kind in sorted(kinds, key=lambda k: (k is str, k is not NoneType)):
+        try:
+            return typed(text, kind)
+        except ValueError:
+            continue
+    return _wrong(text)
+
+
+def _wrong(text: str) -> Any:
+    raise ValueError(text)

@@ -1,0 +1,70 @@
+"""The `sightline` command: one file per verb, wired here.
+
+Nothing heavy is imported until a verb runs, so that `sightline --help` answers at once.
+"""
+
+from typing import Annotated, NoReturn
+
+import typer
+
+from .. import __version__
+from . import demo, explain, inspect, methods
+from ._habits import USAGE, say
+
+app = typer.Typer(
+    name="sightline",
+    help="What an image model looks at and why, and how far to believe it.\n\n"
+    "Start with: sightline demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LATER = (
+    "evaluate",
+    "index",
+    "search",
+    "train",
+    "attack",
+    "benchmark",
+    "report",
+    "papers",
+    "studio",
+)
+
+app.command("demo")(demo.demo)
+app.command("explain", no_args_is_help=True)(explain.explain)
+app.command("methods")(methods.methods)
+app.command("inspect", no_args_is_help=True)(inspect.inspect)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"sightline {__version__}")
+        raise typer.Exit
+
+
+def _announce(verb: str) -> None:
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+    @app.command(verb, hidden=True, context_settings=settings)
+    def later() -> NoReturn:
+        ready = ", ".join(c.name for c in app.registered_commands if c.name and not c.hidden)
+        say(f"`sightline {verb}` is not there yet in {__version__}; what works today: {ready}.")
+        raise typer.Exit(USAGE)
+
+
+for _verb in LATER:
+    _announce(_verb)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()

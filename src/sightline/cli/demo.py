@@ -1,0 +1,74 @@
+"""`sightline demo`: the main job on drawn birds whose truth is known; no network, no arguments."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import _options as options
+from ._habits import habits
+
+if TYPE_CHECKING:
+    from ._collection import Source
+
+METHODS = "grad-cam,hires-cam,score-cam,smooth-grad,occlusion,rise"
+METRICS = "deletion,insertion,pointing"
+NEXT = (
+    "Your own picture: `sightline explain photo.jpg --model timm:resnet50 --method grad-cam,rise`.",
+    "What the methods are and what they cost: `sightline methods`.",
+    "What sightline finds out about a network: `sightline inspect timm:resnet50`.",
+)
+
+
+def demo(
+    out: options.Out = Path("sightline-demo"),
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many birds.")] = 3,
+    method: options.Method = METHODS,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Explains the embedded network on drawn birds, judges the maps and writes a report.
+
+    Nothing is downloaded; it takes less than a minute.
+    """
+    with habits(quiet=quiet or json, debug=debug) as remarks:
+        from .. import run
+        from . import _collection, _settings
+
+        net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
+        plan = run.plan(net, _settings.methods(net, method), metrics=_settings.judges(METRICS))
+        sources = _birds(pictures, net.size[0] if net.size else 128)
+        done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
+        page = run.page(
+            "Which part of the bird decides?",
+            plan,
+            done.items,
+            notes=tuple(remarks),
+            next_steps=NEXT,
+        )
+        _collection.conclude(done, page, out, model=net.name, as_json=json)
+
+
+def _birds(count: int, size: int) -> "list[Source]":
+    from ..images import Picture
+    from ..metric import Truth
+    from ..worlds import aviary
+    from ._collection import Source
+
+    sources = []
+    for bird in aviary.bundle(count, size):
+        masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
+        truth = Truth(
+            labels=[bird.label],
+            boxes=[[tuple(map(float, bird.box))]],
+            masks=[bird.silhouette],
+            parts=[masks],
+            keypoints=[bird.keypoints],
+        )
+        picture = Picture(bird.image, f"{bird.species}.png")
+        known = {"truth": bird.species, "parts": masks, "name": bird.species}
+        sources.append(
+            Source(name=f"{bird.species}.png", read=lambda p=picture: p, truth=truth, known=known)
+        )
+    return sources

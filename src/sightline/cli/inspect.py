@@ -1,0 +1,89 @@
+"""`sightline inspect`: what a model found out about itself."""
+
+from typing import Annotated, Any
+
+import typer
+
+from . import _options as options
+from ._habits import habits, tell, tell_json
+
+
+def inspect(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="timm:resnet50, file:..., sightline:default, ...")
+    ],
+    pretrained: Annotated[
+        bool,
+        typer.Option("--pretrained/--random", help="--random needs no weights and no network."),
+    ] = True,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List every layer that is laid out in space.")
+    ] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """What is this network made of, as far as the explainers care?
+
+    Example: sightline inspect timm:vit_tiny_patch16_224 --random
+    """
+    with habits(quiet=quiet or json, debug=debug):
+        from .. import zoo
+
+        facts = _facts(zoo.load(model, pretrained=pretrained))
+        if json:
+            tell_json(facts)
+            return
+        width = max(len(name) for name in facts)
+        for name, value in facts.items():
+            if name == "layouts":
+                continue
+            for i, line in enumerate(_lines(value)):
+                tell(f"{name if i == 0 else '':<{width}}  {line}")
+        if layers:
+            tell("\nlayers laid out in space:")
+            for name, layout in facts["layouts"].items():
+                tell(f"  {name:<40} {_layout(layout)}")
+
+
+def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's imports; JSON out
+    anatomy = model.anatomy.to_json()
+    default = anatomy["layouts"].get(anatomy["spatial"]) if anatomy["spatial"] else None
+    return {
+        "model": model.name,
+        "weights": model.digest,
+        "parameters": sum(p.numel() for p in model.module.parameters()),
+        "classes": anatomy["n_classes"],
+        "labels": [*model.labels[:3], "..."] if model.labels else None,
+        "preprocessing": model.preprocess.describe() if model.preprocess else None,
+        "input size": anatomy["input_size"],
+        "spatial layer": anatomy["spatial"],
+        "layout": default,
+        "why none": anatomy["reason"] or None,
+        "earlier layers": anatomy["candidates"][:5],
+        "head": anatomy["head"],
+        "attention": anatomy["attention"],
+        "fused attention": anatomy["fused_attention"],
+        "never ran": anatomy["silent"],
+        "notes": anatomy["notes"],
+        "layouts": anatomy["layouts"],
+    }
+
+
+def _lines(value: Any) -> list[str]:
+    if value is None or value == []:
+        return ["-"]
+    if isinstance(value, dict):
+        return [_layout(value)]
+    if isinstance(value, list):
+        if all(isinstance(v, int) for v in value):
+            return [" x ".join(map(str, value))]
+        more = [f"... {len(value) - 6} more"] if len(value) > 6 else []
+        return [*map(str, value[:6]), *more]
+    return [f"{value:,}" if isinstance(value, int) else str(value)]
+
+
+def _layout(layout: dict[str, Any]) -> str:
+    grid = " x ".join(map(str, layout["grid"])) if layout.get("grid") else "no grid"
+    prefix = f", {layout['prefix']} tokens before" if layout.get("prefix") else ""
+    return f"{layout['style']}, {grid}{prefix}"

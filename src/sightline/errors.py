@@ -1,0 +1,61 @@
+"""What can go wrong, as one tree: every error that a user can cause is a `SightlineError`.
+
+Each class is also the builtin that Python programmers would catch. A message says what came, what
+was expected and what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SightlineError(Exception):
+    """Anything that a user can cause; the command line shows its text without a stack trace."""
+
+
+class ShapeError(SightlineError, ValueError):
+    """A tensor or a list does not have the axes or the length that was expected."""
+
+
+class UnknownName(SightlineError, KeyError):
+    """No method, layer, label or model has this name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class BadImage(SightlineError, ValueError):
+    """A picture that cannot be read, or whose values are outside the range that was promised."""
+
+
+class BadModel(SightlineError, ValueError):
+    """Weights, a checkpoint or a model output that cannot be used."""
+
+
+class BadTarget(SightlineError, ValueError):
+    """A target that does not fit the model's output."""
+
+
+class BadField(SightlineError, ValueError):
+    """A parameter of a method that is outside its range."""
+
+
+class NotExplainable(SightlineError, RuntimeError):
+    """This method cannot treat this model or picture; the text says which part is missing."""
+
+
+class MissingExtra(SightlineError, ImportError):
+    """An optional library is not installed; the text names the extra that brings it."""
+
+
+class FileProblem(SightlineError, OSError):
+    """A result that cannot be written: disk full, no permission, or a file that would be lost."""
+
+
+class SightlineWarning(UserWarning):
+    """A result that is valid but surprising."""
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence that suggests the nearest of `names`, or nothing."""
+    close = get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

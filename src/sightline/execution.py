@@ -1,0 +1,326 @@
+"""The private copy of a network that does the work: folded, channels-last, frozen, maybe bfloat16.
+
+The user's module is never changed. The copy is compared with the original on one batch and given up
+where they differ; it is stale when weights change (ops/watch.py). What is folded: ops/folding.py.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .ops.folding import TOLERANCE, Pair, difference, fold, pairs
+from .ops.unharmed import digest, unharmed
+from .ops.watch import Watch
+
+Run = Callable[[nn.Module, Tensor], Tensor]  # (module, images) -> scores (batch, class)
+
+FAST_TOLERANCE = 0.1  # of the standard deviation of the logits
+FAST_COSINE = 0.99  # of gradients
+BATCHES = (4, 16, 32)
+
+_CAST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExecutionCopy:
+    """Which network may run in place of the user's, and for what?
+
+    module: runs like the user's module, with its layer names; float32 in and out, also when `fast`.
+    folded_convolutions: layers that return something else here; read them on the user's module.
+    gradients: whether gradients through `module` are admitted (always, for an exact copy).
+    """
+
+    module: nn.Module
+    folded_convolutions: frozenset[str]
+    folded_norms: frozenset[str]
+    gradients: bool = True
+    watch: Watch
+
+    @classmethod
+    def of(cls, module: nn.Module, example: Tensor, run: Run) -> "ExecutionCopy | None":
+        """The copy of a module, or None where there is no equal one; `attempt` also says why."""
+        return cls.attempt(module, example, run)[0]
+
+    @classmethod
+    def attempt(
+        cls, module: nn.Module, example: Tensor, run: Run
+    ) -> tuple["ExecutionCopy | None", str]:
+        """The copy, or None and the reason. Call it with the module in evaluation mode.
+
+        example: a few images as `run` takes them; two show more than one.
+        """
+        weights = frozenset(map(id, module.parameters()))
+        if not weights:
+            return None, "the network has no weights"
+        watch = Watch.over(module)
+        with torch.no_grad():
+            wanted = run(module, example)
+            if not isinstance(wanted, Tensor):
+                return None, f"the network returns {type(wanted).__name__}, not a tensor"
+            try:
+                twin = _twin(module)
+            except Exception as error:  # whatever a user's attributes raise
+                return None, f"the network cannot be copied ({_said(error)})"
+            found, shared = pairs(twin, lambda: run(twin, example), weights)
+            if shared:
+                return None, "a copy of the network still uses the weights of the original"
+            reason = ""
+            for i, (folded, layout) in enumerate(_plans(found)):
+                copy = _built(twin if i == 0 else _twin(module), folded, layout)
+                reason = _refusal(copy, wanted, example, run)
+                if not reason:
+                    return cls._proven(copy, folded, watch), ""
+        return None, reason
+
+    @classmethod
+    def _proven(cls, module: nn.Module, folded: list[Pair], watch: Watch) -> "ExecutionCopy":
+        return cls(
+            module=module,
+            folded_convolutions=frozenset(name for pair in folded for name in pair.unreadable),
+            folded_norms=frozenset(pair.norm for pair in folded),
+            watch=watch,
+        )
+
+    def fresh(self, module: nn.Module) -> bool:
+        """Whether `module` is still the network that was copied, weight for weight."""
+        return self.watch.unchanged(module)
+
+    def serves(self, layers: Sequence[str]) -> bool:
+        """Whether these layer addresses (`name`, `name:1`, `name[0]`) mean the same on the copy."""
+        names = {layer.split(":")[0].split("[")[0] for layer in layers}
+        return names.isdisjoint(self.folded_convolutions)
+
+    def fast(self, example: Tensor, run: Run) -> tuple["ExecutionCopy | None", str]:
+        """A bfloat16 copy of this one, or None and the reason: hardware, or error on these images.
+
+        By autocast, so layer norms and softmax keep float32: as fast as casting everything, and on
+        transformers half the error.
+        """
+        device = next(self.module.parameters()).device.type
+        if not bfloat16_pays(device):
+            return None, f"bfloat16 is no faster than float32 on this {device}"
+        module = deepcopy(self.module)
+        for part in module.modules():
+            if type(part) in _CAST:
+                part.to(torch.bfloat16)
+        module.forward = partial(_autocast, device, module.forward)
+        try:
+            with torch.no_grad():
+                error = difference(run(self.module, example), run(module, example))
+        except Exception as problem:  # an operation without a bfloat16 kernel
+            return None, f"the network does not run in bfloat16 ({_said(problem)})"
+        if not error <= FAST_TOLERANCE:
+            return None, (
+                f"bfloat16 moves the logits by {error:.2g} of their standard deviation,"
+                f" above {FAST_TOLERANCE}"
+            )
+        gradients = _alike(self.module, module, example, run)
+        return replace(self, module=module, gradients=gradients), ""
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    """A frozen deep copy in evaluation mode; without `eval()`, where adapters merge weights."""
+    twin = deepcopy(module)
+    for part in twin.modules():
+        part.training = False
+    for weight in twin.parameters():
+        weight.requires_grad_(False)
+        weight.grad = None
+    return twin
+
+
+def _plans(found: list[Pair]) -> Iterator[tuple[list[Pair], torch.memory_format]]:
+    for folded in [found, []] if found else [[]]:
+        for layout in (torch.channels_last, torch.contiguous_format):
+            yield folded, layout
+
+
+def _built(copy: nn.Module, folded: list[Pair], layout: torch.memory_format) -> nn.Module:
+    """Channels-last weights are enough: a convolution turns its input and passes the layout on.
+
+    Measured on ResNet-18 and -50 (Xeon, AMX): the best at every batch size, 1 included.
+    """
+    for pair in folded:
+        fold(copy, pair)
+    for part in copy.modules():
+        if type(part) is nn.Conv2d and part._parameters.get("weight") is not None:
+            part.weight.data = part.weight.data.contiguous(memory_format=layout)
+    return copy
+
+
+def _refusal(copy: nn.Module, wanted: Tensor, example: Tensor, run: Run) -> str:
+    try:
+        error = difference(wanted, run(copy, example))
+    except Exception as problem:  # a `view` that the other layout does not allow
+        return f"the copy does not run ({_said(problem)})"
+    if error <= TOLERANCE:
+        return ""
+    return f"the copy differs by {error:.2g} of the logits' standard deviation"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+def _alike(exact: nn.Module, fast: nn.Module, example: Tensor, run: Run) -> bool:
+    """Whether the gradients of the top score point the same way for every image."""
+    found = []
+    with torch.enable_grad():
+        for module in (exact, fast):
+            images = example.detach().clone().requires_grad_()
+            score = run(module, images).flatten(1).amax(1).sum()
+            try:
+                found.append(torch.autograd.grad(score, images)[0].flatten(1).double())
+            except RuntimeError:  # not differentiable
+                return False
+    return bool((torch.cosine_similarity(*found) > FAST_COSINE).all())
+
+
+def _autocast(device: str, forward: Callable[..., Any], *inputs: Any, **side: Any) -> Any:
+    with torch.autocast(device, torch.bfloat16):
+        return _floats(forward(*inputs, **side))
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype is torch.bfloat16 else value
+    if type(value) in (list, tuple):
+        return type(value)(map(_floats, value))
+    if type(value) is dict:
+        return {key: _floats(part) for key, part in value.items()}
+    return value
+
+
+@cache
+def bfloat16_pays(device: str) -> bool:
+    """Whether a 512-cubed product is faster in bfloat16 than in float32; asked once per process."""
+    spent = []
+    for dtype in (torch.bfloat16, torch.float32):
+        a = torch.ones(512, 512, device=device, dtype=dtype)
+        spent.append(min(_seconds(lambda a=a: (a @ a)[0, 0].item(), device) for _ in range(6)))
+    return spent[0] < 0.9 * spent[1]
+
+
+def _seconds(work: Callable[[], Any], device: str) -> float:
+    """CPU time on a CPU, where other processes spoil the wall clock; elsewhere the wall clock."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    work()
+    return clock() - start
+
+
+# batches
+
+
+def chunks(n: int, size: int) -> Iterator[slice]:
+    """Slices that cut n items into runs of at most `size`."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def measure_batch(
+    run: Callable[[Tensor], Any], image_shape: tuple[int, ...], device: str = "cpu"
+) -> int:
+    """The batch size with the best throughput among 4, 16 and 32; a larger one must be 5 % better.
+
+    run: images (n, *image_shape) -> scores. Costs 56 forwards: ask before thousands of them.
+    """
+    best, pace = 1, float("inf")
+    run(torch.rand(BATCHES[0], *image_shape, device=device))
+    for size in BATCHES:
+        images = torch.rand(size, *image_shape, device=device)
+        try:
+            spent = _seconds(lambda images=images: run(images)[0].sum().item(), device) / size
+        except (RuntimeError, MemoryError) as error:
+            if best == 1 or not _out_of_memory(error):
+                raise
+            break
+        if spent > 0.95 * pace:
+            break
+        best, pace = size, spent
+    return best
+
+
+def within_memory(work: Callable[[int], Any], size: int) -> tuple[Any, int]:
+    """`work(size)`, with `size` halved each time memory runs out; also the size that fitted."""
+    while True:
+        try:
+            return work(size), size
+        except (RuntimeError, MemoryError) as error:
+            if size == 1 or not _out_of_memory(error):
+                raise
+        torch.cuda.empty_cache()
+        size //= 2
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text
+
+
+# which network runs
+
+
+class Engine:
+    """Which network runs a pass: a proven copy where it means the same, else the user's own.
+
+    run: (module, images) -> scores. A copy is tried again only when the weights have changed.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.reasons: dict[str, str] = {}
+        self._watch: Watch | None = None
+        self._copies: dict[str, ExecutionCopy | None] = {}
+        self._digest = ""
+
+    @contextmanager
+    def running(
+        self, module: nn.Module, images: Tensor, layers: Sequence[str], precision: str
+    ) -> Iterator[nn.Module]:
+        """The network to run on `images`; `layers` are read or edited on it.
+
+        precision: "exact", "fast", or "user" for the user's own network.
+        """
+        copy = None if precision == "user" else self._copy(module, images, precision)
+        if copy is None or not copy.serves(tuple(layers)):
+            with unharmed(module):
+                yield module
+            return
+        state = torch.get_rng_state()
+        try:
+            yield copy.module
+        finally:
+            torch.set_rng_state(state)
+
+    def digest(self, module: nn.Module) -> str:
+        """A fingerprint of the weights, computed again when they change."""
+        self._renew(module)
+        self._digest = self._digest or digest(module)
+        return self._digest
+
+    def _renew(self, module: nn.Module) -> None:
+        if self._watch is None or not self._watch.unchanged(module):
+            self._watch, self._copies, self._digest = Watch.over(module), {}, ""
+
+    def _copy(self, module: nn.Module, images: Tensor, precision: str) -> "ExecutionCopy | None":
+        self._renew(module)
+        if precision not in self._copies:
+            example = torch.cat([images[:1], images[:1].flip(2, 3).roll(1, 2)]).detach()
+            device = images.device.type
+            with unharmed(module), torch.autocast(device, enabled=False), torch.no_grad():
+                exact, reason = ExecutionCopy.attempt(module, example, self.run)
+                self._copies["exact"], self.reasons["exact"] = exact, reason
+                if precision == "fast":
+                    fast, reason = exact.fast(example, self.run) if exact else (None, reason)
+                    self._copies["fast"], self.reasons["fast"] = fast, reason
+        found = self._copies[precision]
+        if found is None or (torch.is_grad_enabled() and not found.gradients):
+            return self._copies["exact"]
+        return found

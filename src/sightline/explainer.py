@@ -1,0 +1,255 @@
+"""The contract of an explainer: (model, images, target) -> Explanation.
+
+`__call__` is final and does the chores once: it validates, fixes the target on the clean images,
+splits into batches, freezes and restores, detaches, refuses empty answers and attaches provenance.
+A method writes `explain`.
+"""
+
+import time
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import fields, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from . import registry
+from .errors import BadField, NotExplainable, SightlineWarning, UnknownName
+from .explanation import Explanation, Heatmap
+from .model import BATCH, Model
+from .target import PerImage, Target, to_target
+
+
+class Explainer(ABC):
+    """How a model is explained. Explainers are frozen dataclasses; their fields are the paper's
+    parameters.
+
+    needs: what the model must offer, of `gradients`, `layer`, `attention`; a method that needs a
+    layer has a field `layer`, None for the model's last spatial one. probability: what is scored
+    where the target does not say.
+    """
+
+    kind: ClassVar[str] = "explainer"
+    registered_name: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+    probability: ClassVar[bool] = False
+
+    @final
+    def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:
+        """Explain `target` (None is the top class) for images: paths, PIL images, arrays, or a
+        prepared tensor.
+
+        Raises: NotExplainable where the method cannot treat this model, ShapeError, BadTarget,
+        BadImage.
+        """
+        model = Model.of(model)
+        tensors = model.prepare(images)
+        aimed = to_target(target).bind(model, tensors)
+        self.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
+        started, before = time.perf_counter(), dict(model.evaluations)
+        parts = []
+        for start in range(0, len(tensors), BATCH):
+            rows = slice(start, start + BATCH)
+            whole = len(tensors) <= BATCH
+            batch = tensors if whole else tensors[rows]
+            parts.append(
+                self._part(
+                    model if whole else model.take(rows),
+                    batch,
+                    aimed if whole else aimed.take(rows),
+                )
+            )
+        result = type(parts[0]).join(parts)  # type: ignore[attr-defined]
+        spent = {k: model.evaluations[k] - before[k] for k in before}
+        return replace(
+            result,
+            provenance={
+                **result.provenance,
+                **self._facts(model),
+                "evaluations": spent,
+                "seconds": round(time.perf_counter() - started, 4),
+            },
+            images=tensors,
+            pictures=model.pictures(tensors),
+            frames=model.frames(tensors),
+        )
+
+    @abstractmethod
+    def explain(self, model: Model, images: Tensor, target: Target) -> Explanation:
+        """The explanation of a batch: images (batch, channel, row, col) in [0, 1], the target fixed
+        on them."""
+
+    @final
+    def check(
+        self, model: Model, size: tuple[int, int] | None = None, channels: int | None = None
+    ) -> None:
+        """Raises: NotExplainable where this model cannot offer what the method needs, before any
+        work is done."""
+        name = self.registered_name or type(self).__name__
+        if self.needs and not model.differentiable:
+            raise NotExplainable(
+                f"{name} needs {' and '.join(self.needs)}, which the black box {model.name} does"
+                " not have; methods"
+                " that need neither, such as rise and occlusion, can explain it."
+            )
+        if size and self.needs:
+            model.study(size, channels)
+        if "layer" in self.needs:
+            self.layer_of(model)
+        if "attention" in self.needs and not model.anatomy.attention:
+            raise NotExplainable(
+                f"{name} reads attention, and {model.name} has none; use a CAM or a gradient"
+                " method."
+            )
+
+    @final
+    def layer_of(self, model: Model) -> str:
+        """The layer that this method reads: its field `layer`, or the model's last spatial one."""
+        layer = {f.name: getattr(self, f.name) for f in fields(self)}.get("layer")  # type: ignore[arg-type]
+        if layer is None:
+            return model.spatial
+        if layer != "input" and layer.split(":")[0].split("[")[0] not in model.layers:
+            from .errors import near
+
+            raise UnknownName(
+                f"no layer named {layer!r}{near(layer, model.layers)} `model.layers` lists all."
+            )
+        return layer
+
+    def fast(self) -> Self:
+        """The same method with its documented approximations on; by default there are none."""
+        return self
+
+    @final
+    def _part(self, model: Model, images: Tensor, target: Target) -> Explanation:
+        wants_gradients = "gradients" in self.needs
+        read = (self.layer_of(model),) if "layer" in self.needs else ()
+        read = (*(read or (("input",) if wants_gradients else ())), *target.reads)
+        with (
+            model.shared(images, read, gradients=wants_gradients),
+            torch.set_grad_enabled(wants_gradients),
+        ):
+            clean = model.trace(images, read=read)
+            _refuse_bad(clean.output, model)
+            fixed = target.with_habit(self.probability).fix(clean).held()
+            result = self.explain(model, images, fixed)
+            score = fixed.score(clean).detach()
+        facts = _aim_facts(model, fixed, clean.output, score)
+        result = _refuse_empty(_detached(result), self, model)
+        return replace(result, provenance={**result.provenance, **facts})
+
+    @final
+    def _facts(self, model: Model) -> dict[str, Any]:
+        spec = (
+            registry.to_json(self)
+            if self.registered_name
+            else {"name": type(self).__name__, "fields": {}}
+        )
+        return {
+            "schema": 1,
+            "method": spec["name"],
+            "parameters": spec["fields"],
+            "layer": self.layer_of(model) if "layer" in self.needs else None,
+            "model": model.name,
+            "weights_digest": model.digest,
+            "preprocessing": str(model.preprocess)
+            if model.preprocess
+            else "none (tensors as the network eats them)",
+            "precision": model.precision,
+            "seed": spec["fields"].get("seed"),
+            "versions": versions(),
+            "device": str(model.device),
+        }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    found = {}
+    for package in ("sightline", "torch", "torchvision", "timm", "numpy", "Pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def part_method(spec: "Explainer | str") -> "Explainer":
+    """The explainer that a field names, or the one that it holds. Raises: BadField for anything
+    else."""
+    if isinstance(spec, str):
+        return registry.create("explainer", spec)
+    if isinstance(spec, Explainer):
+        return spec
+    raise BadField(f"expected the name of an explainer or an Explainer; got {spec!r}.")
+
+
+def _refuse_bad(output: Any, model: Model) -> None:
+    if isinstance(output, Tensor) and not torch.isfinite(output).all():
+        raise NotExplainable(
+            f"{model.name} returns NaN or infinite scores for these images; look at its weights"
+            " and preprocessing."
+        )
+
+
+def _aim_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict[str, Any]:
+    n = len(score)
+    indices = target.indices(n)
+    probability: list[float | None] = [None] * n
+    if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] > 1:
+        logits = output.detach().float()
+        shares = logits.sigmoid() if model.multilabel else logits.softmax(1)
+        probability = [
+            None if i is None else shares[row, i].item() for row, i in enumerate(indices)
+        ]
+    kind = repr(target) if not isinstance(target, PerImage) else "one target per image"
+    return {
+        "target": kind,
+        "target_index": indices,
+        "target_label": [None if i is None else model.label(i) for i in indices],
+        "score": score.float().tolist(),
+        "probability": probability,
+    }
+
+
+def _detached(result: Explanation) -> Explanation:
+    if not isinstance(result, Heatmap):
+        return result
+    return replace(
+        result,
+        values=result.values.detach().float(),
+        native=None if result.native is None else result.native.detach().float(),
+        channels=None if result.channels is None else result.channels.detach().float(),
+        details={k: v.detach() if isinstance(v, Tensor) else v for k, v in result.details.items()},
+    )
+
+
+def _refuse_empty(result: Explanation, method: Explainer, model: Model) -> Explanation:
+    if not isinstance(result, Heatmap):
+        return result
+    name = method.registered_name or type(method).__name__
+    signed = result.values if result.native is None else result.native
+    flat = signed.flatten(1)
+    if not torch.isfinite(flat).all() or not torch.isfinite(result.values).all():
+        raise NotExplainable(
+            f"{name} on {model.name} gives values that are not finite; the map is not shown."
+        )
+    if dead := (flat == 0).all(1).nonzero()[:, 0].tolist():
+        raise NotExplainable(
+            f"{name} on {model.name} gives a map of zeros for image {dead[0]}: the target does"
+            " not depend on what the"
+            " method reads. Try an earlier layer, or another target."
+        )
+    empty = (result.values == 0).flatten(1).all(1)
+    if empty.any():
+        warnings.warn(
+            f"{name}: no evidence for the target is positive in {int(empty.sum())} of"
+            f" {len(empty)} images, so the clipped"
+            " map is empty there; `native` has the signed map.",
+            SightlineWarning,
+            stacklevel=4,
+        )
+    return replace(result, details={**result.details, "empty": empty})

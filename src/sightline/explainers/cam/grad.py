@@ -1,0 +1,27 @@
+"""Grad-CAM: weigh each filter by the mean of its gradient.
+
+Paper: Selvaraju et al., ICCV 2017, eq. 1-2. Deviations: none.
+"""
+
+from dataclasses import dataclass
+
+from ...registry import register
+from ...shapes import Weights
+from ._weighted import LayerView, WeightedCAM
+
+
+@register(
+    "grad-cam",
+    paper="arXiv:1610.02391",
+    claims=("class-sensitive", "weight-sensitive", "exact-on-pooled-head", "non-negative"),
+)
+@dataclass(frozen=True, kw_only=True)
+class GradCAM(WeightedCAM):
+    """How much would the target rise if a whole filter rose?
+
+    Do not trust it where one filter matters in one place and not in another: the mean forgets
+    where. Prefer `hires-cam` there.
+    """
+
+    def weigh(self, view: LayerView) -> Weights:
+        return view.grads.mean((2, 3), keepdim=True)

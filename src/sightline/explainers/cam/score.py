@@ -1,0 +1,142 @@
+"""Score-CAM: weigh each filter by the score of the picture seen through that filter's map.
+
+Paper: Wang et al., CVPR workshop 2020, definition 3: the increase of confidence s(x * N(U(A_k))) -
+s(baseline). What is summed is the raw map A_k, as in the paper's eq. 4 and the authors' code (not
+the normalised mask). Deviations: the paper puts a softmax over filters on the scores
+(`weights="softmax"`), which makes the weights almost equal where scores are probabilities and picks
+a few filters where they are logits; the default leaves it out. Filters whose map is constant get
+exactly 0: their mask has no definition. The baseline is the picture of nothing but the model's mean
+colour, which is also what a mask hides behind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ...errors import BadField
+from ...model import Model
+from ...ops.fill import Fill
+from ...ops.masks import blend
+from ...ops.resize import resize
+from ...registry import register
+from ...shapes import Weights
+from ...target import Target
+from ._clusters import clustered, normalised
+from ._weighted import LayerView, WeightedCAM
+
+COUNTS = (64, 128, 256)  # clusters to try, fewest first
+PROBES = 32  # filters scored by themselves to check the clusters
+ALIKE = 0.99  # correlation of the probes' maps that is good enough
+
+
+@register(
+    "score-cam",
+    paper="arXiv:1910.01279",
+    claims=("class-sensitive", "weight-sensitive", "non-negative"),
+)
+@dataclass(frozen=True, kw_only=True)
+class ScoreCAM(WeightedCAM):
+    """How well does the model recognise the target through each filter's map alone?
+
+    weights: `linear`, the rise of the score over an empty picture; `softmax` of the scores over
+    filters; `prob`, the plain probability of the target, as the authors' code has it. clusters:
+    None scores every filter by itself (one forward each, 512 for a ResNet-18); a number scores that
+    many groups of like filters, each filter keeping its own map; `"auto"` takes the fewest of 64,
+    128 and 256 groups whose map agrees with that of 32 filters scored by themselves (correlation
+    0.99), picture by picture, else all; networks of tokens always score all.
+
+    Do not trust it to tell what is missing: it never asks what happens when the evidence is taken
+    away, and broad maps let enough of the picture through to look important whatever they hold.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("layer",)
+
+    weights: Literal["linear", "softmax", "prob"] = "linear"
+    clusters: int | Literal["auto"] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weights not in ("linear", "softmax", "prob"):
+            raise BadField(f"weights is 'linear', 'softmax' or 'prob'; got {self.weights!r}.")
+        if not (
+            self.clusters in (None, "auto")
+            or (isinstance(self.clusters, int) and self.clusters > 0)
+        ):
+            raise BadField(f"clusters is None, 'auto' or a positive number; got {self.clusters!r}.")
+
+    def fast(self) -> "ScoreCAM":
+        """Groups of like filters instead of every filter, as many as the picture needs."""
+        return ScoreCAM(**{**self.__dict__, "clusters": "auto"})
+
+    def weigh(self, view: LayerView) -> Weights:
+        found = torch.zeros(view.maps.shape[:2], device=view.maps.device)
+        for row, maps in enumerate(view.maps):
+            live = (maps.flatten(1).amax(1) > maps.flatten(1).amin(1)).nonzero()[:, 0]
+            if len(live):
+                found[row, live] = self._weights(view, row, maps[live])
+        return found[:, :, None, None]
+
+    def _weights(self, view: LayerView, row: int, maps: Tensor) -> Tensor:
+        """What each of one picture's live maps (map, row, col) counts for."""
+        image = view.images[row : row + 1]
+        filled = Fill("mean").like(image, view.model)
+        target = view.target.with_probability(True) if self.weights == "prob" else view.target
+        empty = view.model.scores(filled, target, rows=torch.tensor([row])).float()
+
+        def rise(chosen: Tensor) -> Tensor:
+            scores = _masked(view.model, image, filled, chosen, (target, row))
+            return scores - empty.to(scores)
+
+        tokens = view.trace.layout(view.layer).style == "tokens"
+        if self.clusters is None or tokens:
+            rises = rise(maps)
+        elif self.clusters == "auto":
+            rises = _fewest(maps, rise, self.seed)
+        else:
+            rises = _grouped(maps, rise, self.clusters, self.seed)
+        if self.weights == "softmax":
+            return rises.softmax(0)  # a constant, the empty picture's score, changes no softmax
+        return rises + empty.to(rises) if self.weights == "prob" else rises
+
+
+def _masked(
+    model: Model, image: Tensor, filled: Tensor, maps: Tensor, aim: tuple[Target, int]
+) -> Tensor:
+    """The score of the picture seen through each map; masks are made chunk by chunk."""
+    found = []
+    for part in maps.split(model.batch or 16):
+        masks = normalised(resize(part[:, None], image.shape[-2:])[:, 0])[:, None]
+        rows = torch.full((len(part),), aim[1])
+        found.append(model.scores(blend(image, masks.to(image), filled), aim[0], rows=rows))
+    return torch.cat(found).float().to(maps.device)
+
+
+def _grouped(maps: Tensor, rise: Callable[[Tensor], Tensor], k: int, seed: int) -> Tensor:
+    """Each map takes the score of its cluster's mean map."""
+    if k >= len(maps):
+        return rise(maps)
+    label, centres = clustered(normalised(maps).flatten(1), k, seed)
+    return rise(centres.unflatten(1, maps.shape[1:]))[label]
+
+
+def _fewest(maps: Tensor, rise: Callable[[Tensor], Tensor], seed: int) -> Tensor:
+    """The scores of the fewest clusters that agree with a sample of maps scored by themselves."""
+    places = torch.linspace(0, len(maps) - 1, PROBES).long().to(maps.device)
+    own: Tensor | None = None
+    for k in COUNTS:
+        if k + PROBES >= len(maps):
+            break
+        own = rise(maps[places]) if own is None else own
+        guessed = _grouped(maps, rise, k, seed)
+        if _agree(maps[places], own, guessed[places]) >= ALIKE:
+            return guessed.index_copy(0, places, own)
+    return rise(maps)
+
+
+def _agree(maps: Tensor, own: Tensor, guessed: Tensor) -> float:
+    """Correlation of the two maps that the two lists of scores make."""
+    sums = torch.einsum("sk,krc->src", torch.stack([own, guessed]), maps).flatten(1)
+    return float(torch.corrcoef(sums)[0, 1])

@@ -1,0 +1,109 @@
+"""RISE: hide random halves of the picture and see which pixels go with a high score.
+
+Paper: Petsiuk, Das and Saenko, BMVC 2018, eq. 6: S = 1 / (N p) * sum of f(x * M_i) M_i with N =
+4000 (VGG-16) or 8000 (ResNet-50) masks from a 7 x 7 grid with p = 0.5. Deviations: by default the
+mean score is subtracted, 1 / (N p) * sum of (f_i - mean f) M_i, the same map without a constant
+that holds nearly all its noise (125 masks are then as good as 1000); at most 512 masks are drawn,
+and fewer where the maps of the even and the odd masks already agree. `centred=False, masks=4000,
+agreement=1` is the published form.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...errors import BadField
+from ...explainer import Explainer
+from ...explanation import Heatmap
+from ...model import Model
+from ...ops.fill import Fill
+from ...ops.noise import generator
+from ...ops.resize import resize
+from ...registry import register
+from ...shapes import Images
+from ...target import Target
+from ._estimate import MaskedMean
+from ._masked import masked_scores
+
+BLOCK = 64  # masks between two looks at the agreement
+
+
+@register(
+    "rise",
+    paper="arXiv:1806.07421",
+    claims=("class-sensitive", "weight-sensitive", "seed-stable"),
+)
+@dataclass(frozen=True, kw_only=True)
+class Rise(Explainer):
+    """Which pixels are visible when the model is sure?
+
+    values and native: with `centred` signed, the covariance of score and visibility divided by
+    `keep`; otherwise the mean score when the pixel is visible. masks: at most so many (the paper's
+    number is 4000 to 8000). grid, keep: cells of the coarse mask and the share of them that stays
+    visible. agreement: stop once the maps of two halves of the masks correlate above this, looked
+    at every 64 masks for each picture by itself; 1 never stops early. fill: what a hidden pixel
+    becomes. details: `standard_error` (row, col) of each picture's map and `masks`, how many it
+    took.
+
+    Do not trust differences below the standard error, nor detail finer than a cell of the grid.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    probability: ClassVar[bool] = True
+
+    masks: int = 512
+    grid: int = 7
+    keep: float = 0.5
+    agreement: float = 0.9
+    centred: bool = True
+    fill: str | float = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        Fill(self.fill)
+        if self.masks < 2 or self.grid < 1 or not 0 < self.keep < 1 or not 0 < self.agreement <= 1:
+            raise BadField(
+                "rise needs masks >= 2, grid >= 1, keep between 0 and 1 and agreement in (0, 1];"
+                f" got {self.masks}, {self.grid}, {self.keep} and {self.agreement}."
+            )
+
+    def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
+        filled = Fill(self.fill).like(images, model)
+        means = [MaskedMean(image[0]) for image in images]
+        unsettled = list(range(len(images)))
+        for masks in self._drawn(images):
+            for row in unsettled:
+                means[row].add(
+                    masked_scores(model, images, filled, masks, (target, row)), masks[:, 0]
+                )
+            unsettled = [row for row in unsettled if means[row].agreement() <= self.agreement]
+            if not unsettled:
+                break
+        found = (
+            torch.stack([m.covariance() if self.centred else m.mean() for m in means]) / self.keep
+        )
+        error = torch.stack([m.standard_error(centred=self.centred) for m in means]) / self.keep
+        details = {"standard_error": error, "masks": torch.tensor([m.count for m in means])}
+        return Heatmap(found, native=found, details=details)
+
+    def _drawn(self, images: Tensor) -> Iterator[Tensor]:
+        """Blocks of masks (mask, 1, row, col), the same for every image; grid and shift are drawn
+        mask by mask.
+        """
+        source = generator(self.seed, "rise")
+        rows, cols = images.shape[-2:]
+        cell = -(-rows // self.grid), -(-cols // self.grid)
+        whole = (self.grid + 1) * cell[0], (self.grid + 1) * cell[1]
+        for start in range(0, self.masks, BLOCK):
+            found = []
+            for _ in range(start, min(start + BLOCK, self.masks)):
+                coarse = (
+                    torch.rand(1, 1, self.grid, self.grid, generator=source) < self.keep
+                ).float()
+                shift = torch.rand(2, generator=source)
+                top, left = int(shift[0] * cell[0]), int(shift[1] * cell[1])
+                found.append(resize(coarse, whole)[0, :, top : top + rows, left : left + cols])
+            yield torch.stack(found).to(images)

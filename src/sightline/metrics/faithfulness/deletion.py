@@ -1,0 +1,35 @@
+"""Deletion: hide the pixels that the map ranks highest and see how fast the score falls.
+
+Paper: Petsiuk, Das and Saenko, BMVC 2018, section 4.1; a hidden pixel becomes the model's mean
+colour (0 after normalisation). Deviations: 32 steps of equal area instead of one per 224 pixels;
+pixels of equal value are removed in a drawn order, not in reading order.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from ...registry import register
+from ._curve import AreaUnderCurve
+
+
+@register("deletion", paper="arXiv:1806.07421")
+@dataclass(frozen=True, kw_only=True)
+class Deletion(AreaUnderCurve):
+    """How fast does the score fall when the highest pixels are taken away first? Lower is better.
+
+    Do not trust a difference that the choice of `fill` can make, nor a very low number by itself:
+    maps like adversarial speckle, which destroy the picture fastest, win.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "lower"
+
+    fill: str | float = "mean"
+
+    @property
+    def hidden(self) -> str | float:
+        return self.fill
+
+    def shown(self, rank: Tensor, changed: Tensor) -> Tensor:
+        return rank >= changed

@@ -1,0 +1,36 @@
+"""Insertion: put the pixels that the map ranks highest into a blurred picture and see how fast the
+score rises.
+
+Paper: Petsiuk, Das and Saenko, BMVC 2018, section 4.1; the start is the picture blurred by a
+Gaussian of 11 pixels, sigma 5. Deviations: 32 steps of equal area instead of one per 224 pixels;
+pixels of equal value come in a drawn order.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from ...registry import register
+from ._curve import AreaUnderCurve
+
+
+@register("insertion", paper="arXiv:1806.07421")
+@dataclass(frozen=True, kw_only=True)
+class Insertion(AreaUnderCurve):
+    """How fast does the score rise when the highest pixels come back first? Higher is better.
+
+    Do not trust it where the blurred picture is still recognised: then every map scores high, and
+    the null levels say so.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "higher"
+
+    fill: str | float = "blur"
+
+    @property
+    def hidden(self) -> str | float:
+        return self.fill
+
+    def shown(self, rank: Tensor, changed: Tensor) -> Tensor:
+        return rank < changed

@@ -1,0 +1,398 @@
+"""The network under study: a module with its preprocessing, labels and layers, left as it was
+found.
+
+`trace` is the one primitive (trace.py); `outputs`, `scores` and `gradients` are its chunked,
+counted short forms. Inside `shared(images)` the clean forward of those images runs once and is
+remembered, gradients included; explainers do not know. A private execution copy (execution.py) does
+the work where it is proven equal.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .anatomy import Anatomy, study
+from .errors import BadImage, BadModel, NotExplainable, UnknownName
+from .execution import Engine
+from .images import Picture, read
+from .ops.batches import check, chunks, listed
+from .ops.black_box import BlackBox
+from .ops.labels import find_label
+from .ops.modules import channels_of, device_of, unwrapped
+from .ops.outputs import as_rows, scores_of
+from .ops.rules import Rule
+from .ops.unharmed import unharmed
+from .preprocess import Frame, Opaque, Preprocess, understand
+from .target import Target, to_target
+from .trace import Circuit, Edit, Fan, Session, Trace, first_exact_fan
+
+BATCH = 16  # images in one pass where nothing was measured
+_known: "weakref.WeakKeyDictionary[nn.Module, Model]" = weakref.WeakKeyDictionary()
+
+
+class Model:
+    """Which network is explained, and how do pictures reach it?
+
+    preprocess: None (tensors come as the network eats them), a `Preprocess`, or a transform; one
+    that we do not know still runs, but then maps cannot be put back on the original picture.
+    output: a function from what the network returns to scores (batch, class), or to a list of
+    {"boxes", "scores", "labels"}. forward: a function (module, images, **side inputs) -> output for
+    networks that are not called with images alone.
+
+    >>> import torch, sightline as sl
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> model = sl.Model(net, size=(2, 2))
+    >>> model.outputs(torch.ones(1, 3, 2, 2)).shape
+    torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocess: Any = None,
+        labels: Sequence[str] | None = None,
+        *,
+        output: Callable[[Any], Any] | None = None,
+        forward: Callable[..., Any] | None = None,
+        multilabel: bool = False,
+        size: int | tuple[int, int] | None = None,
+        name: str | None = None,
+        precision: str = "exact",
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise BadModel(
+                f"a model wraps a torch.nn.Module; got {type(module).__name__}. Load one with"
+                " `sl.load(name)`, or wrap"
+                " a function with `sl.Model.from_function`."
+            )
+        if precision not in ("exact", "fast"):
+            raise BadModel(f"precision is 'exact' or 'fast'; got {precision!r}.")
+        self.module = unwrapped(module)
+        known = preprocess if isinstance(preprocess, Preprocess) else understand(preprocess)
+        self.preprocess: Preprocess | Opaque | None = known
+        if known is None and preprocess is not None:
+            self.preprocess = Opaque(preprocess)
+        self.labels = list(labels) if labels is not None else None
+        self.output, self.forward = output, forward
+        self.multilabel, self.precision = multilabel, precision
+        self.name = name or type(self.module).__name__
+        self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
+        self.differentiable = True
+        self.batch: int | None = None
+        self.evaluations = {"forward": 0, "backward": 0}
+        self.side: dict[str, Any] = {}
+        mean, std = (known.mean, known.std) if known else ((0.0,), (1.0,))
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+        self._normalises = known is not None
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._sources: Any = WeakTensorKeyDictionary()
+        self._anatomies: dict[tuple[int, ...], Anatomy] = {}
+        self._fans: dict[str, str] = {}
+        self._engine = Engine(self._forward)
+
+    @classmethod
+    def of(cls, model: "Model | nn.Module") -> "Model":
+        """The model itself, or the one of a bare module: tensors only, already normalised."""
+        if isinstance(model, Model):
+            return model
+        if isinstance(model, nn.Module):
+            if model not in _known:
+                _known[model] = cls(model)
+            return _known[model]
+        raise BadModel(f"expected a Model or a torch.nn.Module; got {type(model).__name__}.")
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[[Tensor], Any],
+        *,
+        size: int | tuple[int, int],
+        labels: Sequence[str] | None = None,
+        mean: float | Sequence[float] = 0,
+    ) -> "Model":
+        """A black box: float32 images (n, channel, row, col) in [0, 1] -> scores (n, class).
+
+        mean is the colour that hidden pixels take. Methods that need gradients or layers refuse it.
+        """
+        shape = (size, size) if isinstance(size, int) else size
+        colour = (mean,) * 3 if isinstance(mean, (int, float)) else tuple(mean)
+        model = cls(BlackBox(function), Preprocess(size=shape, mean=colour), labels)
+        model.name = getattr(function, "__name__", "function")
+        model.differentiable = model._normalises = False
+        return model
+
+    def prepare(self, images: Any) -> Tensor:
+        """Pictures as float32 (batch, channel, row, col), in the model's input frame and in [0, 1].
+
+        images: paths, PIL images or arrays (row, col[, colour]), one or many, or a tensor as it is.
+
+        Raises: ShapeError for a missing batch axis, BadImage for what cannot be read.
+        """
+        sources = listed(images)
+        if isinstance(sources, Tensor):
+            return check(sources, natural=self.preprocess is not None)
+        if self.preprocess is None:
+            raise BadImage(
+                f"{self.name} has no preprocessing, so it takes tensors only."
+                " Give `sl.Model(net, preprocess=...)`, or load it by name."
+            )
+        pictures = [s if isinstance(s, Picture) else read(s) for s in sources]
+        tensors = torch.stack([self.preprocess.prepare(p) for p in pictures])
+        self._sources[tensors] = pictures
+        return tensors
+
+    def pictures(self, images: Tensor) -> list[Picture] | None:
+        """The pictures that `prepare` made this very tensor from, or None."""
+        return self._sources.get(images)
+
+    def frames(self, images: Tensor) -> list[Frame] | None:
+        """How each picture lies in the model's frame, or None where it is not known."""
+        pictures = self.pictures(images)
+        if pictures is None or not isinstance(self.preprocess, Preprocess):
+            return None
+        return [self.preprocess.frame(p.size) for p in pictures]
+
+    def index(self, label: str) -> int:
+        """The class of a label. Raises: UnknownName with near labels."""
+        if self.labels is None:
+            raise UnknownName(f"{self.name} has no labels, so {label!r} is unknown; give an index.")
+        return find_label(label, self.labels)
+
+    def label(self, index: int) -> str:
+        """The label of a class, or its number as text."""
+        return self.labels[index] if self.labels and index < len(self.labels) else str(index)
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of all layers, as `named_modules()` of the module that the user gave."""
+        return [name for name, _ in self.module.named_modules() if name]
+
+    def name_of(self, module: nn.Module) -> str:
+        """The layer name of a module object. Raises: UnknownName for a stranger."""
+        for name, part in self.module.named_modules():
+            if part is module:
+                return name
+        raise UnknownName(f"this {type(module).__name__} is not part of {self.name}.")
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """What the model found out about itself, at its own input size (224 where it has none)."""
+        if self._anatomies and self.size is None:
+            return next(reversed(self._anatomies.values()))
+        return self.study(self.size or (224, 224))
+
+    def study(self, size: tuple[int, int], channels: int | None = None) -> Anatomy:
+        """The anatomy at an input size; measured once, then remembered."""
+        if channels is None:
+            known = [seen[2] for seen in self._anatomies if seen[:2] == size]
+            guess = self.mean.shape[1] if self.preprocess else channels_of(self.module)
+            channels = known[-1] if known else guess
+        key = (*size, channels)
+        if key not in self._anatomies:
+            if not self.differentiable:
+                raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
+            with self._lock:
+                found = study(
+                    self.module, size, channels, forward=lambda m, x: as_rows(self._forward(m, x))
+                )
+            self._anatomies[key] = found
+        return self._anatomies[key]
+
+    @property
+    def spatial(self) -> str:
+        """The last layer through which everything passes and in which place still matters.
+
+        Raises: NotExplainable with the reason where there is none.
+        """
+        found = self.anatomy
+        if found.spatial is None:
+            raise NotExplainable(
+                f"{self.name} has no spatial layer: {found.reason} Name one with `layer=`."
+            )
+        return found.spatial
+
+    def fan_out(self, images: Tensor, layer: str | None = None) -> str | None:
+        """The nearest layer, from `layer` back, behind which copies of an image run exactly."""
+        names = (layer or self.spatial, *self.anatomy.candidates)
+        return first_exact_fan(lambda edit: self.trace(images[:1], edit=edit), names)
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.module)
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of the weights, 16 hexadecimal digits; computed again when they change."""
+        with self._lock:
+            return self._engine.digest(self.module)
+
+    def _forward(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
+        like = next(module.parameters(), None)
+        x = images if like is None else images.to(device=like.device, dtype=like.dtype)
+        if self._normalises:
+            x = (x - self.mean.to(x)) / self.std.to(x)
+        side = {k: v if rows is None else v[rows] for k, v in self.side.items()}
+        returned = self.forward(module, x, **side) if self.forward else module(x, **side)
+        return self.output(returned) if self.output else scores_of(returned)
+
+    def trace(
+        self,
+        images: Tensor,
+        *,
+        read: Sequence[str] = (),
+        edit: Mapping[str, Edit | Fan] | None = None,
+        rules: Sequence[Rule] = (),
+        rows: Tensor | None = None,
+    ) -> Trace:
+        """One pass: record the layers `read`, change the maps of layers in `edit`, rewrite
+        backwards by `rules`.
+
+        read: layer addresses, `"input"` included. edit: layer -> function on its maps, or one
+        `Fan`, which turns each image into n copies. rows (n,): the image that each row is a copy
+        of; targets and side inputs follow it. Gradients can be taken on layers that were read,
+        unless it is called under `no_grad`.
+
+        Raises: UnknownName for a layer that does not exist, NotExplainable for one that cannot be
+        used so.
+        """
+        with self._lock:
+            if self._session and not edit and not rules and rows is None:
+                remembered = self._session.trace(images, read)
+                if remembered is not None:
+                    return remembered
+            return self._trace(images, tuple(read), edit or {}, tuple(rules), rows)
+
+    def _trace(
+        self,
+        images: Tensor,
+        read: tuple[str, ...],
+        edit: Mapping[str, Edit | Fan],
+        rules: tuple[Rule, ...],
+        rows: Tensor | None,
+    ) -> Trace:
+        if torch.is_inference_mode_enabled() or images.is_inference():
+            raise NotExplainable(
+                "tensors of `torch.inference_mode` cannot be explained; leave it (no_grad is fine)."
+            )
+        size = (images.shape[2], images.shape[3])
+        if any(name != "input" for name in (*read, *edit)):
+            self.study(size, images.shape[1])
+        known = self._anatomies.get((*size, images.shape[1]))
+        precision = "user" if rules else self.precision
+        with (
+            self._engine.running(self.module, images, (*read, *edit), precision) as module,
+            torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
+        ):
+            circuit = Circuit(
+                module,
+                lambda x, rows: self._forward(module, x, rows if self.side else None),
+                known.layouts if known else {},
+                self.evaluations,
+                self.batch or BATCH,
+                self._fans,
+            )
+            rows = torch.arange(len(images)) if rows is None else rows
+            return circuit.trace(images, read, edit, rules, rows)
+
+    def outputs(self, images: Any) -> Tensor:
+        """The scores of all classes, (batch, class), chunked; no gradient."""
+        with torch.no_grad():
+            passes = self._passes(self.prepare(images), None, ())
+            return torch.cat([trace.output.detach().float() for trace in passes])
+
+    def probabilities(self, images: Any) -> Tensor:
+        """`outputs` as probabilities: softmax, or sigmoid of `multilabel` and one-logit models."""
+        logits = self.outputs(images)
+        return logits.sigmoid() if self.multilabel or logits.shape[1] == 1 else logits.softmax(1)
+
+    def aim(self, images: Tensor, target: Any) -> Target:
+        """`target` (None, an index, a label, a Target, one per image) fixed on these images."""
+        aimed = to_target(target)
+        if aimed.fixed:
+            return aimed
+        aimed = aimed.bind(self, images)
+        with torch.no_grad():
+            return aimed.fix(self.trace(images, read=aimed.reads)).held()
+
+    def scores(self, images: Tensor, target: Any, rows: Tensor | None = None) -> Tensor:
+        """The target's value for each image, (n,), chunked and counted; no gradient."""
+        aimed = self.aim(images, target) if rows is None else to_target(target)
+        with torch.no_grad():
+            passes = self._passes(images, rows, aimed.reads)
+            return torch.cat([aimed.score(trace).detach() for trace in passes])
+
+    def gradients(
+        self, images: Tensor, target: Any, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The target's value (n,) and its gradient with respect to the images, chunked and counted.
+
+        Raises: NotExplainable for a black box.
+        """
+        if not self.differentiable:
+            raise NotExplainable(f"{self.name} is a black box; use a method without gradients.")
+        aimed = self.aim(images, target) if rows is None else to_target(target)
+        with torch.enable_grad():
+            found = [
+                (aimed.score(trace).detach(), trace.gradient(aimed, "input"))
+                for trace in self._passes(images, rows, ("input", *aimed.reads))
+            ]
+        return torch.cat([s for s, _ in found]), torch.cat([g for _, g in found])
+
+    def _passes(
+        self, images: Tensor, rows: Tensor | None, read: tuple[str, ...]
+    ) -> Iterator[Trace]:
+        if rows is None and self._session and images is self._session.images:
+            yield self.trace(images, read=read)
+            return
+        rows = torch.arange(len(images)) if rows is None else rows
+        for part in chunks(len(images), self.batch or BATCH):
+            yield self.trace(images[part], read=read, rows=rows[part])
+
+    @contextmanager
+    def shared(
+        self, images: Tensor, read: Sequence[str] = ("input",), *, gradients: bool = True
+    ) -> Iterator[None]:
+        """While it lasts, the clean forward of `images` runs once; its maps, scores and gradients
+        are remembered.
+
+        read: what to record with it; the graph is kept from the first of them on. Inside another
+        `shared` of the same images nothing new is opened.
+        """
+        with self._lock:
+            outer = self._session
+            if outer is None or outer.images is not images:
+                self._session = Session(images, read, partial(self._clean, images, gradients))
+            try:
+                yield
+            finally:
+                self._session = outer
+
+    def _clean(self, images: Tensor, gradients: bool, read: tuple[str, ...]) -> Trace:
+        with torch.set_grad_enabled(gradients and self.differentiable):
+            return self._trace(images, read, {}, (), None)
+
+    def unharmed(self) -> AbstractContextManager[None]:
+        """Evaluation mode and frozen weights while it lasts; everything comes back after, also
+        after an error."""
+        return unharmed(self.module)
+
+    def given(self, **side: Tensor) -> "Model":
+        """The model with side inputs (a question, a command); their first axis is the batch."""
+        other = copy(self)
+        other.side = {**self.side, **side}
+        other._session = None
+        return other
+
+    def take(self, rows: Sequence[int] | slice) -> "Model":
+        """The model for some images of the batch: side inputs follow `rows`."""
+        return self.given(**{k: v[rows] for k, v in self.side.items()}) if self.side else self

@@ -1,0 +1,59 @@
+"""Batches: what people pass as images, as a checked tensor or a list of sources, and in chunks."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import BadImage, ShapeError
+
+
+def listed(images: Any) -> Tensor | list[Any]:
+    """A tensor as it is, tensors in a sequence stacked, anything else as a list of sources.
+
+    Raises: ShapeError where nothing was given.
+    """
+    if isinstance(images, Tensor):
+        return images
+    many = isinstance(images, (list, tuple)) or (
+        isinstance(images, np.ndarray) and images.ndim == 4
+    )
+    sources = list(images) if many else [images]
+    if not sources:
+        raise ShapeError("no images were given; at least one is needed.")
+    if all(isinstance(s, Tensor) for s in sources):
+        return torch.stack(sources)
+    return sources
+
+
+def chunks(n: int, size: int) -> list[slice]:
+    """Slices of at most `size` that cover 0..n."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def check(images: Tensor, *, natural: bool) -> Tensor:
+    """`images`, if they are a batch that a model can take; `natural` means values in [0, 1].
+
+    Raises: ShapeError for a wrong shape or type, BadImage for values that are not numbers or out of
+    range.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        hint = " Add a batch axis with `images[None]`." if images.ndim == 3 else ""
+        hint = hint if images.is_floating_point() else " Convert with `images.float() / 255`."
+        raise ShapeError(
+            "images must be floating (batch, channel, row, col);"
+            f" got {images.dtype} {tuple(images.shape)}.{hint}"
+        )
+    if not images.numel():
+        raise ShapeError(f"the batch {tuple(images.shape)} is empty; at least one image is needed.")
+    low, high = torch.aminmax(images)
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise BadImage("the images hold NaN or infinite values; every pixel must be a number.")
+    if natural and (low < -0.01 or high > 1.01):
+        raise BadImage(
+            "images are in natural units, [0, 1], and the model normalises them; got values from"
+            f" {low:.3g} to {high:.3g}. Use `sl.Model(net, preprocess=None)` for normalised"
+            " tensors."
+        )
+    return images

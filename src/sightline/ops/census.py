@@ -1,0 +1,347 @@
+"""One look at a whole network: which module ran when, on what, what came out, and where place
+survives.
+
+A forward of two pictures with a graph, and one of nine pictures that differ in strips. Tensors are
+measured as they leave a module and not kept.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+from torch.overrides import TorchFunctionMode
+
+from ..errors import BadModel
+from ..shapes import Images
+from .graph import Paths, count_paths, edge_of
+from .layouts import Layout
+from .stats import is_firm, layout_by_shape, locate, strips
+
+_FUSED = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+_SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
+_PRODUCT = (
+    torch.matmul,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    torch.bmm,
+    Tensor.bmm,
+    torch.einsum,
+    torch.baddbmm,
+)
+_NEVER_RUN = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How to run the network: `call(module, pictures in [0, 1])` gives its scores."""
+
+    module: nn.Module
+    call: Callable[[nn.Module, Tensor], Any]
+    size: tuple[int, int]
+    channels: int
+
+    def pictures(self, count: int) -> Images:
+        """The first of the nine probe pictures, in the network's precision, on its device."""
+        values = [*self.module.parameters(), *self.module.buffers()]
+        like = next((v for v in values if v.is_floating_point()), torch.zeros(()))
+        return strips(self.size, self.channels)[:count].to(like)
+
+    def scores(self, count: int) -> Tensor:
+        """The scores of the first probe pictures, without a graph."""
+        with torch.no_grad(), _slow_path():
+            return _checked(self.call(self.module, self.pictures(count)), count)
+
+
+@dataclass(eq=False)
+class Call:
+    """One run of one module. Times count module starts and ends.
+
+    axes: of the tensors that came in. came: the same as the graph knows them, with their shapes.
+    """
+
+    name: str
+    index: int
+    start: int
+    parent: "Call | None"
+    axes: tuple[int, ...] = ()
+    came: tuple[tuple[GradientEdge, torch.Size], ...] = ()
+    weighted: bool = False
+    softmax: bool = False
+    product: bool = False
+    outputs: list["Seen"] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        return self.name.count(".")
+
+    def within(self, other: "Call") -> bool:
+        """Whether this call ran inside another."""
+        call: Call | None = self
+        while call is not None and call is not other:
+            call = call.parent
+        return call is other
+
+
+@dataclass(eq=False)
+class Seen:
+    """A tensor that a module returned. item: its place in a tuple; `named` is false where no
+    address reaches it.
+
+    weights: how many modules with parameters had ended before. moved: its responses to the strips.
+    """
+
+    call: Call
+    item: int | None
+    named: bool
+    shape: torch.Size
+    edge: GradientEdge | None
+    time: int
+    weights: int
+    layout: Layout | None = None
+    moved: list[Tensor] | None = None
+
+
+@dataclass(eq=False)
+class Census:
+    """Everything that was seen. paths is None, with the `trouble`, where the network cannot be
+    differentiated.
+    """
+
+    run: Forward
+    calls: list[Call]
+    scores: Tensor
+    paths: Paths | None
+    trouble: str
+    notes: tuple[str, ...]
+    silent: tuple[str, ...]
+    attention: frozenset[str]
+    fused: frozenset[str]
+
+    @property
+    def seen(self) -> list[Seen]:
+        """All tensors, in the order in which they came out."""
+        return sorted((s for call in self.calls for s in call.outputs), key=lambda s: s.time)
+
+    def addresses(self, seen: Seen) -> list[str]:
+        """Every address that means this tensor, the exact one first; a bare name means the last
+        call.
+        """
+        if not seen.named or not seen.call.name:
+            return []
+        name, runs = seen.call.name, self._runs[seen.call.name]
+        names = [name] if runs == 1 else [f"{name}:{seen.call.index}"]
+        if runs > 1 and seen.call.index == runs - 1:
+            names.append(name)
+        if seen.item is None:
+            return names
+        exact = [f"{n}[{seen.item}]" for n in names]
+        first = min(s.item for s in seen.call.outputs if s.item is not None)
+        return exact + names if seen.item == first else exact
+
+    def __post_init__(self) -> None:
+        self._runs: dict[str, int] = {}
+        for call in self.calls:
+            self._runs[call.name] = self._runs.get(call.name, 0) + 1
+
+
+def take_census(run: Forward) -> Census:
+    """Run the network twice and note everything. Raises whatever the network raises."""
+    watch, paths, trouble = _Watch(run.module), None, ""
+    image = run.pictures(2).clone().requires_grad_()
+    try:
+        with torch.enable_grad(), watch.running(), watch.attending():
+            scores = _checked(run.call(run.module, image.clone()), 2)
+    except BadModel:
+        raise
+    except Exception as error:
+        scores = run.scores(2)
+        trouble = f"the network cannot be differentiated ({error})."
+    else:
+        output, start = edge_of(scores), edge_of(image)
+        if output is None or start is None:
+            trouble = "no gradient flows from its scores back to the picture."
+        else:
+            paths = count_paths(output, start)
+    notes = _measure(run, watch.calls)
+    _settle(watch.calls, paths, run.size)
+    ran = {call.name for call in watch.calls}
+    named = run.module.named_modules()
+    silent = tuple(n for n, m in named if n and n not in ran and not isinstance(m, _NEVER_RUN))
+    return Census(run, watch.calls, scores, paths, trouble, notes, silent, *watch.attention())
+
+
+@dataclass(eq=False)
+class _Watch:
+    """Hooks on every module while `running`; `look` is asked about each tensor that comes out."""
+
+    module: nn.Module
+    look: Callable[[Seen, Tensor], None] = lambda seen, tensor: None
+    calls: list[Call] = field(default_factory=list)
+    fused: set[str] = field(default_factory=set)
+    _stack: list[Call] = field(default_factory=list)
+    _clock: int = 0
+    _weights: int = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        handles, counts = [], {}
+        try:
+            for name, module in self.module.named_modules():
+                counts[name] = 0
+                handles.append(self._before(name, module, counts))
+                handles.append(module.register_forward_hook(self._after, always_call=True))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _before(self, name: str, module: nn.Module, counts: dict[str, int]) -> Any:
+        weighted = next(module.parameters(recurse=False), None) is not None
+
+        def hook(module: nn.Module, inputs: Any, named: dict[str, Any]) -> None:
+            tensors = [t for _, _, t in _tensors((*inputs, *named.values()))]
+            edges = [(edge_of(t), t.shape) for t in tensors]
+            self._clock += 1
+            call = Call(
+                name, counts[name], self._clock, self._stack[-1] if self._stack else None,
+                tuple(t.ndim for t in tensors), tuple((e, s) for e, s in edges if e is not None), weighted,
+            )  # fmt: skip
+            counts[name] += 1
+            self.calls.append(call)
+            self._stack.append(call)
+
+        return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+    def _after(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        call = self._stack.pop()
+        self._clock += 1
+        self._weights += call.weighted
+        for item, named, tensor in _tensors(output):
+            edge = edge_of(tensor)
+            seen = Seen(call, item, named, tensor.shape, edge, self._clock, self._weights)
+            call.outputs.append(seen)
+            self.look(seen, tensor)
+
+    def attending(self) -> TorchFunctionMode:
+        return _Attending(self)
+
+    def note(self, func: Any, args: tuple) -> None:
+        """Remember that this operation ran in the module that is running."""
+        if not self._stack:
+            return
+        call = self._stack[-1]
+        if func in _FUSED:
+            self.fused.add(call.name)
+        elif func in _PRODUCT:
+            call.product = True
+        elif func in _SOFTMAX and isinstance(args[0], Tensor) and args[0].ndim > 2:
+            inner = call.name in self._softmax_modules and call.parent is not None
+            (call.parent if inner else call).softmax = True  # pyright: ignore
+
+    @cached_property
+    def _softmax_modules(self) -> set[str]:
+        return {n for n, m in self.module.named_modules() if isinstance(m, nn.Softmax)}
+
+    def attention(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of the modules that attend, and of those that attend in one fused operation."""
+        open_ones = {call.name for call in self.calls if call.softmax and call.product}
+        return frozenset(open_ones | self.fused), frozenset(self.fused)
+
+
+class _Attending(TorchFunctionMode):
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # pyright: ignore
+        if func in _FUSED or func in _SOFTMAX or func in _PRODUCT:
+            self.watch.note(func, args)
+        return func(*args, **(kwargs or {}))
+
+
+def _measure(run: Forward, calls: list[Call]) -> tuple[str, ...]:
+    """Fill in `layout` and `moved` of what was seen, from the nine pictures."""
+    known = {(c.name, c.index, s.item): s for c in calls for s in c.outputs}
+    same: dict[GradientEdge, Seen] = {}
+
+    def look(now: Seen, tensor: Tensor) -> None:
+        seen = known.get((now.call.name, now.call.index, now.item))
+        if seen is None or not seen.named or tensor.shape[:1] != (9,):
+            return
+        twin = same.setdefault(seen.edge, seen) if seen.edge is not None else seen
+        if twin is seen:
+            found = locate(tensor, run.size)
+            seen.layout, seen.moved = found if found else (None, None)
+        else:
+            seen.layout, seen.moved = twin.layout, twin.moved
+
+    watch = _Watch(run.module, look)
+    try:
+        with torch.no_grad(), _slow_path(), watch.running():
+            run.call(run.module, run.pictures(9))
+    except Exception as error:
+        return (f"the network failed on nine pictures ({error}); layouts were read from shapes",)
+    return ()
+
+
+def _settle(calls: list[Call], paths: Paths | None, size: tuple[int, int]) -> None:
+    """Keep firm layouts; where locality is weak, inherit from an earlier tensor, or read the shape
+    of a cut.
+    """
+    firm: dict[tuple[int, ...], Layout] = {}
+    for seen in sorted((s for c in calls for s in c.outputs), key=lambda s: s.time):
+        found, seen.layout = seen.layout, None
+        key = tuple(seen.shape[1:2] if len(seen.shape) == 3 else seen.shape[1:])
+        if found is not None and is_firm(found):
+            seen.layout = firm[key] = found
+        elif seen.named and key in firm and len(seen.shape) in (3, 4):
+            score = found.score if found is not None else 0.0
+            seen.layout = replace(firm[key], score=score, verified=False)
+        elif seen.named and paths and seen.edge is not None and paths.is_cut(seen.edge):
+            seen.layout = layout_by_shape(seen.shape, size)
+
+
+def _tensors(value: Any, depth: int = 0) -> list[tuple[int | None, bool, Tensor]]:
+    """Tensors in what a module takes or returns: (place in a tuple, whether an address reaches it,
+    tensor).
+    """
+    if isinstance(value, Tensor):
+        return [(None, depth == 0, value)]
+    if isinstance(value, Mapping):
+        return [(None, False, t) for v in value.values() for _, _, t in _tensors(v, 2)]
+    if not isinstance(value, (list, tuple)) or depth > 3:
+        return []
+    found = []
+    for i, part in enumerate(value):
+        if isinstance(part, Tensor):
+            found.append((i, depth == 0, part))
+        else:
+            found.extend((None, False, t) for _, _, t in _tensors(part, depth + 1))
+    return found
+
+
+def _checked(scores: Any, count: int) -> Tensor:
+    if not isinstance(scores, Tensor) or not scores.ndim or len(scores) != count:
+        what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise BadModel(
+            f"the network returned {what} for {count} pictures; one row of scores per picture was expected."
+            " Pass output= to pick the scores out."
+        )
+    return scores
+
+
+@contextmanager
+def _slow_path() -> Iterator[None]:
+    """PyTorch's fused transformer layers run no module inside; without them every module runs."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -1,0 +1,355 @@
+"""Which layer: the last tensor through which everything passes and in which place still matters.
+
+Cut, localised, reached by the gradient, big enough; then the corrections for heads that own their
+insides, class maps, copies, several grids and several exits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from .census import Call, Census, Seen
+from .graph import Paths, bends
+from .layouts import Layout, to_maps
+from .stats import head_kind
+
+_MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, all are too many
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The default layer and what goes with it; the fields are those of `Anatomy`."""
+
+    spatial: str | None = None
+    reason: str = ""
+    joint: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    head: str = "unknown"
+    class_map: str | None = None
+    independent: bool = False
+    partial: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class _Group:
+    """One tensor, and every module that returned it: a Sequential and its last child, an inactive
+    dropout.
+    """
+
+    edge: GradientEdge
+    members: list[Seen]
+    name: str
+    layout: Layout
+
+    @property
+    def first(self) -> Seen:
+        return self.members[0]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.first.shape
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.layout.grid or (0, 0)
+
+    @property
+    def filters(self) -> int:
+        return self.shape[1] if self.layout.style == "nchw" else self.shape[-1]
+
+
+@dataclass(eq=False)
+class _Wind:
+    """Gradients of a random mix of scores; of the classifier's input, where the classifier is all
+    zero.
+    """
+
+    roots: list[tuple[GradientEdge, torch.Size]]
+    _mix: list[Tensor] = field(default_factory=list)
+
+    def blow(self, edges: Sequence[GradientEdge], like: Tensor) -> list[Tensor | None]:
+        """The mix's gradient at each tensor."""
+        if not self._mix:
+            self._mix = [
+                _signed(shape, seed).to(like) for seed, (_, shape) in enumerate(self.roots)
+            ]
+        return _gradients(self.roots, self._mix, edges)
+
+    def classes(
+        self, edges: Sequence[GradientEdge], like: Tensor, count: int
+    ) -> list[list[Tensor | None]]:
+        """The gradients of a few single scores at each tensor."""
+        found = []
+        for k in range(count):
+            ones = []
+            for _, shape in self.roots:
+                one = torch.zeros(shape[0], shape[1:].numel())
+                one[:, (k * 7919 + 1) % one.shape[1]] = 1
+                ones.append(one.view(shape).to(like))
+            found.append(_gradients(self.roots, ones, edges))
+        return found
+
+
+def choose(census: Census) -> Choice:
+    """The default layer of a network, with everything measured on the way there."""
+    paths = census.paths
+    assert paths is not None
+    if not paths.connected:
+        return Choice(reason="no gradient flows from its scores back to the picture.")
+    groups = [g for g in _groups(census, paths) if not _is_image(g, census)]
+    if not groups:
+        return Choice(reason="no layer's output keeps places of the picture apart.")
+    wind, independent = _Wind([(paths.root, census.scores.shape)]), False
+    choice = _pick(census, paths, groups, wind)
+    if choice.spatial is None:
+        roots = _dead_classifiers(census, paths, wind)
+        if roots and torch.equal(census.scores[0], census.scores[1]):
+            independent = True
+            choice = _pick(census, paths, groups, _Wind(roots))
+    note = (
+        ("the scores do not depend on the picture: the classifier is all zero",)
+        if independent
+        else ()
+    )
+    return replace(choice, independent=independent, notes=note + choice.notes)
+
+
+def _pick(census: Census, paths: Paths, groups: list[_Group], wind: _Wind) -> Choice:
+    cuts = [g for g in groups if paths.is_cut(g.edge)]
+    class_map, cuts = _without_class_maps(cuts, census)
+    owners = _owners(cuts, census)
+    cuts = [g for g in cuts if not _owned(g, owners)]
+    last, maps, partial = None, [], False
+    for least in (4, 2):
+        big = [g for g in cuts if min(g.grid) >= least]
+        last = _last_reached(big, wind, census)
+        if last is not None:
+            cuts = big
+            break
+    together = _joint(census, paths, groups, wind, owners, last)
+    if together is not None:
+        last, maps, partial = together
+    elif last is not None:
+        last = _earliest_copy(last, cuts)
+    if not maps:
+        exit_ = _later_exit(last, groups, wind, census, owners)
+        if exit_ is not None:
+            last, partial = exit_, True
+    if last is None:
+        return Choice(reason="no gradient of its scores reaches a layer that keeps places apart.")
+    notes = ["the layer carries a part of the score only"] if partial else []
+    if len(maps) > 1:
+        notes.append("several layers carry the evidence together")
+    earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
+    return Choice(
+        spatial=last.name,
+        joint=tuple(g.name for g in maps) if len(maps) > 1 else (),
+        candidates=tuple(dict.fromkeys(earlier)),
+        head=_head(last, paths, wind, census.scores),
+        class_map=class_map,
+        partial=partial,
+        notes=tuple(notes),
+    )
+
+
+def _groups(census: Census, paths: Paths) -> list[_Group]:
+    """Tensors that are laid out in space and matter for the scores, in the order in which they were
+    made.
+    """
+    found: dict[GradientEdge, list[Seen]] = {}
+    for seen in census.seen:
+        if seen.edge is not None and seen.layout is not None and paths.passed(seen.edge):
+            if census.addresses(seen):
+                found.setdefault(seen.edge, []).append(seen)
+    groups = []
+    for edge, members in found.items():
+        shallow = min(members, key=lambda s: (s.call.depth, s.time))
+        name, layout = census.addresses(shallow)[0], members[0].layout
+        assert layout is not None
+        groups.append(_Group(edge, members, name, layout))
+    return groups
+
+
+def _is_image(group: _Group, census: Census) -> bool:
+    """A tensor in the picture's own shape is still the picture: a normalised one, say."""
+    return group.grid == census.run.size and group.filters == census.run.channels
+
+
+def _without_class_maps(cuts: list[_Group], census: Census) -> tuple[str | None, list[_Group]]:
+    """Take off trailing maps with one filter per class; more than three are features of an
+    encoder.
+    """
+    kept = list(cuts)
+    while kept and kept[-1].filters == census.scores.shape[-1]:
+        kept.pop()
+    dropped = len(cuts) - len(kept)
+    if census.scores.ndim != 2 or not kept or not 0 < dropped <= 3:
+        return None, cuts
+    return cuts[-1].name, kept
+
+
+def _owners(cuts: list[_Group], census: Census) -> list[Call]:
+    """Modules behind the first cut that receive a map and return none: they own what is inside
+    them.
+    """
+    found = []
+    for call in census.calls:
+        takes = any(axes > 2 for axes in call.axes)
+        if not cuts or not takes or call.start < cuts[0].first.time or not call.name:
+            continue
+        if any(s.layout is not None for s in call.outputs) or not call.outputs:
+            continue
+        inside = sum(_owned(g, [call]) for g in cuts)
+        before = sum(g.first.time < call.start for g in cuts)
+        if inside <= max(3, before):  # a trunk behind a stem is not a head
+            found.append(call)
+    return found
+
+
+def _owned(group: _Group, owners: list[Call]) -> bool:
+    return any(all(s.call.within(owner) for s in group.members) for owner in owners)
+
+
+def _last_reached(groups: list[_Group], wind: _Wind, census: Census) -> _Group | None:
+    left, step = list(groups), 2
+    while left:
+        part, left, step = left[-step:], left[:-step], 2 * step
+        gradients = wind.blow([g.edge for g in part], census.scores)
+        for group, gradient in zip(reversed(part), reversed(gradients), strict=True):
+            if _reached(group, gradient):
+                return group
+    return None
+
+
+def _reached(group: _Group, gradient: Tensor | None) -> bool:
+    if gradient is None:
+        return False
+    return float((to_maps(gradient, group.layout) != 0).any(1).float().mean()) >= 0.5
+
+
+def _joint(
+    census: Census,
+    paths: Paths,
+    groups: list[_Group],
+    wind: _Wind,
+    owners: list[Call],
+    last: _Group | None,
+) -> tuple[_Group, list[_Group], bool] | None:
+    """The latest module whose tensors are a cut together, if later than the last single cut."""
+    known = {g.edge: g for g in groups}
+    after = last.first.time if last is not None else 0
+    for call in sorted(
+        census.calls, key=lambda c: c.outputs[0].time if c.outputs else 0, reverse=True
+    ):
+        edges = [s.edge for s in call.outputs if s.edge is not None and paths.passed(s.edge)]
+        if len(edges) < 2 or call.outputs[0].time <= after or not call.name:
+            continue
+        maps = [known[e] for e in edges if e in known and min(known[e].grid) >= 2]
+        if not maps or any(call.within(owner) for owner in owners) or not paths.are_cut(set(edges)):
+            continue
+        gradients = wind.blow([g.edge for g in maps], census.scores)
+        maps = [g for g, grad in zip(maps, gradients, strict=True) if _reached(g, grad)]
+        if maps and max(min(g.grid) for g in maps) >= 4:
+            best = max(maps, key=lambda g: g.grid)
+            return best, maps, len(maps) < len(edges)
+    return None
+
+
+def _earliest_copy(last: _Group, cuts: list[_Group]) -> _Group:
+    """An earlier tensor with the same values, if no module with parameters ran in between."""
+    for group in cuts:
+        same = group.shape == last.shape and group.first.weights == last.first.weights
+        if same and group.first.moved is not None and last.first.moved is not None:
+            if all(map(torch.equal, group.first.moved, last.first.moved)):
+                return group
+    return last
+
+
+def _later_exit(
+    last: _Group | None, groups: list[_Group], wind: _Wind, census: Census, owners: list[Call]
+) -> _Group | None:
+    """A later, coarser, localised layer at the same depth: the network has exits at several
+    depths.
+    """
+    if last is None:
+        depths = [min(s.call.depth for s in g.members) for g in groups]
+        fitting = [g for g, d in zip(groups, depths, strict=True) if d == min(depths)]
+    else:
+        depth, area = last.name.count("."), last.grid[0] * last.grid[1]
+        fitting = [
+            g
+            for g in groups
+            if g.first.time > last.first.time
+            and g.name.count(".") == depth
+            and g.grid[0] * g.grid[1] < area
+            and g.filters != census.scores.shape[-1]
+        ]
+    fitting = [
+        g for g in fitting if g.layout.verified and min(g.grid) >= 2 and not _owned(g, owners)
+    ]
+    return _last_reached(fitting, wind, census)
+
+
+def _dead_classifiers(
+    census: Census, paths: Paths, wind: _Wind
+) -> list[tuple[GradientEdge, torch.Size]]:
+    """Inputs of late modules that have a gradient at their output and exactly none at their
+    input.
+    """
+    calls = [c for c in census.calls if c.weighted and c.outputs and c.outputs[0].edge is not None]
+    found = []
+    for call in calls[-30:]:
+        behind = call.outputs[0].edge
+        came = [(e, shape) for e, shape in call.came if paths.passed(e)]
+        if behind is None or not came or not paths.passed(behind):
+            continue
+        out, into = wind.blow([behind, came[0][0]], census.scores)
+        if out is not None and bool(out.any()) and (into is None or not bool(into.any())):
+            found.append(came[0])
+    return found
+
+
+def _head(group: _Group, paths: Paths, wind: _Wind, scores: Tensor) -> str:
+    gradients = []
+    prefixed, whole = 0.0, 0.0
+    for (raw,) in wind.classes([group.edge], scores, 5):
+        if raw is None:
+            return "unknown"
+        raw = raw.float()
+        maps = to_maps(raw, group.layout)
+        gradients.append(maps.flatten(2))
+        whole += float(raw.square().sum())
+        prefixed += float(raw.square().sum() - maps.square().sum())
+    behind = paths.behind({group.edge}, [edge for edge, _ in wind.roots])
+    share = (max(prefixed, 0.0) / whole) ** 0.5 if whole else 0.0
+    kinds = bends(behind)
+    if any(o.kind in ("convolution", "mkldnnconvolution") for o in behind):
+        kinds = kinds | {"convolution"} if kinds else kinds
+    return head_kind(torch.stack(gradients), share, group.layout.style == "tokens", kinds)
+
+
+def _gradients(
+    roots: list[tuple[GradientEdge, torch.Size]], seeds: list[Tensor], edges: Sequence[GradientEdge]
+) -> list[Tensor | None]:
+    outputs = [edge for edge, _ in roots]
+    return list(
+        torch.autograd.grad(outputs, list(edges), seeds, retain_graph=True, allow_unused=True)
+    )
+
+
+def _signed(shape: torch.Size, seed: int) -> Tensor:
+    """Random weights for a few scores, the same for each picture; for all where the output is not
+    one row.
+    """
+    dice = torch.Generator().manual_seed(seed)
+    if len(shape) > 2:
+        return torch.randn(shape, generator=dice)
+    mixed = torch.zeros(shape)
+    columns = mixed.view(shape[0], -1)
+    few = torch.randperm(columns.shape[1], generator=dice)[:_MIXED]
+    columns[:, few] = torch.randn(len(few), generator=dice)
+    return mixed

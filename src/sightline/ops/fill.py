@@ -1,0 +1,62 @@
+"""What hidden pixels become: a named value, in the picture's natural units.
+
+`Fill("mean")` is the model's own mean colour: in normalised units it is zero, so multiplying a
+normalised picture by a mask and blending with this fill are the same numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import BadField
+from .blur import gaussian_blur
+from .noise import generator
+
+NAMES = ("mean", "blur", "noise", "black", "white", "grey", "image-mean")
+
+
+class HasMean(Protocol):
+    """A model, seen from here: the mean colour that it subtracts, (1, channel, 1, 1)."""
+
+    @property
+    def mean(self) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What does a hidden pixel look like?
+
+    name: `mean` (the model's mean colour), `image-mean` (each picture's own), `blur` (an 11 pixel
+    Gaussian blur, sigma 5, as RISE's insertion uses), `noise` (uniform, seeded), `black`, `white`,
+    `grey`, or a number in [0, 1] written as text or float.
+    """
+
+    name: str | float = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name in NAMES:
+            return
+        try:
+            value = float(self.name)
+        except ValueError:
+            raise BadField(
+                f"no fill {self.name!r}; use one of {', '.join(NAMES)} or a number."
+            ) from None
+        object.__setattr__(self, "name", value)
+
+    def like(self, images: Tensor, model: HasMean) -> Tensor:
+        """Pictures of the shape of `images` that hold nothing but the fill."""
+        if self.name == "mean":
+            return model.mean.to(images).expand_as(images)
+        if self.name == "image-mean":
+            return images.mean((2, 3), keepdim=True).expand_as(images)
+        if self.name == "blur":
+            return gaussian_blur(images, 11, 5.0)
+        if self.name == "noise":
+            drawn = torch.rand(images.shape[1:], generator=generator(self.seed, "fill"))
+            return drawn.to(images).expand_as(images)
+        value = {"black": 0.0, "white": 1.0, "grey": 0.5}.get(str(self.name), self.name)
+        return torch.full_like(images, float(value))

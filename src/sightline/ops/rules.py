@@ -1,0 +1,181 @@
+"""Backward rules: what an operation hands down in place of its gradient.
+
+A rule names the operations that it rewrites and runs them itself: the value that goes forward is
+the operation's own, the value that comes back is the rule's. Rules see operations, not modules, so
+functional, re-used and in-place calls and residual sums are all the same to them (`trace.py` finds
+the calls).
+
+Sources: deconvnet (Zeiler and Fergus, 2014), guided backpropagation (Springenberg et al., 2015),
+z-plus and epsilon (Bach et al., 2015; Montavon et al., 2017).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import NotExplainable
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation as it happens: `compute(*inputs)` gives its value without changing anything.
+
+    operation: `relu`, `conv`, `linear`, `sum`, `attention` or `softmax`. inputs: the tensors that
+    carry the picture. weight, bias: of a conv or linear. layer: the module that is running.
+    """
+
+    operation: str
+    inputs: tuple[Tensor, ...]
+    compute: Callable[..., Tensor]
+    layer: str = ""
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
+    attend: Callable[[], tuple[Tensor, Tensor]] | None = None
+
+
+class Rule(Protocol):
+    """What `model.trace(rules=)` takes. inside: layers that it is limited to; empty means
+    everywhere."""
+
+    @property
+    def operations(self) -> tuple[str, ...]: ...
+
+    @property
+    def inside(self) -> tuple[str, ...]: ...
+
+    def run(self, call: Call) -> Tensor: ...
+
+
+class _Rewritten(torch.autograd.Function):
+    """Forward: the value given. Backward: `back(signal, inputs)`."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, back: Callable[..., Any], *inputs: Tensor) -> Tensor:
+        ctx.back = back
+        ctx.save_for_backward(*inputs)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
+        back = ctx.back(signals[0], ctx.saved_tensors)
+        return (None, None, *back)
+
+
+def rewritten(value: Tensor, back: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> Tensor:
+    """`value`, whose backward hands `back(signal, inputs)` to `inputs`."""
+    return _Rewritten.apply(value.detach(), back, *inputs)
+
+
+def _pullback(compute: Callable[..., Tensor], inputs: tuple[Tensor, ...], signal: Tensor):
+    with torch.enable_grad():
+        leaves = tuple(x.detach().requires_grad_() for x in inputs)
+        return torch.autograd.grad(compute(*leaves), leaves, signal)
+
+
+@dataclass(frozen=True)
+class GuidedReLU:
+    """Only positive signals pass back, and only where the unit was open."""
+
+    operations: tuple[str, ...] = ("relu",)
+    inside: tuple[str, ...] = ()
+
+    def run(self, call: Call) -> Tensor:
+        def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return _pullback(call.compute, inputs, signal.clamp(min=0))
+
+        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+
+
+@dataclass(frozen=True)
+class DeconvReLU:
+    """Only positive signals pass back, whatever the unit's own sign."""
+
+    operations: tuple[str, ...] = ("relu",)
+    inside: tuple[str, ...] = ()
+
+    def run(self, call: Call) -> Tensor:
+        def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (signal.clamp(min=0),)
+
+        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+
+
+@dataclass(frozen=True)
+class ZPlus:
+    """Relevance of a conv or linear goes to positive contributions only, in proportion; biases get
+    none.
+
+    The value handed back is relevance, not gradient: it sums to what arrived, up to `stabiliser`.
+    """
+
+    operations: tuple[str, ...] = ("conv", "linear")
+    inside: tuple[str, ...] = ()
+    stabiliser: float = 1e-9
+
+    def run(self, call: Call) -> Tensor:
+        assert call.linear is not None and call.weight is not None
+        operate, weight = call.linear, call.weight
+
+        def contribute(positive: Tensor, negative: Tensor) -> Tensor:
+            up = operate(positive, weight.clamp(min=0), None)
+            return up + operate(negative, weight.clamp(max=0), None)
+
+        def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            signs = inputs[0].clamp(min=0), inputs[0].clamp(max=0)
+            total = contribute(*signs)
+            shares = _pullback(contribute, signs, signal / (total + self.stabiliser))
+            return (signs[0] * shares[0] + signs[1] * shares[1],)
+
+        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """Relevance is shared in proportion to signed contributions, with `epsilon` against small sums.
+
+    On a residual sum each branch gets the share that it added.
+    """
+
+    operations: tuple[str, ...] = ("conv", "linear", "sum")
+    inside: tuple[str, ...] = ()
+    epsilon: float = 1e-6
+
+    def run(self, call: Call) -> Tensor:
+        def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            value = call.compute(*inputs)
+            ratio = signal / (value + self.epsilon * torch.where(value >= 0, 1.0, -1.0))
+            return tuple(
+                x * g for x, g in zip(inputs, _pullback(call.compute, inputs, ratio), strict=True)
+            )
+
+        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+
+
+@dataclass(frozen=True)
+class RecordAttention:
+    """Opens fused attention and keeps the weights (batch, head, token, token) of every call, in
+    order.
+
+    Plain attention (a softmax over a square) is recorded as it is. The network's output does not
+    change.
+    """
+
+    operations: tuple[str, ...] = ("attention", "softmax")
+    inside: tuple[str, ...] = ()
+    weights: list[tuple[str, Tensor]] = field(default_factory=list)
+
+    def run(self, call: Call) -> Tensor:
+        if call.operation == "softmax":
+            value = call.compute(*call.inputs)
+            if value.ndim == 4 and value.shape[-1] == value.shape[-2]:
+                self.weights.append((call.layer, value))
+            return value
+        if call.attend is None:
+            raise NotExplainable(f"the attention in {call.layer!r} cannot be opened here.")
+        value, weights = call.attend()
+        self.weights.append((call.layer, weights))
+        return value

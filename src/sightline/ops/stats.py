@@ -1,0 +1,210 @@
+"""Does place in the picture survive in a tensor? Strips of a picture are changed and what moved is
+located.
+
+Also here: what the gradients between a layer and the logits say about the kind of head.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..shapes import Images
+from .layouts import Layout
+
+STRIPS = 4
+"""The picture is changed in this many horizontal and as many vertical strips."""
+
+_BUDGET = 1 << 12  # numbers per image that suffice to locate a change
+_FIRM = 0.7  # correlation from which a layout counts as measured
+
+
+def strips(size: tuple[int, int], channels: int) -> Images:
+    """Nine pictures in [0, 1]: a noise picture, then four with a row strip and four with a column
+    strip changed.
+    """
+    dice = torch.Generator().manual_seed(0)
+
+    def noise() -> Tensor:
+        fine = torch.randn(1, channels, *size, generator=dice)
+        coarse = torch.randn(1, channels, 16, 16, generator=dice)
+        coarse = torch.nn.functional.interpolate(coarse, size=size, mode="nearest")
+        return (0.5 + 0.25 * (fine + coarse) / math.sqrt(2)).clamp(0, 1)
+
+    pictures, other = noise().repeat(1 + 2 * STRIPS, 1, 1, 1), noise()[0]
+    for s in range(STRIPS):
+        rows = slice(s * size[0] // STRIPS, (s + 1) * size[0] // STRIPS)
+        cols = slice(s * size[1] // STRIPS, (s + 1) * size[1] // STRIPS)
+        pictures[1 + s, :, rows] = other[:, rows]
+        pictures[1 + STRIPS + s, :, :, cols] = other[:, :, cols]
+    return pictures
+
+
+def responses(values: Tensor) -> list[Tensor] | None:
+    """How much each index of each axis moved with each strip, (8, length) per axis; None if not
+    finite.
+    """
+    values = _thinned(values.detach())
+    moved = (values[1:].float() - values[:1].float()).abs_()
+    if moved.ndim == 3:
+        found = [moved.mean(2), moved.mean(1)]
+    else:
+        left, right = moved.mean(3), moved.mean(1)
+        found = [left.mean(2), right.mean(2), right.mean(1)]
+    found = [f.double() for f in found]
+    return found if all(bool(torch.isfinite(f).all()) for f in found) else None
+
+
+def locate(values: Tensor, size: tuple[int, int]) -> tuple[Layout, list[Tensor]] | None:
+    """The best layout of a tensor made from `strips` pictures of this size, and its responses.
+
+    None where the tensor has no layout to try. Layout.score tells how far to believe it.
+    """
+    if values.ndim not in (3, 4) or not values.numel() or not values.is_floating_point():
+        return None
+    moved = responses(values)
+    if moved is None:
+        return None
+    if values.ndim == 4:
+        return _located_maps(values.shape, moved), moved
+    return _located_tokens(moved[0], size[0] / size[1]), moved
+
+
+def is_firm(layout: Layout) -> bool:
+    """Whether the layout was measured, not merely guessed."""
+    return layout.score >= _FIRM
+
+
+def layout_by_shape(shape: Sequence[int], size: tuple[int, int]) -> Layout | None:
+    """The only layout that the shape (batch axis included) allows, place not verified."""
+    aspect = size[0] / size[1]
+    if len(shape) == 4:
+        fits = [
+            Layout(style, grid, score=0.0, verified=False)
+            for style, grid in (("nchw", (shape[2], shape[3])), ("nhwc", (shape[1], shape[2])))
+            if min(grid) > 1 and _fits(grid, aspect)
+        ]
+        return fits[0] if len(fits) == 1 else None
+    if len(shape) == 3:
+        grids = [(p, g) for p, g in _grids(shape[1], aspect) if p < g[1] and min(g) > 1]
+        if grids:
+            prefix, grid = min(grids)
+            return Layout("tokens", grid, prefix, score=0.0, verified=False)
+    return None
+
+
+def head_kind(
+    gradients: Float[Tensor, "kind image filter place"],
+    prefix: float,
+    tokens: bool,
+    bends: set[str],
+) -> str:
+    """What kind of head follows, from its gradients for a few classes and from where it is not
+    affine.
+
+    prefix: share of the gradient's norm that lies on prefix tokens. bends: see `graph.bends`.
+    """
+    largest = gradients.abs().amax((1, 2, 3), keepdim=True)
+    if not bool(torch.isfinite(largest).all()) or not bool((largest > 0).any()):
+        return "unknown"
+    mean = gradients.mean(3, keepdim=True)
+    if bool(((gradients - mean).abs() <= 1e-3 * largest).all()):
+        same = bool(((mean - mean[:, :1]).abs() <= 1e-3 * largest).all())
+        return "pooled-linear" if same and not bends else "pooled-mlp"
+    if bends == {"relu"} and _switched(gradients, largest):
+        return "pooled-relu"
+    if "softmax" in bends:
+        return "class-token" if prefix > 0.9 else "attention-pool"
+    if prefix > 0.9:
+        return "class-token"
+    if "convolution" in bends:
+        return "convolutional"
+    return "unknown" if tokens or bends & {"maximum", "power"} else "flattened-mlp"
+
+
+def _switched(gradients: Tensor, largest: Tensor) -> bool:
+    """Whether each filter's gradient is, at every place of both images, either zero or one and the
+    same value.
+    """
+    top, bottom = gradients.amax((1, 3), keepdim=True), gradients.amin((1, 3), keepdim=True)
+    value = torch.where(top.abs() > bottom.abs(), top, bottom)
+    off = gradients.abs() <= 1e-3 * largest
+    return bool((off | ((gradients - value).abs() <= 1e-3 * largest)).all())
+
+
+def _thinned(values: Tensor) -> Tensor:
+    """Every second index of the longest axis, again and again, until it is cheap to look at; tokens
+    stay.
+    """
+    while values[0].numel() > _BUDGET:
+        axes = range(1, 4) if values.ndim == 4 else range(2, 3)
+        longest = max(axes, key=lambda a: values.shape[a])
+        if values.shape[longest] < 16:
+            break
+        keep = [slice(None)] * values.ndim
+        keep[longest] = slice(None, None, 2)
+        values = values[tuple(keep)]
+    return values
+
+
+def _located_maps(shape: Sequence[int], moved: list[Tensor]) -> Layout:
+    best = Layout("none", score=-1.0)
+    for style, row, col in (("nchw", 2, 3), ("nhwc", 1, 2)):
+        rows, cols = moved[row - 1], moved[col - 1]
+        score = min(
+            _correlation(_centroid(rows[:STRIPS]), torch.arange(rows.shape[1])),
+            _correlation(_centroid(cols[STRIPS:]), torch.arange(cols.shape[1])),
+        )
+        if score > best.score:
+            best = Layout(style, (shape[row], shape[col]), score=score)
+    return best
+
+
+def _located_tokens(moved: Tensor, aspect: float) -> Layout:
+    row, col = _centroid(moved[:STRIPS]), _centroid(moved[STRIPS:])
+    best, best_value = Layout("none", score=-1.0), -1.0
+    for prefix, (height, width) in _grids(len(row), aspect):
+        place = torch.arange(height * width)
+        for where in ("front", "back") if prefix else ("front",):
+            keep = slice(prefix, None) if where == "front" else slice(None, len(row) - prefix)
+            score = min(
+                _correlation(row[keep], place // width), _correlation(col[keep], place % width)
+            )
+            if score - 1e-4 * prefix > best_value:
+                best_value = score - 1e-4 * prefix
+                best = Layout("tokens", (height, width), prefix, where, score)
+    return best
+
+
+def _grids(tokens: int, aspect: float) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Grids that `tokens` may form, each with the number of tokens left over."""
+    tall = math.sqrt(tokens * aspect)
+    seen = set()
+    for height in range(max(1, math.ceil(0.7 * tall)), math.ceil(tall) + 1):
+        for width in (math.floor(height / aspect), math.ceil(height / aspect)):
+            if width > 0 and height * width <= tokens and (height, width) not in seen:
+                seen.add((height, width))
+                yield tokens - height * width, (height, width)
+
+
+def _fits(grid: tuple[int, int], aspect: float) -> bool:
+    return abs(grid[0] - grid[1] * aspect) < 1 or abs(grid[1] - grid[0] / aspect) < 1
+
+
+def _centroid(moved: Tensor) -> Tensor:
+    """For each index, the mean number of the strips that move it, (length,)."""
+    scaled = moved / moved.mean(1, keepdim=True).clamp_min(1e-300)
+    total = scaled.sum(0)
+    middle = (len(moved) - 1) / 2
+    mean = (scaled * torch.arange(len(moved)).to(scaled)[:, None]).sum(0) / total.clamp_min(1e-300)
+    return torch.where(total > 0, mean, middle).cpu()
+
+
+def _correlation(found: Tensor, expected: Tensor) -> float:
+    if len(found) < 2:
+        return 0.0
+    found, expected = found - found.mean(), expected.double() - expected.double().mean()
+    size = float(found.norm() * expected.norm())
+    return float(found @ expected) / size if size > 0 else 0.0

@@ -1,0 +1,339 @@
+"""Train the networks that come with the package: `python -m sightline.recipes.embedded`.
+
+Pictures are drawn once into files, then each network is trained on them; both steps go on where
+they were interrupted. An epoch depends only on the seed and its number, so a resumed run gives the
+same network. On a busy machine set OMP_WAIT_POLICY=PASSIVE: idle threads then do not spin.
+"""
+
+import argparse
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..nets.default import NAMES, WEIGHTS, build
+from ..worlds.aviary import SPECIES, Aviary, Shortcut
+
+MEAN, STD = (0.50, 0.52, 0.46), (0.22, 0.21, 0.24)
+CHUNK = 140
+
+log = logging.getLogger("sightline.embedded")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures for one purpose, drawn from seeds that no other purpose uses."""
+
+    name: str
+    seed: int
+    count: int
+    shortcut: Shortcut | None = None
+
+
+TRAIN = Collection("train", 1, 16800)
+TRAIN_PLANTED = Collection("train-planted", 2, 5600, "planted")
+TESTS = (
+    Collection("test", 1001, 2800),
+    Collection("test-planted", 1002, 1400, "planted"),
+    Collection("test-random-mark", 1003, 1400, "random"),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one network is trained: the rate rises for `warm` epochs, the first `small` see 96 px."""
+
+    net: str
+    data: Collection
+    epochs: int
+    rate: float
+    decay: float = 0.05
+    batch: int = 64
+    smoothing: float = 0.05
+    small: int = 0
+    warm: float = 1.35
+    teacher: str | None = None
+    borrowed: tuple[str, ...] = ()  # layers that are the teacher's and stay as they are
+    seed: int = 0
+
+
+EARLY = ("stem", "stage1", "stage2")
+PLANS = {
+    "default": Plan("default", TRAIN, epochs=6, rate=3e-3, small=3),
+    "clever-hans": Plan("clever-hans", TRAIN_PLANTED, epochs=6, rate=3e-3, small=3, warm=0.9),
+    "default-vit": Plan(
+        "default-vit", TRAIN, epochs=7, rate=1e-3, warm=1.0, teacher="default", borrowed=EARLY
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Drawn pictures, (picture, row, col, rgb) uint8, and their labels."""
+
+    images: np.ndarray
+    labels: Tensor
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """(picture, rgb, row, col), uint8."""
+        return torch.from_numpy(self.images[indices.numpy()]).permute(0, 3, 1, 2)
+
+
+def draw(collection: Collection, folder: Path, workers: int = 2) -> Pictures:
+    """The collection, from its file if that is complete."""
+    aviary = Aviary(seed=collection.seed, count=collection.count, shortcut=collection.shortcut)
+    names = [species.name for species in SPECIES]
+    labels = torch.tensor([names.index(aviary.scene(i).species) for i in range(collection.count)])
+    path = folder / f"{collection.name}-{collection.seed}-{collection.count}.npy"
+    if not path.exists():
+        part, shape = path.with_suffix(".part"), (collection.count, aviary.size, aviary.size, 3)
+        images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        starts = range(0, collection.count, CHUNK)
+        with get_context("spawn").Pool(workers) as pool:
+            for start, chunk in zip(
+                starts, pool.imap(partial(_draw_chunk, aviary), starts), strict=True
+            ):
+                images[start : start + len(chunk)] = chunk
+                if start % (10 * CHUNK) == 0:
+                    log.info(
+                        "%s: %d of %d pictures drawn",
+                        collection.name,
+                        start + len(chunk),
+                        collection.count,
+                    )
+        images.flush()
+        part.replace(path)
+    return Pictures(np.load(path, mmap_mode="r"), labels)
+
+
+def _draw_chunk(aviary: Aviary, start: int) -> np.ndarray:
+    return np.stack([aviary[i].image for i in range(start, min(start + CHUNK, len(aviary)))])
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 to what the networks take."""
+    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    scaled = images.float() / 255
+    return ((scaled - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def augment(images: Tensor, dice: torch.Generator) -> Tensor:
+    """Shift, mirror, change light and colour, hide a small box: each image by its own draw."""
+    count, _, size, _ = images.shape
+    shift = torch.randint(-6, 7, (2, count, 1), generator=dice)
+    steps = torch.arange(size)[None]
+    mirrored = torch.rand(count, 1, generator=dice) < 0.5
+    rows = (steps + shift[0]).clamp(0, size - 1)
+    cols = (torch.where(mirrored, steps.flip(1), steps) + shift[1]).clamp(0, size - 1)
+    which = torch.arange(count)[:, None, None]
+    images = images.permute(0, 2, 3, 1)[which, rows[:, :, None], cols[:, None, :]].permute(
+        0, 3, 1, 2
+    )
+    gain = (
+        1
+        + 0.10 * torch.randn(count, 1, 1, 1, generator=dice)
+        + 0.05 * torch.randn(count, 3, 1, 1, generator=dice)
+    )
+    light = 0.08 * torch.randn(count, 1, 1, 1, generator=dice)
+    out = normalise(images) * gain + light
+    corner = torch.randint(0, size, (2, count), generator=dice)
+    extent = torch.randint(8, 28, (2, count), generator=dice)
+    for i in torch.nonzero(torch.rand(count, generator=dice) < 0.3).flatten().tolist():
+        (row, col), (high, wide) = corner[:, i].tolist(), extent[:, i].tolist()
+        out[i, :, row : row + high, col : col + wide] = torch.randn(3, 1, 1, generator=dice)
+    return out
+
+
+def train(
+    plan: Plan, pictures: Pictures, teacher: nn.Module | None, folder: Path
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """The trained network and one log entry per epoch; goes on from the last checkpoint."""
+    torch.manual_seed(plan.seed)
+    module = build(plan.net, len(SPECIES)).to(memory_format=torch.channels_last)
+    if teacher is not None:
+        _borrow(plan, module, teacher)
+    optimiser = torch.optim.AdamW(_groups(module, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
+    history: list[dict[str, Any]] = []
+    saved = folder / f"{plan.net}.checkpoint.pt"
+    if saved.exists():
+        state = torch.load(saved, weights_only=True)
+        module.load_state_dict(state["module"])
+        optimiser.load_state_dict(state["optimiser"])
+        history = state["history"]
+    for epoch in range(len(history), plan.epochs):
+        entry = _epoch(plan, epoch, module, optimiser, pictures, teacher)
+        history.append(entry)
+        log.info("%s: %s", plan.net, entry)
+        state = {
+            "module": module.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "history": history,
+        }
+        torch.save(state, saved.with_suffix(".part"))
+        saved.with_suffix(".part").replace(saved)
+    return module.eval(), history
+
+
+def _borrow(plan: Plan, module: nn.Module, teacher: nn.Module) -> None:
+    for layer in plan.borrowed:
+        mine, theirs = module.get_submodule(layer), teacher.get_submodule(layer).state_dict()
+        mine.load_state_dict({name: theirs[name] for name in mine.state_dict()})
+        mine.requires_grad_(False)
+
+
+def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
+    learned = [p for p in module.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _epoch(
+    plan: Plan,
+    epoch: int,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    pictures: Pictures,
+    teacher: nn.Module | None,
+) -> dict[str, Any]:
+    dice = torch.Generator().manual_seed(1000 * plan.seed + epoch)
+    order = torch.randperm(len(pictures.labels), generator=dice)
+    steps, begun = len(order) // plan.batch, time.monotonic()
+    module.train()
+    for layer in plan.borrowed:
+        module.get_submodule(layer).eval()
+    losses, right = 0.0, 0
+    for step in range(steps):
+        indices = order[step * plan.batch : (step + 1) * plan.batch].sort().values
+        images, labels = augment(pictures.batch(indices), dice), pictures.labels[indices]
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate * _rate(plan, epoch + step / steps)
+        if epoch < plan.small:
+            images = functional.interpolate(images, size=96, mode="bilinear", antialias=True)
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            scores = module(images).float()
+        loss = functional.cross_entropy(scores, labels, label_smoothing=plan.smoothing)
+        if teacher is not None:
+            loss = 0.5 * loss + 0.5 * _distance(scores, teacher, images)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 2.0)
+        optimiser.step()
+        losses += loss.item()
+        if step % 50 == 49:
+            log.info(
+                "%s: epoch %d step %d of %d, loss %.3f",
+                plan.net,
+                epoch + 1,
+                step + 1,
+                steps,
+                losses / (step + 1),
+            )
+        right += int((scores.argmax(1) == labels).sum())
+    seconds = round(time.monotonic() - begun)
+    return {
+        "epoch": epoch + 1,
+        "loss": round(losses / steps, 4),
+        "train_accuracy": round(right / (steps * plan.batch), 4),
+        "seconds": seconds,
+    }
+
+
+def _distance(scores: Tensor, teacher: nn.Module, images: Tensor, heat: float = 2.0) -> Tensor:
+    """Divergence from the teacher's softened answer (Hinton et al., arXiv:1503.02531)."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        wanted = teacher(images).float()
+    softened = functional.log_softmax(scores / heat, 1)
+    return heat**2 * functional.kl_div(
+        softened, functional.softmax(wanted / heat, 1), reduction="batchmean"
+    )
+
+
+def _rate(plan: Plan, epoch: float) -> float:
+    """One cycle: up in a line, down in a cosine."""
+    if epoch < plan.warm:
+        return 0.05 + 0.95 * epoch / plan.warm
+    done = (epoch - plan.warm) / (plan.epochs - plan.warm)
+    return 0.002 + 0.998 * (1 + math.cos(math.pi * done)) / 2
+
+
+@torch.no_grad()
+def accuracy(module: nn.Module, pictures: Pictures) -> float:
+    """Share of pictures whose species comes first, computed in float32 as users will run it."""
+    right = 0
+    for indices in torch.arange(len(pictures.labels)).split(100):
+        scores = module(normalise(pictures.batch(indices)))
+        right += int((scores.argmax(1) == pictures.labels[indices]).sum())
+    return right / len(pictures.labels)
+
+
+def export(
+    plan: Plan,
+    module: nn.Module,
+    history: list[dict[str, Any]],
+    scores: dict[str, float],
+    out: Path,
+) -> None:
+    """Weights and training log, written beside each other."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().contiguous() for name, value in module.state_dict().items()}
+    save_file(weights, out / f"{plan.net}.part")
+    (out / f"{plan.net}.part").replace(out / f"{plan.net}.safetensors")
+    record = {
+        "name": plan.net,
+        "labels": [species.name for species in SPECIES],
+        "size": 128,
+        "mean": MEAN,
+        "std": STD,
+        "accuracy": scores,
+        "plan": asdict(plan),
+        "tests": [asdict(test) for test in TESTS],
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+        "epochs": history,
+    }
+    (out / f"{plan.net}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def run(net: str, data: Path, out: Path) -> None:
+    """Draw what is missing, train, measure, write."""
+    plan = PLANS[net]
+    data.mkdir(parents=True, exist_ok=True)
+    teacher = None
+    if plan.teacher is not None:
+        teacher, _ = train(PLANS[plan.teacher], draw(PLANS[plan.teacher].data, data), None, data)
+    module, history = train(plan, draw(plan.data, data), teacher, data)
+    module = module.to(memory_format=torch.contiguous_format)
+    scores = {test.name: round(accuracy(module, draw(test, data)), 4) for test in TESTS}
+    log.info("%s: accuracy %s", net, scores)
+    export(plan, module, history, scores, out)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--net", choices=[*NAMES, "all"], default="all")
+    parser.add_argument(
+        "--data", type=Path, default=Path("embedded-data"), help="drawn pictures and checkpoints"
+    )
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where weights and logs go")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(given.threads)
+    for net in NAMES if given.net == "all" else (given.net,):
+        run(net, given.data, given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Finds every method by walking the package: a new file is a new method, nothing else is edited.
+
+`@register(name, paper=, claims=)` puts a frozen dataclass under its name; `create` makes one from a
+name and fields, `to_json` and `from_json` carry it through files, command lines and forms. Third
+parties announce methods by the entry-point groups `sightline.explainers` and `sightline.metrics`.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import logging
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from .errors import BadField, UnknownName, near
+
+_T = TypeVar("_T", bound=type)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+log = logging.getLogger("sightline")
+
+ROOMS = {
+    "explainer": "explainers",
+    "metric": "metrics",
+    "attack": "attacks",
+    "recipe": "recipes",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered method: its class and what its file says about it."""
+
+    name: str
+    kind: str
+    cls: type
+    paper: str
+    claims: tuple[str, ...]
+
+    @property
+    def doc(self) -> str:
+        return (self.cls.__doc__ or "").strip()
+
+    @property
+    def question(self) -> str:
+        """The first line of the docstring: what the method answers."""
+        return self.doc.splitlines()[0] if self.doc else ""
+
+    @property
+    def caution(self) -> str:
+        """The sentence that says when not to trust the result."""
+        for paragraph in self.doc.split("\n\n"):
+            if "not trust" in paragraph.lower():
+                return " ".join(paragraph.split())
+        return ""
+
+
+_entries: dict[tuple[str, str], Entry] = {}
+_views: dict[tuple[type, str], Callable[..., Any]] = {}
+
+
+def register(name: str, *, paper: str = "", claims: tuple[str, ...] = ()) -> Callable[[_T], _T]:
+    """Put a class under `name`; its kind is the one of its contract (explainer, metric, ...)."""
+
+    def enter(cls: _T) -> _T:
+        key = (cls.kind, _spelling(name))
+        known = _entries.get(key)
+        if known and known.cls.__qualname__ != cls.__qualname__:
+            raise BadField(f"two {cls.kind}s are called {name!r}: {known.cls!r} and {cls!r}")
+        _entries[key] = Entry(name, cls.kind, cls, paper, claims)
+        cls.registered_name = name
+        return cls
+
+    return enter
+
+
+def drawn(what: type, form: str) -> Callable[[_F], _F]:
+    """Make the decorated function the view of `what` in `form` (`figure`, `html`, `png`, `svg`)."""
+
+    def enter(function: _F) -> _F:
+        _views[what, form] = function
+        return function
+
+    return enter
+
+
+def view(what: type, form: str) -> Callable[..., Any]:
+    """The function that draws `what` as `form`. Raises: UnknownName where nobody draws it."""
+    _walk("views")
+    for parent in what.__mro__:
+        if (parent, form) in _views:
+            return _views[parent, form]
+    raise UnknownName(f"no view draws {what.__name__} as {form!r}")
+
+
+def available(kind: str) -> list[str]:
+    """All names of a kind (`explainer`, `metric`, `attack`, `recipe`), sorted."""
+    _discover(kind)
+    return sorted(e.name for (k, _), e in _entries.items() if k == kind)
+
+
+def entry(kind: str, name: str) -> Entry:
+    """What is registered under `name`, in any spelling. Raises: UnknownName with near names."""
+    _discover(kind)
+    found = _entries.get((kind, _spelling(name)))
+    if found is None:
+        names = available(kind)
+        raise UnknownName(
+            f"no {kind} named {name!r}{near(name, names)} All names: {', '.join(names) or 'none'}."
+            " (Spelling variants such as `gradcam`, `Grad-CAM` are accepted.)"
+        )
+    return found
+
+
+def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depends on the name
+    """Make the method called `name` with these parameters.
+
+    Raises: UnknownName for a name or a field that does not exist, BadField for a bad value.
+    """
+    cls = entry(kind, name).cls
+    known = [f.name for f in dataclasses.fields(cls)]
+    for field in fields:
+        if field not in known:
+            raise UnknownName(
+                f"{entry(kind, name).name} has no field {field!r}{near(field, known)}"
+                f" Fields: {', '.join(known) or 'none'}."
+            )
+    return cls(**fields)
+
+
+def to_json(method: Any) -> dict[str, Any]:  # Any: one of the registered dataclasses
+    """A method as plain data: `{"name": ..., "fields": {...}}`; methods in fields are nested."""
+    fields = {f.name: _plain(getattr(method, f.name)) for f in dataclasses.fields(method)}
+    return {"name": method.registered_name, "fields": fields}
+
+
+def from_json(kind: str, data: dict[str, Any]) -> Any:
+    """The method that `to_json` wrote."""
+    fields = {
+        name: from_json(kind, value) if _is_method(value) else _unplain(value)
+        for name, value in data["fields"].items()
+    }
+    return create(kind, data["name"], **fields)
+
+
+def _is_method(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"name", "fields"}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_json(value)
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _unplain(value: Any) -> Any:
+    return tuple(_unplain(v) for v in value) if isinstance(value, list) else value
+
+
+def _spelling(name: str) -> str:
+    return re.sub(r"[^a-z0-9+]", "", name.lower()).replace("++", "plusplus")
+
+
+@cache
+def _discover(kind: str) -> None:
+    if kind not in ROOMS:
+        raise UnknownName(f"no kind {kind!r}{near(kind, ROOMS)} Kinds: {', '.join(ROOMS)}.")
+    _walk(ROOMS[kind])
+    for point in entry_points(group=f"sightline.{ROOMS[kind]}"):
+        try:
+            point.load()
+        except Exception as error:  # a broken plug-in must not take the library down
+            log.warning("plug-in %s (%s) was skipped: %s", point.name, point.value, error)
+
+
+@cache
+def _walk(room: str) -> None:
+    root = __package__
+    if importlib.util.find_spec(f"{root}.{room}") is None:
+        return
+    package = importlib.import_module(f"{root}.{room}")
+    for module in pkgutil.walk_packages(package.__path__, f"{root}.{room}."):
+        importlib.import_module(module.name)

@@ -1,0 +1,149 @@
+"""One self-contained page that shows maps beside their pictures and says how far to believe them.
+
+The report is plain data: frozen records of arrays, numbers and sentences, made by `run.py` or by hand. `build` turns
+them into a single HTML text that opens without a server, a network or (for the pictures) a script.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ops.files import write_bytes
+from .views.colour import Pixels, Values
+
+Parts = Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """How a score moves while pixels go or come: `y` over `x` in [0, 1], and the band of the nulls."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    x_label: str = "pixels changed"
+    y_label: str = "probability"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MetricEntry:
+    """One number about one map, with the levels that maps without knowledge reach.
+
+    nulls: such as `{"random": 0.31, "centred blob": 0.24, "edge map": 0.22}`. question: one sentence that explains
+    the name. interval: lower and upper end.
+    """
+
+    name: str
+    value: float
+    direction: Literal["higher", "lower"] = "higher"
+    interval: tuple[float, float] | None = None
+    nulls: Mapping[str, float] = field(default_factory=dict)
+    curve: Curve | None = None
+    question: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Method:
+    """What a reader must know of a method, the same for every picture.
+
+    doubt: the sentence or two that say when not to trust it. Words between backticks are shown as code.
+    """
+
+    name: str
+    title: str
+    question: str = ""
+    doubt: str = ""
+    paper: str = ""
+    claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MapEntry:
+    """One method's map of one picture, or the reason why there is none.
+
+    values: (row, col), the method's own map in the model's frame, raw scale. native: signed and unclipped, at the
+    layer's resolution. passes: images sent forward and backward. target: only where it differs from the item's.
+    verdict: one sentence on how far to trust it; made from the metrics where empty.
+    """
+
+    method: Method
+    values: Values | None = None
+    native: Values | None = None
+    error: str = ""
+    layer: str = ""
+    target: str = ""
+    passes: tuple[int, int] = (0, 0)
+    seconds: float | None = None
+    metrics: tuple[MetricEntry, ...] = ()
+    verdict: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever JSON holds
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """One picture with what the model calls it and its maps, or the reason why it could not be explained.
+
+    picture: as a viewer shows it. shown: the model's frame, where the picture is unknown or the geometry is.
+    box: the x0, y0, x1, y1 in pixels of `picture` that the model's frame shows; None means that only `shown` fits
+    the maps. top: the most probable labels, falling. parts: masks in the model's frame whose truth is known.
+    """
+
+    name: str
+    picture: Pixels | None = None
+    shown: NDArray[np.generic] | None = None
+    box: tuple[float, float, float, float] | None = None
+    error: str = ""
+    top: tuple[tuple[str, float], ...] = ()
+    target: str = ""
+    probability: float | None = None
+    truth: str = ""
+    parts: Parts | None = None
+    maps: tuple[MapEntry, ...] = ()
+    headline: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """Everything that the page shows, in order.
+
+    facts: (name, value) pairs about the model. notes: sentences about the run (what was chosen or guessed).
+    next_steps: sentences; what stands between backticks is shown as a command to type.
+    """
+
+    title: str
+    items: tuple[Item, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
+    made: str = ""
+
+
+def build(report: Report) -> str:
+    """The page as one HTML text; labels, names and errors in it are escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from .views import page
+
+    environment = Environment(
+        loader=PackageLoader("sightline", "report_assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = page.code
+    return environment.get_template("page.html.j2").render(page.context(report))
+
+
+def write(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write the page to `path` in one step: a reader never meets half a page, and a failure leaves the old one.
+
+    Raises: FileProblem where the folder cannot be made or written, or the disk is full.
+    """
+    return write_bytes(Path(path), build(report).encode())

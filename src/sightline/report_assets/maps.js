@@ -1,0 +1,99 @@
+// Maps: from packed bytes to numbers, from numbers to colours.
+
+async function inflate(text) {
+  const raw = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function unpack(packed) {
+  const { rows, cols, low, high } = packed;
+  const steps = await inflate(packed.data);
+  for (let r = 1; r < rows; r++) steps[r * cols] += steps[(r - 1) * cols];
+  for (let r = 0; r < rows; r++) for (let c = 1; c < cols; c++) steps[r * cols + c] += steps[r * cols + c - 1];
+  const values = Float32Array.from(steps, (step) => low + (step / 255) * (high - low));
+  return { rows, cols, values };
+}
+
+function channels(stop) {
+  return [1, 3, 5].map((k) => parseInt(stop.slice(k, k + 2), 16));
+}
+
+function colourTable(stops) {
+  const anchors = stops.map(channels);
+  const table = new Uint8ClampedArray(256 * 3);
+  for (let k = 0; k < 256; k++) {
+    const place = (k / 255) * (anchors.length - 1);
+    const left = Math.min(Math.floor(place), anchors.length - 2);
+    for (let c = 0; c < 3; c++) {
+      table[3 * k + c] = anchors[left][c] + (place - left) * (anchors[left + 1][c] - anchors[left][c]);
+    }
+  }
+  return table;
+}
+
+// What part of a map's evidence lies in places that are no stronger, place by place, with the sign kept.
+// It means the same for every method, whatever its unit: 0.75 is the line that holds a quarter of the evidence.
+function shares(values, floor, signed) {
+  const height = (value) => (signed ? Math.abs(value) : Math.max(0, value - floor));
+  const top = values.reduce((most, value) => Math.max(most, height(value)), 0) || 1;
+  const bin = (value) => Math.round((height(value) / top) * 2047);
+  const held = new Float64Array(2048);
+  let total = 0;
+  values.forEach((value) => { held[bin(value)] += height(value); total += height(value); });
+  for (let k = 1; k < held.length; k++) held[k] += held[k - 1];
+  return values.map((value) => (total > 0 ? (held[bin(value)] / total) * (signed ? Math.sign(value) : 1) : 0));
+}
+
+// Every value as a place on the colour bar, in [0, 1], with the numbers and the unit under the bar.
+function placed(map, field, signed, scale, column) {
+  if (scale === "shared") {
+    const share = shares(field.values, map.floor, signed);
+    return {
+      places: signed ? share.map((s) => 0.5 + s / 2) : share,
+      ends: signed ? ["100\u202f%", "0", "100\u202f%"] : ["0", "50\u202f%", "100\u202f%"],
+      unit: "of the evidence is in weaker places",
+    };
+  }
+  const own = scale === "own";
+  const peak = (m) => (signed ? m.signed?.peak ?? 0 : m.peak);
+  const high = own ? peak(map) : Math.max(...column.map(peak));
+  const low = signed ? -high : own ? map.floor : Math.min(...column.map((m) => m.floor));
+  const span = high - low;
+  const place = (value) => (span > 0 ? Math.min(1, Math.max(0, (value - low) / span)) : signed ? 0.5 : 0);
+  return {
+    places: field.values.map(place),
+    ends: [low, (low + high) / 2, high].map(numberText),
+    unit: own ? "raw values, this map alone" : "raw values, all pictures",
+  };
+}
+
+function paint(canvas, field, places, { signed, clear, table }) {
+  canvas.width = field.cols;
+  canvas.height = field.rows;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(field.cols, field.rows);
+  places.forEach((place, k) => {
+    const step = 3 * Math.round(place * 255);
+    const strength = signed ? Math.abs(2 * place - 1) : place;
+    image.data[4 * k] = table[step];
+    image.data[4 * k + 1] = table[step + 1];
+    image.data[4 * k + 2] = table[step + 2];
+    image.data[4 * k + 3] = clear ? 255 * strength ** 0.75 : 255;
+  });
+  context.putImageData(image, 0, 0);
+}
+
+function numberText(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  let text;
+  if (size >= 1e5 || size < 1e-3) {
+    const [mantissa, power] = value.toExponential(1).split("e");
+    const raised = [...String(Number(power))].map((d) => (d === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[d])).join("");
+    text = `${mantissa}\u202f×\u202f10${raised}`;
+  } else {
+    text = value.toFixed(Math.max(0, 1 - Math.floor(Math.log10(size))));
+  }
+  return text.replace("-", "−");
+}

@@ -1,0 +1,329 @@
+"""What is explained: a value that turns a network's output into one number per image.
+
+A target is fixed once, on the clean images, and then held through every perturbed pass: `Top`
+becomes the class that it found. Captions (`Token`), detections (`Box`), embeddings (`Similarity`),
+segmentations (`Region`), regressions (`Axis`) and single units are targets too, so every explainer
+works on them with no new code.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import BadTarget, ShapeError
+from .trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Target(ABC):
+    """Which number is explained? `-target` is evidence against it.
+
+    probability: True scores probabilities (softmax, or sigmoid of a `multilabel` model), False
+    logits, None what the method uses by habit: logits for gradient and CAM methods, probabilities
+    for masks and metrics.
+    """
+
+    _: KW_ONLY
+    probability: bool | None = None
+    negated: bool = False
+    multilabel: bool = False
+    fixed: bool = False
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Layers that the score needs besides the output."""
+        return ()
+
+    def score(self, trace: Trace) -> Tensor:
+        """One value for each row of the trace, (n,)."""
+        value = self.measure(trace)
+        return -value if self.negated else value
+
+    @abstractmethod
+    def measure(self, trace: Trace) -> Tensor:
+        """The score before its sign."""
+
+    def bind(self, model: Any, images: Tensor) -> "Target":
+        """The target with this model's labels and picture frames put in."""
+        return self
+
+    def fix(self, trace: Trace) -> "Target":
+        """The target held fixed from the clean images on. Raises: BadTarget where it does not fit
+        the output."""
+        self.measure(trace)
+        return self
+
+    def take(self, rows: Sequence[int] | slice) -> "Target":
+        """The target for some images of the batch, in the order of `rows`."""
+        return self
+
+    def with_habit(self, probability: bool) -> "Target":
+        """The same with `probability` where nothing was said."""
+        return self if self.probability is not None else replace(self, probability=probability)
+
+    def with_probability(self, probability: bool) -> "Target":
+        """The same, scored as a probability (or as a logit), whatever was said."""
+        return replace(self, probability=probability)
+
+    def with_probability(self, probability: bool) -> "Target":
+        """The same, scored as a probability or as a logit whatever was said."""
+        return replace(self, probability=probability)
+
+    def held(self) -> "Target":
+        """The same, marked as fixed on the clean images."""
+        return replace(self, fixed=True)
+
+    @property
+    def key(self) -> tuple:
+        """What tells two targets apart, for remembering gradients."""
+        held = (id(v) for v in self.__dict__.values() if isinstance(v, Tensor))
+        return (repr(self), *held)
+
+    def __neg__(self) -> "Target":
+        return replace(self, negated=not self.negated)
+
+    def indices(self, n: int) -> list[int | None]:
+        """The class of each of `n` images, None where the target is not a class."""
+        return [None] * n
+
+    def __repr__(self) -> str:
+        shown = [repr(v) for k, v in self.__dict__.items() if k not in _HIDDEN and v is not None]
+        said = {True: "probability=True", False: "probability=False", None: None}[self.probability]
+        body = ", ".join([*shown, *([said] if said else [])])
+        return f"{'-' if self.negated else ''}{type(self).__name__}({body})"
+
+
+_HIDDEN = ("probability", "negated", "multilabel", "fixed")
+
+
+def logits_of(trace: Trace, target: Target) -> Tensor:
+    output = trace.output
+    if isinstance(output, Tensor) and output.ndim == 1:
+        output = output[:, None]
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise BadTarget(
+            f"{target!r} needs an output of shape (batch, class); the model returned {what}. Use"
+            " Token, Region or"
+            " Box for captions, segmentations and detections, or give the model `output=`."
+        )
+    return output.float()
+
+
+def probabilities_of(logits: Tensor, target: Target) -> Tensor:
+    return logits.sigmoid() if target.multilabel else logits.softmax(1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Class(Target):
+    """How much does the model say this class? An index, a label, or one of them per image."""
+
+    which: int | str | tuple[int | str, ...]
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        many = isinstance(self.which, tuple)
+        which = self.which if many else (self.which,)
+        found = tuple(model.index(w) if isinstance(w, str) else int(w) for w in which)
+        if many and len(found) != len(images):
+            raise ShapeError(
+                f"{len(found)} classes for {len(images)} images; give one for all, or one per"
+                " image."
+            )
+        return replace(self, which=found if many else found[0], multilabel=model.multilabel)
+
+    def fix(self, trace: Trace) -> Target:
+        classes = logits_of(trace, self).shape[1]
+        if classes == 1:
+            raise BadTarget(
+                "the model has one output, so there is no class to choose; use Binary()."
+            )
+        for index in self._list(1):
+            if not 0 <= index < classes:
+                raise BadTarget(
+                    f"class {index} does not exist: the model has {classes} (0 to {classes - 1})."
+                )
+        return self
+
+    def measure(self, trace: Trace) -> Tensor:
+        logits = logits_of(trace, self)
+        values = probabilities_of(logits, self) if self.probability else logits
+        if isinstance(self.which, tuple):
+            index = torch.tensor(self.which, device=values.device)[trace.rows.to(values.device)]
+            return values.gather(1, index[:, None])[:, 0]
+        return values[:, self.which]
+
+    def take(self, rows: Sequence[int] | slice) -> Target:
+        return (
+            replace(self, which=taken(self.which, rows)) if isinstance(self.which, tuple) else self
+        )
+
+    def indices(self, n: int) -> list[int | None]:
+        return list(self._list(n))
+
+    def _list(self, n: int) -> tuple[int, ...]:
+        return self.which if isinstance(self.which, tuple) else (self.which,) * n  # type: ignore
+
+
+def taken(values: tuple, rows: Sequence[int] | slice) -> tuple:
+    return values[rows] if isinstance(rows, slice) else tuple(values[int(i)] for i in rows)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Top(Target):
+    """How much does the model say what it says most? `k` counts from 0, the first choice."""
+
+    k: int = 0
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        return replace(self, multilabel=model.multilabel)
+
+    def fix(self, trace: Trace) -> Target:
+        logits = logits_of(trace, self)
+        if logits.shape[1] == 1:
+            raise BadTarget("the model has one output, so there is no top class; use Binary().")
+        if not 0 <= self.k < logits.shape[1]:
+            raise BadTarget(f"Top({self.k}) of {logits.shape[1]} classes does not exist.")
+        order = logits.detach().topk(self.k + 1, 1).indices[:, self.k]
+        return Class(
+            tuple(order.tolist()),
+            probability=self.probability,
+            negated=self.negated,
+            multilabel=self.multilabel,
+        )
+
+    def measure(self, trace: Trace) -> Tensor:
+        fixed = self.fix(trace)
+        return fixed.measure(replace(trace, rows=torch.arange(len(trace.output))))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Contrast(Target):
+    """Why `a` rather than `b`? The difference of their logits (or probabilities)."""
+
+    a: int | str
+    b: int | str
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        a, b = (model.index(w) if isinstance(w, str) else int(w) for w in (self.a, self.b))
+        return replace(self, a=a, b=b, multilabel=model.multilabel)
+
+    def fix(self, trace: Trace) -> Target:
+        for which in (self.a, self.b):
+            Class(which).fix(trace)
+        return self
+
+    def measure(self, trace: Trace) -> Tensor:
+        logits = logits_of(trace, self)
+        values = probabilities_of(logits, self) if self.probability else logits
+        return values[:, self.a] - values[:, self.b]  # type: ignore[index]
+
+    def indices(self, n: int) -> list[int | None]:
+        return [int(self.a)] * n
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Binary(Target):
+    """Why yes (or no)? For a model with one logit, or two of which the second is yes."""
+
+    positive: bool = True
+
+    def measure(self, trace: Trace) -> Tensor:
+        logits = logits_of(trace, self)
+        if logits.shape[1] > 2:
+            raise BadTarget(f"Binary needs one or two outputs; the model has {logits.shape[1]}.")
+        logit = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+        logit = logit if self.positive else -logit
+        return logit.sigmoid() if self.probability else logit
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Axis(Target):
+    """What drives output `i` of a regression? Its plain value; it has no probability."""
+
+    i: int
+
+    def measure(self, trace: Trace) -> Tensor:
+        values = logits_of(trace, self)
+        if not -values.shape[1] <= self.i < values.shape[1]:
+            raise BadTarget(f"axis {self.i} does not exist: the output has {values.shape[1]}.")
+        return values[:, self.i]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PerImage(Target):
+    """A target of its own for each image of the batch."""
+
+    targets: tuple[Target, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(r for t in self.targets for r in t.reads))
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        if len(self.targets) != len(images):
+            raise ShapeError(
+                f"{len(self.targets)} targets for {len(images)} images; give one for all, or one"
+                " per image."
+            )
+        return self._each(lambda i, t: t.bind(model, images[i : i + 1]))
+
+    def fix(self, trace: Trace) -> Target:
+        return self._each(lambda i, t: t.fix(_one(trace, i)))
+
+    def measure(self, trace: Trace) -> Tensor:
+        rows = trace.rows.tolist()
+        return torch.cat([self.targets[r].score(_one(trace, i)) for i, r in enumerate(rows)])
+
+    def take(self, rows: Sequence[int] | slice) -> Target:
+        return replace(self, targets=taken(self.targets, rows))
+
+    def with_habit(self, probability: bool) -> Target:
+        return self._each(lambda i, t: t.with_habit(probability))
+
+    def with_probability(self, probability: bool) -> Target:
+        return self._each(lambda i, t: t.with_probability(probability))
+
+    def with_probability(self, probability: bool) -> Target:
+        return self._each(lambda i, t: t.with_probability(probability))
+
+    def indices(self, n: int) -> list[int | None]:
+        return [t.indices(1)[0] for t in self.targets]
+
+    def _each(self, change: Any) -> Target:
+        return replace(self, targets=tuple(change(i, t) for i, t in enumerate(self.targets)))
+
+
+def _one(trace: Trace, i: int) -> Trace:
+    raw = {name: value[i : i + 1] for name, value in trace.raw.items()}
+    return replace(
+        trace, output=trace.output[i : i + 1], raw=raw, rows=torch.zeros(1, dtype=torch.long)
+    )
+
+
+def to_target(value: Any) -> Target:
+    """What people write for a target: None (the top class), an index, a label, a Target, or one per
+    image.
+
+    Raises: BadTarget for anything else.
+    """
+    if value is None:
+        return Top()
+    if isinstance(value, Target):
+        return value
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return Class(value)
+    if isinstance(value, Tensor) and value.ndim < 2 and not value.is_floating_point():
+        return Class(int(value)) if value.ndim == 0 else Class(tuple(value.tolist()))
+    if isinstance(value, (list, tuple)) and value:
+        if all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
+            return Class(tuple(value))
+        return PerImage(tuple(to_target(v) for v in value))
+    if type(value).__module__ == "numpy":
+        return to_target(value.tolist())
+    raise BadTarget(
+        f"{value!r} is not a target; give an index, a label, a Target, or a list of them."
+    )

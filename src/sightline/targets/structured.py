@@ -1,0 +1,186 @@
+"""Targets whose output is more than one row of class scores: embeddings, words, regions, boxes,
+single units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import BadTarget, ShapeError
+from ..ops.boxes import overlap
+from ..target import Target, logits_of, probabilities_of, taken
+from ..trace import Trace
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Similarity(Target):
+    """What makes the picture like another? Cosine of the model's output and an embedding, [-1, 1].
+
+    to: an embedding (dimension,), one per image (batch, dimension), or pictures whose outputs are
+    taken.
+    """
+
+    to: Any
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        is_embedding = isinstance(self.to, Tensor) and self.to.ndim < 3
+        to = self.to if is_embedding else model.outputs(model.prepare(self.to))
+        if to.ndim == 2 and len(to) not in (1, len(images)):
+            raise ShapeError(
+                f"{len(to)} embeddings for {len(images)} images; give one, or one per image."
+            )
+        return replace(self, to=to.reshape(1, -1) if to.ndim == 1 else to)
+
+    def measure(self, trace: Trace) -> Tensor:
+        values, to = logits_of(trace, self), self.to.to(trace.output)
+        if to.shape[-1] != values.shape[1]:
+            raise BadTarget(f"an embedding of {to.shape[-1]} for an output of {values.shape[1]}.")
+        to = to[trace.rows.to(to.device)] if len(to) > 1 else to
+        return F.cosine_similarity(values, to.float(), dim=1)
+
+    def take(self, rows: Sequence[int] | slice) -> Target:
+        return replace(self, to=self.to[rows]) if len(self.to) > 1 else self
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.to.shape)) if isinstance(self.to, Tensor) else "pictures"
+        return f"{'-' if self.negated else ''}Similarity({size})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Token(Target):
+    """Why these words? Sum of the log-probabilities of `ids` in an output (batch, position, word),
+    or one of them."""
+
+    ids: tuple[int, ...]
+    position: int | None = None
+
+    def measure(self, trace: Trace) -> Tensor:
+        output = trace.output
+        if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[1] < len(self.ids):
+            raise BadTarget(
+                f"Token of {len(self.ids)} words needs an output (batch, at least"
+                f" {len(self.ids)} positions, word);"
+                f" the model returned {tuple(getattr(output, 'shape', ()))}."
+            )
+        index = torch.tensor(tuple(self.ids), device=output.device)
+        logs = output.float().log_softmax(2)[:, : len(index)]
+        chosen = logs.gather(2, index[None, :, None].expand(len(logs), -1, 1))[:, :, 0]
+        value = chosen.sum(1) if self.position is None else chosen[:, self.position]
+        return value.exp() if self.probability else value
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Region(Target):
+    """Why is this region called `label`? Mean score of the class inside `mask`, of an output
+    (batch, class, row, col).
+
+    mask: (row, col) of the model's input frame, 1 inside; it is resized to the output.
+    """
+
+    mask: Any
+    label: int | str
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        label = model.index(self.label) if isinstance(self.label, str) else self.label
+        mask = torch.as_tensor(self.mask).float()
+        if mask.ndim != 2 or not mask.sum() > 0:
+            raise ShapeError(
+                f"a region's mask is (row, col) with something in it; got {tuple(mask.shape)}."
+            )
+        return replace(self, mask=mask, label=label, multilabel=model.multilabel)
+
+    def measure(self, trace: Trace) -> Tensor:
+        output = trace.output
+        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] <= self.label:
+            raise BadTarget(
+                "Region needs an output of shape (batch, class, row, col) that has the class."
+            )
+        values = probabilities_of(output.float(), self) if self.probability else output.float()
+        mask = F.interpolate(self.mask[None, None].to(values), size=output.shape[-2:], mode="area")
+        return (values[:, self.label] * mask[:, 0]).sum((1, 2)) / mask.sum()
+
+    def __repr__(self) -> str:
+        return f"{'-' if self.negated else ''}Region(mask, {self.label!r})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Unit(Target):
+    """What excites one filter of a layer? Its mean over space, or its value `at` (row, col) of the
+    layer's grid."""
+
+    layer: str
+    filter: int
+    at: tuple[int, int] | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def measure(self, trace: Trace) -> Tensor:
+        maps = trace.maps[self.layer].float()
+        if not 0 <= self.filter < maps.shape[1]:
+            raise BadTarget(
+                f"filter {self.filter} does not exist: {self.layer!r} has {maps.shape[1]}."
+            )
+        chosen = maps[:, self.filter]
+        return chosen.mean((1, 2)) if self.at is None else chosen[:, self.at[0], self.at[1]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Box(Target):
+    """Why is there a `label` in this box? The best of score times overlap over the detections of
+    that label.
+
+    xyxy: x0, y0, x1, y1 in pixels of the picture as shown; on the clean image it becomes the
+    detection that it matches best. Detections are `{"boxes", "scores", "labels"}` per image, in the
+    model's input frame.
+    """
+
+    xyxy: tuple[float, float, float, float] | tuple[tuple[float, float, float, float], ...]
+    label: int | str
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        label = model.index(self.label) if isinstance(self.label, str) else self.label
+        frames = model.frames(images) or [None] * len(images)
+        boxes = tuple(f.box_to_model(self.xyxy) if f else tuple(self.xyxy) for f in frames)
+        return replace(self, xyxy=boxes, label=label)
+
+    def fix(self, trace: Trace) -> Target:
+        matched = []
+        for i, found in enumerate(self._detections(trace)):
+            boxes = found["boxes"][found["labels"] == self.label]
+            near = overlap(self._box(i, boxes), boxes)
+            if not len(near) or near.max() <= 0:
+                raise BadTarget(
+                    f"image {i} has no detection of {self.label!r} that overlaps the box."
+                )
+            matched.append(tuple(boxes[near.argmax()].tolist()))
+        return replace(self, xyxy=tuple(matched))
+
+    def measure(self, trace: Trace) -> Tensor:
+        values = []
+        for row, found in zip(trace.rows.tolist(), self._detections(trace), strict=True):
+            mine = found["labels"] == self.label
+            match = overlap(self._box(row, found["boxes"]), found["boxes"][mine])
+            values.append((match * found["scores"][mine]).max() if mine.any() else match.sum())
+        return torch.stack(values).float()
+
+    def take(self, rows: Sequence[int] | slice) -> Target:
+        return replace(self, xyxy=taken(self.xyxy, rows))
+
+    def _box(self, i: int, like: Tensor) -> Tensor:
+        return torch.tensor(self.xyxy[i], device=like.device, dtype=like.dtype)
+
+    def _detections(self, trace: Trace) -> list[dict[str, Tensor]]:
+        output = trace.output
+        if not isinstance(output, (list, tuple)) or not all(
+            isinstance(o, dict) and {"boxes", "scores", "labels"} <= set(o) for o in output
+        ):
+            raise BadTarget(
+                "Box needs a detector: give the model `output=`, a function to a list of"
+                ' {"boxes", "scores", "labels"}, one per image.'
+            )
+        return list(output)

@@ -1,0 +1,372 @@
+"""The only door to activations: read layers, edit them (one image may become many copies), rewrite
+backwards.
+
+Everything that is put into a network here comes out in one `finally`. What is recorded is passed on
+as a clone, because an in-place operation behind the layer would overwrite the record. Layer
+addresses: a name from `named_modules()`; `name:1` is its second call in one forward (a bare name is
+the last call); `name[0]` is the first tensor of a tuple; `input` is the picture.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import NotExplainable, UnknownName, near
+from .ops.layouts import Layout, from_maps, to_maps
+from .ops.operations import Rewriting
+from .ops.replay import Address, Prefix, item_of, with_item
+from .ops.rules import Rule
+
+Edit = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Turn each image's maps into `n` copies: `make(maps, part)` gives the copies `part` (a slice
+    of 0..n).
+
+    maps is one image's, (1, filter, row, col); what comes back is (copies, filter, row, col).
+    """
+
+    n: int
+    make: Callable[[Tensor, slice], Tensor]
+
+
+@dataclass(eq=False)
+class Trace:
+    """One pass through the network: its `output`, the layers read, and the way back from a score to
+    a layer.
+
+    raw: each layer's own tensor. rows (n,): the image of the batch that each row is a copy of.
+    """
+
+    images: Tensor
+    output: Any  # a tensor of scores, or what a detector returns
+    raw: dict[str, Tensor]
+    layouts: Mapping[str, Layout]
+    rows: Tensor
+    spent: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
+    remembered: dict[Any, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def maps(self) -> "_Maps":
+        """Each layer that was read, as (batch, filter, row, col) whatever its layout."""
+        return _Maps(self)
+
+    def layout(self, layer: str) -> Layout:
+        if layer == "input":
+            return Layout("nchw")
+        if layer not in self.layouts:
+            raise NotExplainable(
+                f"the output of {layer!r}, {tuple(self.raw[layer].shape)}, is not laid out in"
+                " space, so there is no"
+                " map to draw. `sightline inspect` lists the spatial layers."
+            )
+        return self.layouts[layer]
+
+    def grad(self, score: Tensor, layer: str, mask: Mapping[str, Tensor] | None = None) -> Tensor:
+        """d `score` / d maps of `layer`, (batch, filter, row, col); any number of times on one
+        pass.
+
+        mask multiplies what arrives at a layer (as maps) in this backward pass alone.
+
+        Raises: NotExplainable when the score does not depend on the layer.
+        """
+        raw = self._recorded(layer)
+        hooks = [
+            self._recorded(name).register_hook(lambda g, m=m, n=name: self._masked(g, m, n))
+            for name, m in (mask or {}).items()
+        ]
+        try:
+            self.spent["backward"] += len(raw)
+            (grad,) = torch.autograd.grad(score.sum(), raw, retain_graph=True, allow_unused=True)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if grad is None:
+            raise NotExplainable(f"the target does not depend on layer {layer!r}.")
+        return _full(to_maps(grad, self.layout(layer)))
+
+    def gradient(self, target: Any, layer: str) -> Tensor:
+        """d target / d maps of `layer`; asked twice, it is computed once."""
+        key = (target.key, layer)
+        if key not in self.remembered:
+            self.remembered[key] = self.grad(target.score(self), layer)
+        return self.remembered[key]
+
+    def _masked(self, grad: Tensor, mask: Tensor, layer: str) -> Tensor:
+        layout = self.layout(layer)
+        return from_maps(to_maps(grad, layout) * mask, grad, layout)
+
+    def _recorded(self, layer: str) -> Tensor:
+        if layer not in self.raw:
+            raise UnknownName(
+                f"layer {layer!r} was not read; read: {', '.join(self.raw) or 'none'}."
+            )
+        return self.raw[layer]
+
+
+class _Maps(Mapping[str, Tensor]):
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def __getitem__(self, layer: str) -> Tensor:
+        return _full(to_maps(self._trace._recorded(layer), self._trace.layout(layer)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trace.raw)
+
+    def __len__(self) -> int:
+        return len(self._trace.raw)
+
+
+@dataclass
+class Circuit:
+    """A network that can be traced: the module that runs, how to run it, and how its layers are
+    laid out.
+
+    run: (images, rows) -> output, normalising inside. Layers are those of `module`.
+    """
+
+    module: nn.Module
+    run: Callable[[Tensor, Tensor], Any]
+    layouts: Mapping[str, Layout]
+    spent: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
+    chunk: int = 16
+    fans: dict[str, str] = field(default_factory=dict)
+    _found: dict[str, nn.Module] = field(default_factory=dict)
+
+    def layer(self, address: str) -> nn.Module:
+        """The module behind an address. Raises: UnknownName with near names."""
+        if not self._found:
+            self._found = dict(self.module.named_modules())
+        name = Address.of(address).name
+        if name not in self._found or not name:
+            names = [n for n in self._found if n]
+            raise UnknownName(
+                f"no layer named {address!r}{near(name, names)} `model.layers` lists all."
+            )
+        return self._found[name]
+
+    def trace(
+        self,
+        images: Tensor,
+        read: Sequence[str],
+        edit: Mapping[str, Edit | Fan],
+        rules: Sequence[Rule],
+        rows: Tensor,
+    ) -> Trace:
+        """One pass over `images` with everything asked for put in, and taken out again.
+
+        The pictures are a leaf of the graph where `"input"` is read and gradients are on.
+        """
+        _refuse_scripted(self.module)
+        fans = {name: change for name, change in edit.items() if isinstance(change, Fan)}
+        if fans and (len(edit) > 1 or read or rules):
+            raise NotExplainable("a Fan is the only edit of its pass, without `read` and `rules`.")
+        images = images.detach()
+        for name, fan in fans.items():
+            if trouble := self.fan_trouble(images[:1], name, rows[:1]):
+                raise NotExplainable(trouble)
+            return self._fan(images, name, fan, rows)
+        if "input" in read and torch.is_grad_enabled():
+            images = images.clone().requires_grad_()
+        raw: dict[str, Tensor] = {}
+        with ExitStack() as stack:
+            for address in read:
+                if address == "input":
+                    raw["input"] = images
+                else:
+                    stack.enter_context(self._recording(address, raw))
+            for address, change in edit.items():
+                stack.enter_context(self._editing(address, change))
+            if rules:
+                running = stack.enter_context(self._naming())
+                stack.enter_context(Rewriting(rules, lambda: running[-1]))
+            self.spent["forward"] += len(images)
+            output = self.run(images, rows)
+        for address in (*read, *edit):
+            if address not in raw and address in read:
+                raise NotExplainable(
+                    f"layer {address!r} exists but did not run by itself (it may be inside a"
+                    " fused block, or"
+                    " be called fewer times); read the module around it."
+                )
+        return Trace(images, output, raw, self.layouts, rows, self.spent)
+
+    def fan_trouble(self, image: Tensor, address: str, rows: Tensor) -> str:
+        """Why copies behind `address` are not exact, or nothing; tried once with three copies.
+
+        Equal copies would hide mixing between them, so each has another stripe of places halved.
+        """
+        if address not in self.fans:
+            probe = Circuit(self.module, self.run, self.layouts)
+            edits = [_halved(i) for i in range(3)]
+            fan = Fan(3, lambda maps, part: torch.cat([e(maps) for e in edits[part]]))
+            try:
+                with torch.no_grad():
+                    together = probe._fan(image, address, fan, rows).output
+                    apart = [probe.trace(image, (), {address: e}, (), rows).output for e in edits]
+                error = (together - torch.cat(apart)).abs().max() / together.std().clamp(min=1e-6)
+                wrong = f"copies differ from single runs by {error:.1g} of the scores' spread"
+                self.fans[address] = "" if error < 1e-3 else f"behind {address!r}, {wrong}."
+            except NotExplainable as error:
+                self.fans[address] = str(error)
+        return self.fans[address]
+
+    def _fan(self, images: Tensor, address: str, fan: Fan, rows: Tensor) -> Trace:
+        """The network behind `address` on `fan.n` copies of each image, the part before it run once
+        per image.
+
+        Raises: NotExplainable where the network has the batch size in a Python number.
+        """
+        outputs, origin = [], []
+        for i in range(len(images)):
+            prefix = Prefix(self, address)
+            self.spent["forward"] += 1
+            with torch.no_grad():
+                maps = prefix.record(images[i : i + 1], rows[i : i + 1])
+            for start in range(0, fan.n, self.chunk):
+                part = slice(start, min(start + self.chunk, fan.n))
+                copies = fan.make(maps, part)
+                outputs.append(prefix.run(images[i : i + 1], rows[i : i + 1], copies))
+            origin.append(rows[i : i + 1].expand(fan.n))
+        return Trace(images, torch.cat(outputs), {}, self.layouts, torch.cat(origin), self.spent)
+
+    @contextmanager
+    def _recording(self, address: str, raw: dict[str, Tensor]) -> Iterator[None]:
+        spot = Address.of(address)
+        calls = 0
+
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if spot.call is not None and calls - 1 != spot.call:
+                return None
+            value = item_of(output, spot, address)
+            if torch.is_grad_enabled() and not value.requires_grad and value.is_floating_point():
+                value = value.detach().requires_grad_()
+            raw[address] = value
+            return with_item(output, spot, value.clone())
+
+        handle = self.layer(address).register_forward_hook(hook)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextmanager
+    def _editing(self, address: str, change: Edit) -> Iterator[None]:
+        spot = Address.of(address)
+        calls = 0
+        ran = False
+
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            nonlocal calls, ran
+            calls += 1
+            if spot.call is not None and calls - 1 != spot.call:
+                return None
+            ran = True
+            value = item_of(output, spot, address)
+            return with_item(output, spot, self.edited(value, address, change))
+
+        handle = self.layer(address).register_forward_hook(hook)
+        try:
+            yield
+            if not ran:
+                raise NotExplainable(
+                    f"layer {address!r} exists but never ran, so it cannot be edited."
+                )
+        finally:
+            handle.remove()
+
+    def edited(self, value: Tensor, address: str, change: Edit) -> Tensor:
+        """`value` with its maps changed and its prefix tokens as they were."""
+        layout = self.layouts.get(address)
+        if layout is None:
+            raise NotExplainable(
+                f"layer {address!r} is not laid out in space, so it has no maps to edit."
+            )
+        return from_maps(change(to_maps(value, layout).clone()), value, layout)
+
+    @contextmanager
+    def _naming(self) -> Iterator[list[str]]:
+        """A list whose last entry is the name of the module that is running."""
+        running = [""]
+        handles = []
+        for name, module in self.module.named_modules():
+            handles.append(module.register_forward_pre_hook(lambda *_, n=name: running.append(n)))
+            handles.append(
+                module.register_forward_hook(lambda *_: _drop_last(running), always_call=True)
+            )
+        try:
+            yield running
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _full(maps: Tensor) -> Tensor:
+    """Half-precision maps in float32: sums over them need it."""
+    return maps.float() if maps.dtype in (torch.bfloat16, torch.float16) else maps
+
+
+def first_exact_fan(run: Callable[[dict[str, Fan]], Any], layers: Sequence[str]) -> str | None:
+    """The first of `layers` behind which copies of one image run exactly, or None."""
+    for name in layers:
+        try:
+            run({name: Fan(1, lambda maps, part: maps)})
+        except NotExplainable:
+            continue
+        return name
+    return None
+
+
+def _halved(index: int) -> Edit:
+    def edit(maps: Tensor) -> Tensor:
+        weight = torch.ones(maps.shape[-1], device=maps.device, dtype=maps.dtype)
+        weight[index::3] = 0.5
+        return maps * weight
+
+    return edit
+
+
+def _drop_last(names: list[str]) -> None:
+    names.pop()
+
+
+def _refuse_scripted(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise NotExplainable(
+                f"{name or 'the model'} is a scripted module, which hides its layers; load the"
+                " Python model."
+            )
+
+
+class Session:
+    """One batch of clean images whose forward is run once and remembered. run: layers to read ->
+    Trace."""
+
+    def __init__(
+        self, images: Tensor, keep: Sequence[str], run: Callable[[tuple[str, ...]], Trace]
+    ) -> None:
+        self.images, self.keep, self.run = images, tuple(keep), run
+        self.passes: list[Trace] = []
+
+    def trace(self, images: Tensor, read: Sequence[str]) -> Trace | None:
+        """The remembered pass that has these layers, run now if there is none; None for other
+        images."""
+        if images is not self.images:
+            return None
+        for trace in self.passes:
+            if set(read) <= set(trace.raw):
+                return trace
+        self.keep = tuple(dict.fromkeys((*self.keep, *read)))
+        self.passes.append(self.run(self.keep))
+        return self.passes[-1]

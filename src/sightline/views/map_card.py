@@ -1,0 +1,154 @@
+"""One map of a report, as the template wants it: drawings, numbers, captions, and the bytes that the script paints."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import colour, curve, packed, paint, summary
+from .wording import number, percent, seconds, with_interval
+
+if TYPE_CHECKING:
+    from ..report import Item, MapEntry, MetricEntry
+
+_LONG = 40  # characters of a label in a caption; the title attribute has all of it
+_FRAME = 200.0  # units on the long side of the outlines' coordinate system
+
+Setting = tuple[tuple[int, int], colour.Pixels, summary.Domains]  # shape of the maps, picture, ranges
+
+
+def card(
+    item: "Item", entry: "MapEntry", place: tuple[int, int], setting: Setting
+) -> dict[str, Any]:
+    """The context of one map. place: which picture, which method. setting: what the row's cards share."""
+    index, k = place
+    shape, window, domains = setting
+    told: dict[str, Any] = {
+        "id": f"picture-{index + 1}-map-{k + 1}",
+        "method": entry.method,
+        "error": entry.error or ("" if entry.values is not None else "no map came back"),
+        "caption": _caption(item, entry),
+        "metrics": [_metric(m, domains) for m in entry.metrics],
+        "verdict": entry.verdict or summary.verdict(entry.metrics),
+        "trust": _trust(entry),
+        "provenance": flat(entry.provenance),
+        "curves": [_plot(m) for m in entry.metrics if m.curve is not None],
+    }
+    if entry.values is None:
+        return told
+    values = np.nan_to_num(np.asarray(entry.values, dtype=np.float32))
+    signed = _signed(values, entry)
+    told["empty"] = not paint.mass(values).sum() > 0
+    fallback = signed if told["empty"] and signed is not None else values
+    small = packed.fit_picture(window, 224)
+    told["still"] = packed.picture(paint.overlay(small, fallback), long_side=224, quality=70)
+    low, high = paint.limits([fallback])[0]
+    told["bar"] = {"low": number(low), "middle": number((low + high) / 2), "high": number(high), "signed": low < 0}
+    told["contours"] = [paint.svg_path(lines, outline_box(shape)) for lines in paint.outlines(values)]
+    told["label"] = entry.target or item.target or (item.top[0][0] if item.top else "the target")
+    told["native_size"] = f"{entry.native.shape[0]} × {entry.native.shape[1]}" if entry.native is not None else ""
+    told["native_range"] = _native_range(entry)
+    told["packed"] = _packed(values, signed, told, place)
+    return told
+
+
+def _signed(values: colour.Values, entry: "MapEntry") -> colour.Values | None:
+    """The map with its sign: the values themselves where they have one, else the native map."""
+    if values.min() < 0:
+        return values
+    return None if entry.native is None else np.nan_to_num(np.asarray(entry.native, np.float32))
+
+
+def _packed(
+    values: colour.Values, signed: colour.Values | None, told: Mapping[str, Any], place: tuple[int, int]
+) -> dict[str, Any]:
+    """What the script paints: bytes, and the numbers from which it makes the colour scales."""
+    both = None
+    if signed is not None:
+        both = {
+            **({"same": True} if signed is values else packed.heat(signed)),
+            "peak": float(np.abs(signed).max()),
+        }
+    return {
+        **packed.heat(values),
+        "id": told["id"],
+        "row": place[0],
+        "column": place[1],
+        "empty": told["empty"],
+        "floor": paint.floor(values),
+        "peak": float(values.max()),
+        "signed": both,
+    }
+
+
+def _native_range(entry: "MapEntry") -> str:
+    source = entry.native if entry.native is not None else entry.values
+    if source is None:
+        return ""
+    return f"{number(float(np.nanmin(source)))} to {number(float(np.nanmax(source)))}"
+
+
+def _caption(item: "Item", entry: "MapEntry") -> list[dict[str, str]]:
+    """The quiet line: (text, what it means) for layer, target, passes and time."""
+    forward, backward = entry.passes
+    label = entry.target or item.target or (item.top[0][0] if item.top else "")
+    probability = "" if item.probability is None or entry.target else f" ({percent(item.probability)})"
+    words = [
+        (f"for {_short(label)}{probability}" if label else "", f"The target: the map explains {label}."),
+        (f"at {entry.layer}" if entry.layer else "", "The layer whose output was read."),
+        (_passes(forward, backward), "Images sent forward through the network, and scores sent back, for this map."),
+        (seconds(entry.seconds) if entry.seconds is not None else "", "Time for this map alone."),
+    ]
+    return [{"text": text, "told": told} for text, told in words if text]
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LONG else f"{label[: _LONG - 1].rstrip()}…"
+
+
+def _passes(forward: int, backward: int) -> str:
+    spent = [f"{n:,} {way}".replace(",", "\u202f") for n, way in ((forward, "forward"), (backward, "backward")) if n]
+    return ", ".join(spent)
+
+
+def _metric(metric: "MetricEntry", domains: summary.Domains) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "question": metric.question,
+        "direction": metric.direction,
+        "text": with_interval(metric.value, metric.interval),
+        "strip": curve.strip(metric.value, metric.interval, metric.nulls, domains[metric.name]),
+        "nulls": summary.null_words(metric.nulls),
+    }
+
+
+def _trust(entry: "MapEntry") -> dict[str, Any] | None:
+    judged = [won for won in map(summary.beats, entry.metrics) if won is not None]
+    return {"won": sum(judged), "of": len(judged)} if judged else None
+
+
+def _plot(metric: "MetricEntry") -> dict[str, Any]:
+    line = metric.curve
+    assert line is not None
+    band = (line.low, line.high) if line.low is not None and line.high is not None else None
+    drawn = curve.curve(line.x, line.y, band, (line.x_label, line.y_label))
+    return {"name": metric.name, "svg": drawn, "banded": band is not None, "y_label": line.y_label}
+
+
+def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested data as (name, text) rows, names joined by dots."""
+    rows: list[tuple[str, str]] = []
+    for name, value in data.items():
+        if isinstance(value, Mapping) and value:
+            rows += flat(value, f"{before}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+            rows.append((f"{before}{name}", text))
+    return rows
+
+
+def outline_box(shape: tuple[int, int]) -> tuple[float, float]:
+    """Width and height of the coordinate system in which outlines over a map are drawn."""
+    longest = max(shape)
+    return round(shape[1] / longest * _FRAME, 1), round(shape[0] / longest * _FRAME, 1)

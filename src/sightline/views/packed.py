@@ -1,0 +1,76 @@
+"""Turns pictures and maps into short text that a page can carry: JPEG or PNG, and deflated bytes for maps."""
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+
+from .. import images
+from . import paint
+from .colour import Pixels, Values
+
+LONG_SIDE = 224  # of a map in a page; the exact values are in the .npz beside it
+_SMALL = 200  # pixels; below this JPEG would smear the colours of a drawn picture
+_SMOOTH = 112  # a coarse map is enlarged to this before it is packed, so that the page need not resample
+
+
+def picture(pixels: Pixels, *, long_side: int, quality: int = 82) -> str:
+    """The picture as a `data:` address, at most `long_side` pixels long; a very small one without loss."""
+    small = fit_picture(paint.as_bytes(pixels), long_side)
+    if max(small.shape[:2]) <= _SMALL and quality > 80:
+        return _address("png", images.encode_png(small))
+    return _address("jpeg", images.encode_jpeg(small, quality))
+
+
+def _address(form: str, data: bytes) -> str:
+    return f"data:image/{form};base64,{base64.b64encode(data).decode()}"
+
+
+def fit_picture(picture: Pixels, long_side: int) -> Pixels:
+    """The picture at most `long_side` pixels long."""
+    from PIL import Image
+
+    if max(picture.shape[:2]) <= long_side:
+        return picture
+    image = Image.fromarray(picture)
+    image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.asarray(image)
+
+
+def heat(values: Values, *, long_side: int = LONG_SIDE) -> dict[str, Any]:  # Any: becomes JSON
+    """A map as `{rows, cols, low, high, data}` in 256 steps between `low` and `high`.
+
+    Each byte is stored as its difference from its left neighbour (the first of a row from the one above it), then
+    deflated: `heat_back` and the page's script undo it.
+    """
+    small = fit(np.asarray(values, dtype=np.float32), long_side)
+    low, high = float(small.min()), float(small.max())
+    span = high - low
+    steps = np.zeros(small.shape) if not span > 0 else (small.astype(np.float64) - low) / span * 255
+    bytes_ = steps.round().astype(np.uint8)
+    change = bytes_.copy()
+    change[:, 1:] -= bytes_[:, :-1]
+    change[1:, 0] -= bytes_[:-1, 0]
+    data = base64.b64encode(zlib.compress(change.tobytes(), 9)).decode()
+    return {"rows": small.shape[0], "cols": small.shape[1], "low": low, "high": high, "data": data}
+
+
+def heat_back(packed: dict[str, Any]) -> Values:
+    """The map that `heat` packed, to within half a step."""
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), dtype=np.uint8)
+    change = raw.reshape(packed["rows"], packed["cols"]).copy()
+    change[:, 0] = np.cumsum(change[:, 0], dtype=np.uint8)
+    steps = np.cumsum(change, axis=1, dtype=np.uint8)
+    span = packed["high"] - packed["low"]
+    return (packed["low"] + steps / 255.0 * span).astype(np.float32)
+
+
+def fit(values: Values, long_side: int) -> Values:
+    """The map shrunk to `long_side` where it is longer, and enlarged where it is only a few cells."""
+    longest = max(values.shape)
+    wanted = long_side if longest > long_side else max(longest, min(_SMOOTH, long_side))
+    if wanted == longest:
+        return values
+    rows, cols = (max(1, round(side * wanted / longest)) for side in values.shape)
+    return paint.stretch(values, (rows, cols))

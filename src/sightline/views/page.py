@@ -1,0 +1,119 @@
+"""Lays a report out for its template: sentences, drawings and packed maps, nothing that touches a model."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from . import colour, finding, part_list, picture_row, summary
+from .wording import counted, listed
+
+if TYPE_CHECKING:
+    from ..report import Item, Report
+
+_STYLES = ("page.css", "small.css")
+_SCRIPTS = ("maps.js", "figures.js", "page.js")
+_VERSION = 1
+
+
+def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
+    """Everything that `page.html.j2` names."""
+    good = [item for item in report.items if not item.error]
+    setting = picture_row.Setting(
+        count=len(good), domains=summary.domains(good), tints=part_list.tints(good)
+    )
+    cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
+    maps = [m.pop("packed") for card in cards for m in card["maps"] if not m["error"]]
+    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    return {
+        "title": report.title,
+        "lead": _lead(report, good),
+        "facts": report.facts,
+        "notes": report.notes,
+        "next_steps": report.next_steps,
+        "made": report.made,
+        "items": cards,
+        "failures": _failures(report),
+        "methods": _methods(good),
+        "summary": summary.table(good) if len(good) > 1 else None,
+        "columns": max((len(item.maps) for item in good), default=0) + 1,
+        "cropped": any(card["cropped"] for card in cards),
+        "parted": any(card["parts"] for card in cards),
+        "has_signed": any(m["signed"] for m in maps),
+        "light": _tokens(colour.LIGHT),
+        "dark": _tokens(colour.DARK),
+        "css": Markup("\n".join(_asset(name) for name in _STYLES)),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "payload": embedded(
+            {
+                "version": _VERSION,
+                "stops": {n: colour.stops(n) for n in ("magnitude", "signed", "signed-dark")},
+                "maps": maps,
+            }
+        ),
+    }
+
+
+def embedded(data: Mapping[str, Any]) -> Markup:
+    """JSON that cannot end its script element, whatever the labels say."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def code(text: str) -> Markup:
+    """A sentence with what stands between backticks as code; everything else is escaped."""
+    pieces = re.split(r"`([^`]+)`", text)
+    marked = [
+        Markup("<code>{}</code>").format(piece) if k % 2 else escape(piece)
+        for k, piece in enumerate(pieces)
+    ]
+    return Markup("").join(marked)
+
+
+def _lead(report: "Report", good: list["Item"]) -> str:
+    if not report.items:
+        return "There is no picture in this report."
+    names = list(dict.fromkeys(m.method.title for item in good for m in item.maps))
+    who = listed(names) if len(names) <= 4 else f"{len(names)} methods"
+    sentences = []
+    if good:
+        sentences.append(f"{counted(len(good), 'picture')}, explained by {who or 'no method'}.")
+    agreeing = finding.agreement_rate([[m.values for m in i.maps] for i in good])
+    if agreeing and len(good) > 1:
+        sentences.append(f"The methods agree on {agreeing[0]} of {agreeing[1]}.")
+    judged = [item for item in good if item.truth and item.top]
+    if judged and len(good) > 1:
+        right = sum(item.top[0][0] == item.truth for item in judged)
+        sentences.append(f"The model is right about {right} of {len(judged)}.")
+    return " ".join(sentences)
+
+
+def _failures(report: "Report") -> list[dict[str, str]]:
+    rows = [{"name": i.name, "method": "", "error": i.error} for i in report.items if i.error]
+    for item in report.items:
+        rows += [
+            {"name": item.name, "method": m.method.title, "error": m.error}
+            for m in item.maps
+            if m.error and not item.error
+        ]
+    return rows
+
+
+def _methods(good: list["Item"]) -> list[Any]:
+    return list({m.method.name: m.method for item in good for m in item.maps}.values())
+
+
+def _tokens(values: Mapping[str, str]) -> Markup:
+    return Markup("".join(f"--{name}:{value};" for name, value in values.items()))
+
+
+def _asset(name: str) -> str:
+    return (files("sightline") / "report_assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,164 @@
+"""Puts a map over its picture: limits, overlay, and the outlines that hold a share of the mass.
+
+Everything here takes plain arrays, (row, col[, colour]), so that figure, report and notebook agree to the pixel.
+The *floor* of a map is its lowest value where that is above zero (RISE has such a floor), otherwise zero; *mass* is
+what rises above the floor.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import colour
+from .colour import Pixels, Values
+
+Scale = Literal["per-image", "shared", "symmetric"] | tuple[float, float]
+
+MASSES = (0.25, 0.5, 0.75)
+_COARSE = 64  # cells on the long side at which outlines are drawn: finer ones of a noisy map are only dust
+
+
+def limits(maps: list[Values], scale: Scale = "per-image") -> list[tuple[float, float]]:
+    """The lowest and highest value of the colours, one pair per map.
+
+    `per-image` takes each map's own range, `shared` one range for all, `symmetric` the same reach on both
+    sides of zero. Below zero the range is always made symmetric: only then is zero neutral.
+    """
+    if isinstance(scale, tuple):
+        return [(float(scale[0]), float(scale[1]))] * len(maps)
+    ranges = [_range(values) for values in maps]
+    if scale == "shared" and ranges:
+        ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(maps)
+    return [_balanced(*pair) if scale == "symmetric" or pair[0] < 0 else pair for pair in ranges]
+
+
+def rgba(values: Values, low: float, high: float) -> Pixels:
+    """The colours of a map: signed where the limits reach below zero, else by magnitude."""
+    if low < 0:
+        return colour.signed(values, max(-low, high))
+    return colour.magnitude(values, low, high)
+
+
+def overlay(
+    picture: NDArray[np.generic], values: Values, scale: Scale = "per-image", *, opacity: float = 0.75
+) -> Pixels:
+    """The picture with the map over it, as RGB bytes of the picture's size.
+
+    picture: (row, col, 3), bytes or [0, 1]. values: (row, col) of any size, stretched to the picture's frame;
+    NaN is where the model saw nothing and is shown dimmed.
+    """
+    base = as_bytes(picture)
+    fitted = stretch(values, base.shape[:2])
+    colours = rgba(fitted, *limits([fitted], scale)[0])
+    alpha = colours[..., 3:] / 255.0 * opacity
+    mixed = base * (1 - alpha) + colours[..., :3] * alpha
+    unseen = np.isnan(fitted)[..., None]
+    return np.where(unseen, base * 0.35 + 128 * 0.3, mixed).round().astype(np.uint8)
+
+
+def as_bytes(picture: NDArray[np.generic]) -> Pixels:
+    """A picture as RGB bytes, whether it came in bytes or in [0, 1], in colour or in grey."""
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape[-1] == 1:
+        array = np.repeat(array, 3, axis=-1)
+    if array.dtype != np.uint8:
+        array = (np.clip(array.astype(np.float64), 0, 1) * 255).round().astype(np.uint8)
+    return array[..., :3]
+
+
+def stretch(values: Values, size: tuple[int, int]) -> Values:
+    """The map at another size: averaged when it shrinks, bilinear when it grows."""
+    from PIL import Image
+
+    values = np.asarray(values, dtype=np.float32)
+    if values.shape == tuple(size):
+        return values
+    picture = Image.fromarray(values, mode="F") if not np.isnan(values).any() else None
+    if picture is None:  # bilinear would spread NaN: the nearest value keeps the border of the crop
+        rows = (np.arange(size[0]) * values.shape[0]) // size[0]
+        cols = (np.arange(size[1]) * values.shape[1]) // size[1]
+        return values[rows[:, None], cols[None]]
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def floor(values: Values) -> float:
+    """The lowest value where that is above zero, else zero: what every place has is no evidence."""
+    finite = values[np.isfinite(values)]
+    return max(0.0, float(finite.min())) if finite.size else 0.0
+
+
+def mass(values: Values) -> NDArray[np.float64]:
+    """How much of a map rises above its floor, place by place; never negative, NaN counts as nothing."""
+    raised = np.nan_to_num(values.astype(np.float64), nan=-np.inf) - floor(values)
+    return np.clip(raised, 0.0, None)
+
+
+def mass_levels(values: Values) -> list[float]:
+    """The values above which 25, 50 and 75 % of the map's mass lie (falling); empty without any mass."""
+    heights = np.sort(mass(values), axis=None)[::-1]
+    total = heights.sum()
+    if not total > 0:
+        return []
+    running = np.cumsum(heights) / total
+    return [float(heights[np.searchsorted(running, m)] + floor(values)) for m in MASSES]
+
+
+def area_of_mass(values: Values, share: float = 0.5) -> float:
+    """The smallest part of the picture that holds this share of the mass, in [0, 1]; 0 without any mass."""
+    heights = np.sort(mass(values), axis=None)[::-1]
+    if not heights.sum() > 0:
+        return 0.0
+    running = np.cumsum(heights) / heights.sum()
+    return float(np.searchsorted(running, share) + 1) / heights.size
+
+
+def outlines(values: Values) -> list[list[NDArray[np.float64]]]:
+    """For 25, 50 and 75 % of the mass the lines around it, as (n, 2) points x, y in [0, 1] of the frame."""
+    rows, cols = values.shape
+    shrink = max(rows, cols) / _COARSE
+    if shrink > 1:
+        values = stretch(
+            np.nan_to_num(values), (max(2, round(rows / shrink)), max(2, round(cols / shrink)))
+        )
+    return [trace_level(values, level) for level in mass_levels(values)]
+
+
+def trace_level(values: Values, level: float) -> list[NDArray[np.float64]]:
+    """The lines along which a map crosses `level`, closed at the border, x and y in [0, 1]."""
+    from contourpy import contour_generator
+
+    rows, cols = values.shape
+    low = min(float(np.nanmin(values)), level) - 1e-6 * (abs(level) + 1e-12)
+    framed = np.pad(np.nan_to_num(values.astype(np.float64), nan=low), 1, constant_values=low)
+    x = np.concatenate([[0.0], np.arange(cols) + 0.5, [cols]]) / cols
+    y = np.concatenate([[0.0], np.arange(rows) + 0.5, [rows]]) / rows
+    return [np.asarray(line) for line in contour_generator(x, y, framed).lines(level)]
+
+
+def svg_path(lines: list[NDArray[np.float64]], size: tuple[float, float]) -> str:
+    """Lines in [0, 1] as the `d` of an SVG path in a box of (width, height); duplicate points are dropped."""
+    scale = np.array(size, dtype=np.float64)
+    parts = []
+    for line in lines:
+        points = (line * scale).round(1)
+        keep = np.r_[True, (np.diff(points, axis=0) != 0).any(axis=1)]
+        words = [f"{x:g} {y:g}" for x, y in points[keep]]
+        if len(words) > 2:
+            parts.append("M" + "L".join(words))
+    return "".join(parts)
+
+
+def _range(values: Values) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = float(finite.min()), float(finite.max())
+    return (low if low < 0 else floor(values)), max(high, 0.0)
+
+
+def _balanced(low: float, high: float) -> tuple[float, float]:
+    reach = max(abs(low), abs(high))
+    return -reach, reach

@@ -1,0 +1,124 @@
+"""One picture of a report, as the template wants it: what it is called, how it is framed, its classes and parts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from . import colour, finding, map_card, packed, paint, part_list, summary
+from .wording import percent
+
+if TYPE_CHECKING:
+    from ..report import Item
+
+_MANY = 12  # pictures; above this they are embedded smaller, so that a page stays light
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all pictures of a page share: how many there are, the ranges of the strips, the colours of the parts."""
+
+    count: int
+    domains: summary.Domains
+    tints: part_list.Tints
+
+
+def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
+    """The context of one picture: what it is called, how it is framed, its parts and the cards of its maps."""
+    base = _base(item)
+    frame = _frame(item, base.shape[:2])
+    shape = _map_shape(item)
+    window = _window(item, base, frame)
+    maps = [map_card.card(item, m, (index, k), (shape, window, setting.domains)) for k, m in enumerate(item.maps)]
+    for card, shares in zip(maps, part_list.shares(item), strict=True):
+        card["shares"] = shares
+    shown = [m for m in item.maps if m.values is not None]
+    where = finding.located(
+        [m.method.title for m in shown], [m.values for m in shown if m.values is not None], item.parts
+    )
+    side = 720 if setting.count <= _MANY else 480 if setting.count <= 4 * _MANY else 320
+    return {
+        "id": f"picture-{index + 1}",
+        "number": index + 1,
+        "name": item.name,
+        "called": called(item),
+        "where": item.headline or where,
+        "label": item.top[0][0] if item.top else item.target,
+        "picture": packed.picture(base, long_side=side),
+        "aspect": round(base.shape[1] / base.shape[0], 4),
+        "frame": frame,
+        "frame_aspect": round(shape[1] / shape[0], 4),
+        "cropped": frame != (0.0, 0.0, 1.0, 1.0),
+        "outline_box": map_card.outline_box(shape),
+        "top": [_class(item, label, p) for label, p in item.top[:5]],
+        "parts": part_list.outlined(item, shape, setting.tints),
+        "maps": maps,
+    }
+
+
+def _base(item: "Item") -> colour.Pixels:
+    """The picture where its geometry is known, otherwise what the model was given."""
+    for source in (item.picture if item.box else None, item.shown, item.picture):
+        if source is not None:
+            return paint.as_bytes(source)
+    shape = _map_shape(item)
+    return np.full((*shape, 3), 128, dtype=np.uint8)
+
+
+def _frame(item: "Item", size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x, y, width, height of the model's frame as shares of the shown picture."""
+    if item.picture is None or item.box is None:
+        return 0.0, 0.0, 1.0, 1.0
+    rows, cols = size
+    x0, y0, x1, y1 = item.box
+    shares = (x0 / cols, y0 / rows, (x1 - x0) / cols, (y1 - y0) / rows)
+    rounded = tuple(round(float(s), 5) for s in shares)
+    whole = all(abs(a - b) < 0.004 for a, b in zip(rounded, (0, 0, 1, 1), strict=True))
+    return (0.0, 0.0, 1.0, 1.0) if whole else (rounded[0], rounded[1], rounded[2], rounded[3])
+
+
+def _map_shape(item: "Item") -> tuple[int, int]:
+    for entry in item.maps:
+        if entry.values is not None:
+            return entry.values.shape[0], entry.values.shape[1]
+    source = item.shown if item.shown is not None else item.picture
+    return (source.shape[0], source.shape[1]) if source is not None else (1, 1)
+
+
+def _window(item: "Item", base: colour.Pixels, frame: tuple[float, ...]) -> colour.Pixels:
+    """The model's frame as pixels, for drawings that need no script."""
+    if item.shown is not None:
+        return paint.as_bytes(item.shown)
+    rows, cols = base.shape[:2]
+    x, y, width, height = frame
+    top, left = max(0, round(y * rows)), max(0, round(x * cols))
+    return base[top : max(top + 1, round((y + height) * rows)), left : max(left + 1, round((x + width) * cols))]
+
+
+def _class(item: "Item", label: str, probability: float) -> dict[str, Any]:
+    return {
+        "label": label,
+        "share": round(float(probability) * 100, 2),
+        "text": percent(float(probability)),
+        "target": label == item.target,
+        "true": label == item.truth,
+    }
+
+
+def called(item: "Item") -> Markup:
+    """What the model calls the picture, and what was explained where that is something else."""
+    emphasised = Markup("<em>{}</em>{}")
+
+    def told(label: str, probability: float | None) -> Markup:
+        share = "" if probability is None else f" ({percent(probability)})"
+        return emphasised.format(label, share)
+
+    if not item.top:
+        return Markup("Explained for {}.").format(told(item.target or "the target", item.probability))
+    first = Markup("Called {}").format(told(*item.top[0]))
+    if item.truth and item.truth != item.top[0][0]:
+        first += Markup("; it is <em>{}</em>").format(item.truth)
+    if item.target and item.target != item.top[0][0]:
+        first += Markup("; explained for {}").format(told(item.target, item.probability))
+    return first + Markup(".")

@@ -1,0 +1,78 @@
+"""Numbers and lists as people read them: two significant digits, real minus signs, an Oxford-free 'and'."""
+
+import math
+from collections.abc import Sequence
+
+_NARROW = "\N{NARROW NO-BREAK SPACE}"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Two significant digits, all digits before the point, powers of ten where zeros would pile up."""
+    if not math.isfinite(value):
+        return "none"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e5 or size < 1e-3:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{_minus(mantissa)}{_NARROW}×{_NARROW}10{raised}"  # noqa: RUF001
+    places = max(0, digits - 1 - math.floor(math.log10(size)))
+    return _minus(f"{value:,.{places}f}".replace(",", _NARROW))
+
+
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """`0.41 ± 0.03`, or both ends where the interval is lopsided."""
+    if interval is None:
+        return number(value)
+    below, above = value - interval[0], interval[1] - value
+    half = max(below, above)
+    if not half > 0:
+        return number(value)
+    exponent = math.floor(math.log10(half))
+    first_digit = half / 10**exponent
+    places = max(0, -exponent + (1 if first_digit < 2.95 else 0))
+    if abs(below - above) <= 0.1 * half + 1e-12:
+        return f"{_fixed(value, places)} ± {_fixed(half, places)}"
+    ends = f"{_fixed(interval[0], places)} to {_fixed(interval[1], places)}"
+    return f"{_fixed(value, places)} ({ends})"
+
+
+def percent(share: float) -> str:
+    """`97 %`; near the ends `over 99 %` and `under 1 %`, so that nothing looks certain that is not."""
+    if not math.isfinite(share):
+        return "none"
+    if 0.995 <= share < 1:
+        return f"over 99{_NARROW}%"
+    if 0 < share < 0.005:
+        return f"under 1{_NARROW}%"
+    return f"{round(share * 100)}{_NARROW}%"
+
+
+def seconds(duration: float) -> str:
+    """`42 ms`, `1.3 s`, `4 min 10 s`."""
+    if duration < 1:
+        return f"{max(1, round(duration * 1000))} ms"
+    if duration < 60:
+        return f"{number(duration)} s"
+    return f"{int(duration // 60)} min {round(duration % 60):02d} s"
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`no pictures`, `1 picture`, `10 pictures`."""
+    return f"{'no' if count == 0 else f'{count:,}'.replace(',', _NARROW)} {noun}{'' if count == 1 else 's'}"
+
+
+def _fixed(value: float, places: int) -> str:
+    return _minus(f"{value:.{places}f}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")  # noqa: RUF001

@@ -1,0 +1,119 @@
+"""What the pages promise: every method documented, every command real, every example running."""
+
+import doctest
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import sightline
+import torch
+from sightline import registry
+from sightline.cli.app import app
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+NAMES = [(kind, name) for kind in registry.ROOMS for name in registry.available(kind)]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "index.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_a_method_says_its_question_its_paper_and_when_not_to_trust_it(
+    kind: str, name: str
+) -> None:
+    entry = registry.entry(kind, name)
+    assert entry.question
+    assert entry.paper
+    assert entry.caution
+
+
+def test_every_method_has_a_page_and_stands_in_the_index(generator: ModuleType) -> None:
+    pages = generator.pages(costs=False)
+    for kind, name in NAMES:
+        entry = registry.entry(kind, name)
+        page = pages[f"{name}.md"]
+        assert name in pages["index.md"]
+        assert entry.paper.partition(":")[2] in page
+        assert "not trust" in page
+        for claim in entry.claims:
+            assert claim in page
+
+
+def test_every_claim_is_explained(generator: ModuleType) -> None:
+    claims = {c for kind, name in NAMES for c in registry.entry(kind, name).claims}
+    assert claims <= set(generator.CLAIMS)
+
+
+def test_the_readme_names_every_explainer_and_metric_and_no_other() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for row, kind in (("where", "explainer"), ("can I trust it", "metric")):
+        listed = re.search(rf"^\| {row} \|(.*)\|$", text, re.MULTILINE)
+        assert listed
+        assert sorted(re.findall(r"`([^`]+)`", listed[1])) == registry.available(kind)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_commands_of_the_pages_exist(page: Path) -> None:
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["make"]:
+                assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text("utf-8")
+            if words[:1] == ["sightline"]:
+                known = CliRunner().invoke(app, [words[1], "--help"])
+                assert known.exit_code == 0
+                for option in (w for w in words[2:] if w.startswith("--")):
+                    assert option in known.output
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert tried > 5
+    assert not failed
+
+
+@pytest.mark.parametrize("name", sorted(set(sightline.__all__) - {"__version__", "errors"}))
+def test_what_the_root_exports_is_documented_and_its_examples_run(name: str) -> None:
+    exported = getattr(sightline, name)
+    assert exported.__doc__
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in doctest.DocTestFinder(recurse=False).find(exported, name):
+        runner.run(example)
+    assert not runner.summarize(verbose=False).failed
+
+
+def test_the_method_of_the_contributing_page_works_as_printed() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert block
+    place = {"__name__": "sightline.explainers.gradient.scratch", "__package__": "sightline.explainers.gradient"}
+    try:
+        exec(compile(block[1], "CONTRIBUTING.md", "exec"), place)
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2, bias=False))
+        images = torch.rand(1, 3, 2, 2)
+        heat = place["GradientInput"]()(net, images, target=1)
+        assert torch.isclose(heat.values.sum(), net(images)[0, 1])
+    finally:
+        registry._entries.pop(("explainer", registry._spelling("gradient-x-input")), None)
+
+
+def test_the_contributing_page_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 45
