@@ -10,15 +10,16 @@ its own process with a time limit; what fails, or is not run, is a row with a re
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
-import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def examine(source: str, name: str) -> Row:
     """One row of the table; raises what the network raises."""
     import torch
 
-    from sightline.anatomy import study
+    from sightline.model import Model
 
     torch.manual_seed(0)
     module = build(source, name)
@@ -107,7 +108,8 @@ def examine(source: str, name: str) -> Row:
                 weight.copy_(0.02 * torch.randn(weight.shape, generator=dice))
     before = state(module)
     clock, processor = time.perf_counter(), time.process_time()
-    found = study(module, (size[0], size[1]), channels)
+    model = Model(module, size=(size[0], size[1]))
+    found = model.study((size[0], size[1]), channels)
     row = {
         "seconds": time.perf_counter() - clock,
         "processor_seconds": time.process_time() - processor,
@@ -125,39 +127,26 @@ def examine(source: str, name: str) -> Row:
         "harmed": differences(before, state(module)),
     }
     if found.spatial:
-        row["maps"] = [verdict(m) for m in grad_cam(module, found, (channels, *size))]
+        row["maps"] = list(grad_cam(model, (channels, *size)))
         row["harmed"] += differences(before, state(module))
     return row
 
 
-def grad_cam(module: Any, found: Any, shape: tuple[int, ...]) -> list[Any]:
+def grad_cam(model: Any, shape: tuple[int, ...]) -> Iterator[str]:
+    """The verdict on the signed native map of a few random classes, one picture."""
     import torch
-    from sightline.ops.layouts import to_maps
-    from sightline.ops.unharmed import unharmed, scores_in
-    from sightline.trace import Address
+
+    from sightline.errors import NotExplainable
+    from sightline.registry import create
+
     dice = torch.Generator().manual_seed(1)
     image = torch.randn(1, *shape, generator=dice)
-    spot = Address.of(found.spatial); calls = []
-    def hook(m, i, o):
-        calls.append(1)
-        if spot.call is not None and len(calls) - 1 != spot.call: return None
-        t = o if spot.item is None else o[spot.item]
-        kept.append(t)
-        c = t.clone()
-        return c if spot.item is None else type(o)(c if j == spot.item else v for j, v in enumerate(o))
-    kept = []
-    with unharmed(module):
-        h = module.get_submodule(spot.name).register_forward_hook(hook)
+    classes = model.outputs(image).shape[1]
+    for k in torch.randperm(classes, generator=dice)[:CLASSES].tolist():
         try:
-            out = scores_in(module(image.requires_grad_()))
-        finally:
-            h.remove()
-    maps = []
-    for k in torch.randperm(out.shape[1], generator=dice)[:CLASSES].tolist():
-        (g,) = torch.autograd.grad(out[0, k].sum(), kept[-1], retain_graph=True)
-        a = to_maps(kept[-1], found.layout); g = to_maps(g, found.layout)
-        maps.append((a * g.mean((2, 3), keepdim=True)).sum(1)[0].detach())
-    return maps
+            yield verdict(create("explainer", "grad-cam")(model, image, k).native[0])
+        except NotExplainable as error:
+            yield f"refused: {error}"
 
 
 def verdict(native: Any) -> str:
@@ -205,21 +194,32 @@ def differences(before: Row, after: Row) -> list[str]:
 
 
 def run(row: Row, seconds: int) -> Row:
-    """One network in its own process."""
-    command = [sys.executable, __file__, "--one", row["source"], row["name"]]
+    """One network in its own process, forked so that the libraries are imported once."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(row, sender))
+    child.start()
+    sender.close()
+    try:
+        found = receiver.recv() if receiver.poll(seconds) else {}
+        failure = f"not finished in {seconds} s on this machine"
+    except EOFError:
+        found, failure = {}, "its process ended without an answer (out of memory?)"
+    child.kill()
+    child.join()
+    return {**row, **(found or {"failure": failure})}
+
+
+def _answer(row: Row, sender: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "SIGHTLINE_CACHE": folder}
+        os.environ["SIGHTLINE_CACHE"] = folder
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds, env=environment
-            )
-        except subprocess.TimeoutExpired:
-            return {**row, "failure": f"not finished in {seconds} s on this machine"}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines:
-        return {**row, **json.loads(lines[-1])}
-    text = done.stderr.strip().splitlines()
-    return {**row, "failure": text[-1][:300] if text else f"ended with {done.returncode}"}
+            sender.send(examine(row["source"], row["name"]))
+        except Exception as error:
+            text = str(error).strip().splitlines() or ["no message"]
+            sender.send({"failure": f"{type(error).__name__}: {text[0][:300]}"})
 
 
 def outcome(row: Row) -> str:
@@ -230,7 +230,10 @@ def outcome(row: Row) -> str:
         return "silent"
     if row["layer"] is None:
         return "refused"
-    return "fine" if all(v == "fine" for v in row["maps"]) else "silent"
+    stated = [v.startswith("refused") for v in row["maps"]]
+    if all(stated):
+        return "refused"
+    return "fine" if all(s or v == "fine" for s, v in zip(stated, row["maps"])) else "silent"
 
 
 def page(rows: list[Row]) -> str:
@@ -242,6 +245,9 @@ def page(rows: list[Row]) -> str:
     counts = Counter(outcome(row) for row in rows)
     unverified = sum("the layout was read" in " ".join(row.get("notes", ())) for row in rows)
     partial = sum(any("a part of the score" in n for n in row.get("notes", ())) for row in rows)
+    some = sum(
+        outcome(row) == "fine" and any(v != "fine" for v in row["maps"]) for row in rows
+    )
     seconds = sorted(row["processor_seconds"] for row in rows if "processor_seconds" in row)
     lines = [
         "# What networks look like to sightline",
@@ -257,6 +263,7 @@ def page(rows: list[Row]) -> str:
         "|---|---|",
         f"| looked at | {len(rows)} |",
         f"| default layer found, five class maps neither zero nor constant, network unharmed | {counts['fine']} |",
+        f"| among them, one or more of the five classes refused with a reason | {some} |",
         f"| refused with a reason | {counts['refused']} |",
         f"| failed, stated | {counts['failed']} |",
         f"| **silent failure** | {counts['silent']} |",
@@ -287,8 +294,9 @@ def _line(row: Row) -> str:
     joint = "with " + ", ".join(f"`{n}`" for n in row["joint"] if n != row["layer"])
     remarks = [*row["notes"], *([joint] if row["joint"] else []), *([row["reason"]] if row["reason"] else [])]
     remarks += [f"**changed: {', '.join(row['harmed'])}**"] if row["harmed"] else []
-    wrong = Counter(v for v in row.get("maps", []) if v != "fine")
-    maps = ", ".join(f"{n} {what}" for what, n in wrong.items()) or ("fine" if row["layer"] else "")
+    counts = Counter(v.split(":")[0] for v in row.get("maps", []))
+    maps = ", ".join(what if n == CLASSES else f"{n} {what}" for what, n in counts.items())
+    remarks += sorted({v.removeprefix("refused: ") for v in row.get("maps", []) if ":" in v})
     locality = f"{row['locality']:.2f}" if row["locality"] is not None else ""
     attend = "/".join(map(str, row["attention"])) if row["attention"][0] else ""
     return (
@@ -300,18 +308,12 @@ def _line(row: Row) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="folder of finished rows, outside the repository")
-    parser.add_argument("--one", nargs=2, metavar=("SOURCE", "NAME"), help="look at one network, print its row")
     parser.add_argument("--only", default="", help="names, separated by commas")
     parser.add_argument("--fresh", action="store_true", help="forget finished rows of the names chosen")
     parser.add_argument("--failed", action="store_true", help="run again what is not fine")
     parser.add_argument("--seconds", type=int, default=900, help="time limit of one network")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
-    if given.one:
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        random.seed(0)
-        print(json.dumps(examine(*given.one)))
-        return
     given.work.mkdir(parents=True, exist_ok=True)
     everything = builders(given.work)
     file = given.work / "rows.jsonl"

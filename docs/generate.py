@@ -1,6 +1,7 @@
 """Writes one page for each registered method, from what its file says of itself.
 
-`make docs` runs it. The pictures are maps of the same three drawn birds; neither pages nor pictures are committed.
+`make docs` runs it. The pictures are maps of the same three drawn birds; neither pages nor pictures
+are committed.
 """
 
 import sys
@@ -18,7 +19,7 @@ CLAIMS = {
     "weight-sensitive": "other weights give another map",
     "complete": "the map sums to the score minus the baseline's score",
     "exact-on-linear": "on a linear model it is the exact answer",
-    "exact-on-pooled-head": "with one linear layer behind a global mean it is the exact answer, up to a factor",
+    "exact-on-pooled-head": "exact, up to a factor, with one linear layer behind a global mean",
     "ignores-dead-input": "a pixel that nothing reads gets exactly zero",
     "non-negative": "no value is below zero",
     "seed-stable": "another seed gives nearly the same map",
@@ -33,7 +34,9 @@ def pages(*, costs: bool = True) -> dict[str, str]:
     index = ["# All methods", ""]
     for kind in dict.fromkeys(e.kind for e in entries):
         index += [f"## {ROOM[kind]}", "", "| name | question |", "|---|---|"]
-        index += [f"| [`{e.name}`]({e.name}.md) | {e.question} |" for e in entries if e.kind == kind]
+        index += [
+            f"| [`{e.name}`]({e.name}.md) | {e.question} |" for e in entries if e.kind == kind
+        ]
         index += [""]
     return {**written, "index.md": "\n".join(index)}
 
@@ -48,13 +51,29 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
     lines += [*_fields(facts["fields"]), *_claims(entry.claims)]
     if facts["passes"]:
         spent = facts["passes"]
-        lines += ["## Cost", "", f"{spent['forward']} images forward, {spent['backward']} backward, to explain one"]
+        lines += [
+            "## Cost",
+            "",
+            f"{spent['forward']} images forward, {spent['backward']} backward, to explain one",
+        ]
         lines += ["picture of 128 px with the embedded network.", ""]
     if entry.kind == "metric":
         lines += ["## Reading it", "", f"{facts['direction'].capitalize()} is better.", ""]
     if entry.kind == "explainer":
-        lines += ["## Use", "", "```sh", f"sightline explain dog.jpg --model timm:resnet50 --method {entry.name}"]
-        lines += ["```", "", "```python", f'sl.explain(model, "dog.jpg", method="{entry.name}")', "```", ""]
+        lines += [
+            "## Use",
+            "",
+            "```sh",
+            f"sightline explain dog.jpg --model timm:resnet50 --method {entry.name}",
+        ]
+        lines += [
+            "```",
+            "",
+            "```python",
+            f'sl.explain(model, "dog.jpg", method="{entry.name}")',
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import sightline
 import torch
+from typer.testing import CliRunner
+
+import sightline
 from sightline import registry
 from sightline.cli.app import app
-from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 NAMES = [(kind, name) for kind in registry.ROOMS for name in registry.available(kind)]
@@ -104,7 +105,10 @@ def test_the_method_of_the_contributing_page_works_as_printed() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert block
-    place = {"__name__": "sightline.explainers.gradient.scratch", "__package__": "sightline.explainers.gradient"}
+    place = {
+        "__name__": "sightline.explainers.gradient.scratch",
+        "__package__": "sightline.explainers.gradient",
+    }
     try:
         exec(compile(block[1], "CONTRIBUTING.md", "exec"), place)
         net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2, bias=False))

@@ -1,4 +1,4 @@
-"""The private copy: equal to the original, folded only where it may be, and stale when weights change."""
+"""The private copy: equal to the original, folded where it may be, stale when weights change."""
 
 import copy
 import warnings
@@ -98,32 +98,34 @@ def test_a_copy_folds_what_it_can_and_gives_the_same_scores(name, expected):
     copy = ExecutionCopy.of(net, images(), run)
     assert copy is not None and len(copy.folded_norms) == expected
     with torch.no_grad():
-        assert difference(net(images(5, 96)), copy.module(images(5, 96))) < 1e-4
+        assert difference(net(images(3, 96)), copy.module(images(3, 96))) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:efficientnet_b0"])
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:mobilenetv3_small_100"])
 def test_a_folded_norm_still_gives_its_maps_and_a_folded_convolution_is_named(name):
     net = built(name)
     copy = ExecutionCopy.of(net, images(), run)
     assert copy is not None
-    for layer in norms(net):
-        assert copy.serves([layer, f"{layer}:0"])
-        theirs, ours = recorded(net, layer), recorded(copy.module, layer)
-        assert difference(theirs, ours) < 1e-4, layer
-    for layer in sorted(copy.folded_convolutions)[:5]:
-        assert not copy.serves(["fc", layer])
-        assert difference(recorded(net, layer), recorded(copy.module, layer)) > 1e-2
+    layers = [*norms(net), *copy.folded_convolutions]
+    theirs, ours = recorded(net, layers), recorded(copy.module, layers)
+    for layer in layers:
+        equal = difference(theirs[layer], ours[layer]) < 1e-4
+        assert equal is copy.serves(["fc", layer, f"{layer}:0"]), layer
 
 
-def recorded(net, layer):
-    found = []
-    hook = net.get_submodule(layer).register_forward_hook(
-        lambda module, given, output: found.append(output.clone())  # a ReLU may follow in place
-    )
+def recorded(net, layers):
+    found = {}
+
+    def keep(module, given, output):
+        found[names[module]] = output.clone()  # a ReLU may follow in place
+
+    names = {net.get_submodule(layer): layer for layer in layers}
+    hooks = [module.register_forward_hook(keep) for module in names]
     with torch.no_grad():
         net(images())
-    hook.remove()
-    return found[0]
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def test_all_the_norms_of_a_wrapper_are_named_too():
@@ -134,7 +136,9 @@ def test_all_the_norms_of_a_wrapper_are_named_too():
 
 WIRINGS = {
     "a second consumer": lambda net, x: net.norm(y := net.conv(x)) + y,
-    "a consumer of a view": lambda net, x: net.norm(y := net.conv(x)) + y.flatten(2).amax(2)[..., None, None],
+    "a consumer of a view": lambda net, x: (
+        net.norm(y := net.conv(x)) + y.flatten(2).amax(2)[..., None, None]
+    ),
     "a second convolution": lambda net, x: net.after(y := net.conv(x)) + net.norm(y),
     "a convolution called twice": lambda net, x: net.norm(net.conv(x)) + net.conv(x.flip(3)),
     "a norm called twice": lambda net, x: net.norm(net.norm(net.conv(x))),
@@ -156,9 +160,7 @@ def test_a_pair_is_left_alone_where_anything_else_is_involved(wiring):
     [
         lambda net, x: net.norm(net.conv(x)),
         lambda net, x: net.norm(net.identity(net.conv(x))),
-        lambda net, x: net.norm(net.conv(x)).relu_() + (x.mean() > net.conv(x.new_ones(1)).shape[0])
-        if x.ndim < 4
-        else net.norm(net.conv(x)).relu_(),
+        lambda net, x: net.after(net.norm(net.conv(x)).relu_()),
     ],
 )
 def test_a_plain_pair_is_folded(wiring):
@@ -360,7 +362,12 @@ def test_bfloat16_is_refused_without_hardware_or_above_the_error(monkeypatch):
     fast, why = exact.fast(images(size=16), run)
     assert fast is not None and not why and fast.module[0].weight.dtype is torch.bfloat16
     assert fast.module(images(size=16)).dtype is torch.float32
-    assert fast.gradients and not exact.module[0].weight.dtype is torch.bfloat16
+    assert exact.module[0].weight.dtype is torch.float32
+    assert exact.agrees(fast, "input", images(size=16), run)
+    assert exact.agrees(fast, "0", images(size=16), run)
+    assert not exact.agrees(fast, "nowhere", images(size=16), run)
+    monkeypatch.setattr(execution, "FAST_COSINE", 1.0)
+    assert not exact.agrees(fast, "input", images(size=16), run)
     monkeypatch.setattr(execution, "FAST_TOLERANCE", 1e-9)
     assert "standard deviation" in exact.fast(images(size=16), run)[1]
 

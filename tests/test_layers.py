@@ -15,6 +15,7 @@ ORDER = (
     "ops registry images",
     "preprocess",
     "target anatomy execution trace",
+    "targets",
     "model",
     "explanation",
     "explainer",
@@ -50,7 +51,7 @@ def _name(path: Path) -> str:
 
 
 def _imports(tree: ast.AST, package: list[str]) -> Iterator[list[str]]:
-    """The modules of ours that the code imports, as paths below the package; not those for types."""
+    """Our modules that the code imports, as paths below the package; not those for types."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue

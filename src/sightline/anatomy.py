@@ -98,13 +98,23 @@ def study(
     Raises: BadModel when the network cannot run on two pictures of this size.
     """
     run = Forward(module, forward or _plain, (size[0], size[1]), channels)
-    with unharmed(module), torch.random.fork_rng(devices=[]), torch.inference_mode(False):
-        torch.manual_seed(0)
-        file = _file(run, cache)
-        known = _recall(file)
-        if known is None:
-            known = _examine(run)
-            _remember(known, file)
+    try:
+        with unharmed(module), torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+            torch.default_generator.manual_seed(0)
+            file = _file(run, cache)
+            known = _recall(file)
+            if known is None:
+                known = _examine(run)
+                _remember(known, file)
+    except SightlineError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise BadModel(
+            f"the network failed on pictures of {size[0]}x{size[1]} with {channels} channels"
+            f" ({type(error).__name__}: {text[0] if text else 'no message'})."
+            " Pass the size that it expects."
+        ) from None
     return known
 
 
@@ -113,16 +123,7 @@ def _plain(module: nn.Module, pictures: Tensor) -> Tensor:
 
 
 def _examine(run: Forward) -> Anatomy:
-    try:
-        census = take_census(run)
-    except SightlineError:
-        raise
-    except Exception as error:
-        text = str(error).strip().splitlines()
-        raise BadModel(
-            f"the network failed on two pictures of {run.size[0]}x{run.size[1]} with {run.channels} channels"
-            f" ({type(error).__name__}: {text[0] if text else 'no message'}). Pass the size that it expects."
-        ) from None
+    census = take_census(run)
     choice = choose(census) if census.paths else Choice(reason=census.trouble)
     return _anatomy(run, census, choice)
 

@@ -24,6 +24,7 @@ Run = Callable[[nn.Module, Tensor], Tensor]  # (module, images) -> scores (batch
 FAST_TOLERANCE = 0.1  # of the standard deviation of the logits
 FAST_COSINE = 0.99  # of gradients
 BATCHES = (4, 16, 32)
+LONG = 400  # evaluations from which measuring the batch size pays
 
 _CAST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -34,13 +35,11 @@ class ExecutionCopy:
 
     module: runs like the user's module, with its layer names; float32 in and out, also when `fast`.
     folded_convolutions: layers that return something else here; read them on the user's module.
-    gradients: whether gradients through `module` are admitted (always, for an exact copy).
     """
 
     module: nn.Module
     folded_convolutions: frozenset[str]
     folded_norms: frozenset[str]
-    gradients: bool = True
     watch: Watch
 
     @classmethod
@@ -94,8 +93,7 @@ class ExecutionCopy:
 
     def serves(self, layers: Sequence[str]) -> bool:
         """Whether these layer addresses (`name`, `name:1`, `name[0]`) mean the same on the copy."""
-        names = {layer.split(":")[0].split("[")[0] for layer in layers}
-        return names.isdisjoint(self.folded_convolutions)
+        return self.folded_convolutions.isdisjoint(map(_module_name, layers))
 
     def fast(self, example: Tensor, run: Run) -> tuple["ExecutionCopy | None", str]:
         """A bfloat16 copy of this one, or None and the reason: hardware, or error on these images.
@@ -121,8 +119,20 @@ class ExecutionCopy:
                 f"bfloat16 moves the logits by {error:.2g} of their standard deviation,"
                 f" above {FAST_TOLERANCE}"
             )
-        gradients = _alike(self.module, module, example, run)
-        return replace(self, module=module, gradients=gradients), ""
+        return replace(self, module=module), ""
+
+    def agrees(self, other: "ExecutionCopy", layer: str, example: Tensor, run: Run) -> bool:
+        """Whether gradients of the top class at `layer` are alike in both (a cosine above 0.99).
+
+        layer: a layer address, or "input". Asked before gradients of a fast copy are used.
+        """
+        with torch.no_grad():
+            top = run(self.module, example).flatten(1).argmax(1, keepdim=True)
+        try:
+            found = [_gradient(copy.module, layer, (example, top), run) for copy in (self, other)]
+        except (RuntimeError, IndexError, AttributeError):  # not differentiable, not one tensor
+            return False
+        return bool((torch.cosine_similarity(found[0], found[1]) > FAST_COSINE).all())
 
 
 def _twin(module: nn.Module) -> nn.Module:
@@ -169,18 +179,30 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
-def _alike(exact: nn.Module, fast: nn.Module, example: Tensor, run: Run) -> bool:
-    """Whether the gradients of the top score point the same way for every image."""
-    found = []
+def _gradient(module: nn.Module, layer: str, aimed: tuple[Tensor, Tensor], run: Run) -> Tensor:
+    """The gradient at a layer, (batch, number); aimed: images and the class (batch, 1) of each."""
+    example, classes = aimed
+    at: list[Tensor] = []
+
+    def keep(part: nn.Module, given: Any, output: Any) -> Tensor:
+        at.append(output if output.requires_grad else output.detach().requires_grad_())
+        return at[0].clone()  # the network may write into it
+
+    name = _module_name(layer)
     with torch.enable_grad():
-        for module in (exact, fast):
-            images = example.detach().clone().requires_grad_()
-            score = run(module, images).flatten(1).amax(1).sum()
-            try:
-                found.append(torch.autograd.grad(score, images)[0].flatten(1).double())
-            except RuntimeError:  # not differentiable
-                return False
-    return bool((torch.cosine_similarity(*found) > FAST_COSINE).all())
+        images = example.detach().clone().requires_grad_(name == "input")
+        hook = None if name == "input" else module.get_submodule(name).register_forward_hook(keep)
+        try:
+            score = run(module, images).flatten(1).gather(1, classes).sum()
+        finally:
+            if hook:
+                hook.remove()
+        (found,) = torch.autograd.grad(score, at[0] if hook else images)
+    return found.flatten(1).double()
+
+
+def _module_name(layer: str) -> str:
+    return layer.split(":")[0].split("[")[0]
 
 
 def _autocast(device: str, forward: Callable[..., Any], *inputs: Any, **side: Any) -> Any:
@@ -271,6 +293,7 @@ class Engine:
     """Which network runs a pass: a proven copy where it means the same, else the user's own.
 
     run: (module, images) -> scores. A copy is tried again only when the weights have changed.
+    fans: why copies behind a layer are not exact, or nothing, for the layers tried so far.
     """
 
     def __init__(self, run: Run) -> None:
@@ -278,7 +301,10 @@ class Engine:
         self.reasons: dict[str, str] = {}
         self._watch: Watch | None = None
         self._copies: dict[str, ExecutionCopy | None] = {}
+        self._agreed: dict[str, bool] = {}  # by layer: gradients of the fast copy are admitted
         self._digest = ""
+        self._paces: dict[tuple[Any, ...], int] = {}
+        self.fans: dict[str, str] = {}
 
     @contextmanager
     def running(
@@ -288,8 +314,8 @@ class Engine:
 
         precision: "exact", "fast", or "user" for the user's own network.
         """
-        copy = None if precision == "user" else self._copy(module, images, precision)
-        if copy is None or not copy.serves(tuple(layers)):
+        copy = None if precision == "user" else self._copy(module, images, layers, precision)
+        if copy is None or not copy.serves(layers):
             with unharmed(module):
                 yield module
             return
@@ -299,6 +325,15 @@ class Engine:
         finally:
             torch.set_rng_state(state)
 
+    def pace(self, module: nn.Module, images: Tensor, precision: str, planned: int) -> int | None:
+        """The fastest batch size for images like these; None where too few are planned to ask."""
+        key = (precision, *images.shape[1:])
+        if key not in self._paces and planned >= LONG:
+            with self.running(module, images, (), precision) as runner, torch.no_grad():
+                run = partial(self.run, runner)
+                self._paces[key] = measure_batch(run, tuple(images.shape[1:]), images.device.type)
+        return self._paces.get(key)
+
     def digest(self, module: nn.Module) -> str:
         """A fingerprint of the weights, computed again when they change."""
         self._renew(module)
@@ -307,20 +342,35 @@ class Engine:
 
     def _renew(self, module: nn.Module) -> None:
         if self._watch is None or not self._watch.unchanged(module):
-            self._watch, self._copies, self._digest = Watch.over(module), {}, ""
+            self._watch, self._digest = Watch.over(module), ""
+            self._copies, self._agreed = {}, {}
 
-    def _copy(self, module: nn.Module, images: Tensor, precision: str) -> "ExecutionCopy | None":
+    def _copy(
+        self, module: nn.Module, images: Tensor, layers: Sequence[str], precision: str
+    ) -> ExecutionCopy | None:
         self._renew(module)
-        if precision not in self._copies:
-            example = torch.cat([images[:1], images[:1].flip(2, 3).roll(1, 2)]).detach()
-            device = images.device.type
-            with unharmed(module), torch.autocast(device, enabled=False), torch.no_grad():
-                exact, reason = ExecutionCopy.attempt(module, example, self.run)
-                self._copies["exact"], self.reasons["exact"] = exact, reason
-                if precision == "fast":
-                    fast, reason = exact.fast(example, self.run) if exact else (None, reason)
-                    self._copies["fast"], self.reasons["fast"] = fast, reason
-        found = self._copies[precision]
-        if found is None or (torch.is_grad_enabled() and not found.gradients):
-            return self._copies["exact"]
-        return found
+        if "exact" not in self._copies:
+            with unharmed(module), _plainly(images) as example:
+                made = ExecutionCopy.attempt(module, example, self.run)
+            self._copies["exact"], self.reasons["exact"] = made
+        exact = self._copies["exact"]
+        if precision == "exact" or exact is None:
+            return exact
+        if "fast" not in self._copies:
+            with _plainly(images) as example:
+                made = exact.fast(example, self.run)
+            self._copies["fast"], self.reasons["fast"] = made
+        fast = self._copies["fast"]
+        if fast is None or not torch.is_grad_enabled():
+            return fast or exact
+        for layer in set(layers) - set(self._agreed):
+            with _plainly(images) as example:
+                self._agreed[layer] = exact.agrees(fast, layer, example, self.run)
+        return fast if all(self._agreed[layer] for layer in layers) else exact
+
+
+@contextmanager
+def _plainly(images: Tensor) -> Iterator[Tensor]:
+    """Two images to compare networks on, outside of any precision that the caller has set."""
+    with torch.autocast(images.device.type, enabled=False):
+        yield torch.cat([images[:1], images[:1].flip(2, 3).roll(1, 2)]).detach()

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from .preprocess import Frame
 from .shapes import Heat, Images
 
 SCHEMA = 1
+_Kind = TypeVar("_Kind", bound="Explanation")  # the shape hook of the tests knows no `Self`
 _PER_IMAGE = ("target_index", "target_label", "score", "probability", "picture")
 
 
@@ -45,7 +46,7 @@ class Explanation(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def take(self, rows: Sequence[int] | slice) -> Self:
+    def take(self: _Kind, rows: Sequence[int] | slice) -> _Kind:
         """The explanation of some images of the batch, in the order of `rows`."""
 
     def figure(
@@ -135,7 +136,7 @@ class Heatmap(Explanation):
             )
         return [f.to_original(v) for f, v in zip(self.frames, self.numpy(), strict=True)]
 
-    def take(self, rows: Sequence[int] | slice) -> Self:
+    def take(self: _Kind, rows: Sequence[int] | slice) -> _Kind:
         """The explanation of some images of the batch, in the order of `rows`."""
         picked = list(range(len(self))[rows]) if isinstance(rows, slice) else [int(r) for r in rows]
         index = torch.tensor(picked, dtype=torch.long)

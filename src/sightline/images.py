@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -66,11 +65,12 @@ class Picture:
         return Image.fromarray(self.array)
 
 
-def read(source: Source, *, limit: int = LARGEST) -> Picture:
+def read(source: object, *, limit: int = LARGEST) -> Picture:
     """Which pixels does this path, Pillow image or array show?
 
-    limit: most pixels that are accepted. Arrays are uint8, or floats in [0, 1]. A Pillow image
-    gives the frame at which it stands, a file its first.
+    source: a `Source`; anything else is refused. limit: most pixels that are accepted. Arrays
+    are uint8, or floats in [0, 1]. A Pillow image gives the frame at which it stands, a file its
+    first.
 
     **Raises:** `BadImage`: missing, empty, truncated, too large, not a picture, or out of range.
     """
@@ -182,7 +182,7 @@ def _existing(path: Path) -> Path:
     raise BadImage(f"no such file: {path}{near(path.name, siblings)}. Check the path.")
 
 
-def _from_stream(stream: BinaryIO, name: str, path: Path | None, limit: int) -> Picture:
+def _from_stream(stream: io.BufferedIOBase, name: str, path: Path | None, limit: int) -> Picture:
     start = stream.read(16)
     if not start:
         raise BadImage(f"{name} is empty (0 bytes); expected a picture. Fetch or export it again.")
@@ -209,7 +209,7 @@ def _calm(notes: list[str]) -> Iterator[None]:
     notes.extend(dict.fromkeys(str(one.message).strip() for one in said))
 
 
-def _opened(stream: BinaryIO, name: str, start: bytes, notes: list[str]) -> Image.Image:
+def _opened(stream: io.BufferedIOBase, name: str, start: bytes, notes: list[str]) -> Image.Image:
     try:
         with _calm(notes):
             return Image.open(stream, formats=_formats())
@@ -303,7 +303,7 @@ def _ends_in_filler(array: Pixels) -> bool:
     return bool((corners == 128).all(1).any())
 
 
-def _check_jpeg_is_whole(stream: BinaryIO, image: Image.Image, name: str) -> None:
+def _check_jpeg_is_whole(stream: io.BufferedIOBase, image: Image.Image, name: str) -> None:
     """Bytes before the end mark change the picture only if the decoder had run out of data."""
     stream.seek(0)
     data = stream.read()

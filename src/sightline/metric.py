@@ -32,8 +32,8 @@ class Truth:
     """
 
     labels: Sequence[int] | None = None
-    boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None
-    masks: Sequence[np.ndarray] | None = None
+    boxes: Sequence[Sequence[tuple[float, float, float, float]] | None] | None = None
+    masks: Sequence[np.ndarray | None] | None = None
     parts: Sequence[Mapping[str, np.ndarray]] | None = None
     keypoints: Sequence[Mapping[str, tuple[float, float]]] | None = None
 

@@ -70,8 +70,7 @@ class Model:
         if not isinstance(module, nn.Module):
             raise BadModel(
                 f"a model wraps a torch.nn.Module; got {type(module).__name__}. Load one with"
-                " `sl.load(name)`, or wrap"
-                " a function with `sl.Model.from_function`."
+                " `sl.load(name)`, or wrap a function with `sl.Model.from_function`."
             )
         if precision not in ("exact", "fast"):
             raise BadModel(f"precision is 'exact' or 'fast'; got {precision!r}.")
@@ -97,7 +96,6 @@ class Model:
         self._session: Session | None = None
         self._sources: Any = WeakTensorKeyDictionary()
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
-        self._fans: dict[str, str] = {}
         self._engine = Engine(self._forward)
 
     @classmethod
@@ -164,9 +162,7 @@ class Model:
 
     def index(self, label: str) -> int:
         """The class of a label. Raises: UnknownName with near labels."""
-        if self.labels is None:
-            raise UnknownName(f"{self.name} has no labels, so {label!r} is unknown; give an index.")
-        return find_label(label, self.labels)
+        return find_label(label, self.labels or [])
 
     def label(self, index: int) -> str:
         """The label of a class, or its number as text."""
@@ -202,10 +198,7 @@ class Model:
             if not self.differentiable:
                 raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
             with self._lock:
-                found = study(
-                    self.module, size, channels, forward=lambda m, x: as_rows(self._forward(m, x))
-                )
-            self._anatomies[key] = found
+                self._anatomies[key] = study(self.module, size, channels, forward=self._rows)
         return self._anatomies[key]
 
     @property
@@ -216,9 +209,7 @@ class Model:
         """
         found = self.anatomy
         if found.spatial is None:
-            raise NotExplainable(
-                f"{self.name} has no spatial layer: {found.reason} Name one with `layer=`."
-            )
+            raise NotExplainable(f"{self.name} has no spatial layer: {found.reason} Name one.")
         return found.spatial
 
     def fan_out(self, images: Tensor, layer: str | None = None) -> str | None:
@@ -241,9 +232,13 @@ class Model:
         x = images if like is None else images.to(device=like.device, dtype=like.dtype)
         if self._normalises:
             x = (x - self.mean.to(x)) / self.std.to(x)
-        side = {k: v if rows is None else v[rows] for k, v in self.side.items()}
+        rows = torch.arange(len(x)) if rows is None else rows
+        side = {k: v[rows % len(v)] for k, v in self.side.items()}
         returned = self.forward(module, x, **side) if self.forward else module(x, **side)
         return self.output(returned) if self.output else scores_of(returned)
+
+    def _rows(self, module: nn.Module, images: Tensor) -> Tensor:
+        return as_rows(self._forward(module, images))
 
     def trace(
         self,
@@ -295,11 +290,11 @@ class Model:
         ):
             circuit = Circuit(
                 module,
-                lambda x, rows: self._forward(module, x, rows if self.side else None),
+                partial(self._forward, module),
                 known.layouts if known else {},
                 self.evaluations,
                 self.batch or BATCH,
-                self._fans,
+                self._engine.fans,
             )
             rows = torch.arange(len(images)) if rows is None else rows
             return circuit.trace(images, read, edit, rules, rows)
@@ -314,6 +309,13 @@ class Model:
         """`outputs` as probabilities: softmax, or sigmoid of `multilabel` and one-logit models."""
         logits = self.outputs(images)
         return logits.sigmoid() if self.multilabel or logits.shape[1] == 1 else logits.softmax(1)
+
+    def chunk(self, images: Tensor, planned: int) -> int:
+        """How many at once, of so many planned: `batch`, or for long work what runs fastest."""
+        if self.batch or self.side:
+            return self.batch or BATCH
+        with self._lock:
+            return self._engine.pace(self.module, images, self.precision, planned) or BATCH
 
     def aim(self, images: Tensor, target: Any) -> Target:
         """`target` (None, an index, a label, a Target, one per image) fixed on these images."""
@@ -355,7 +357,7 @@ class Model:
             yield self.trace(images, read=read)
             return
         rows = torch.arange(len(images)) if rows is None else rows
-        for part in chunks(len(images), self.batch or BATCH):
+        for part in chunks(len(images), self.chunk(images, len(images))):
             yield self.trace(images[part], read=read, rows=rows[part])
 
     @contextmanager
@@ -382,15 +384,14 @@ class Model:
             return self._trace(images, read, {}, (), None)
 
     def unharmed(self) -> AbstractContextManager[None]:
-        """Evaluation mode and frozen weights while it lasts; everything comes back after, also
-        after an error."""
+        """Evaluation mode and frozen weights while it lasts; all comes back, after errors too."""
         return unharmed(self.module)
 
     def given(self, **side: Tensor) -> "Model":
         """The model with side inputs (a question, a command); their first axis is the batch."""
         other = copy(self)
         other.side = {**self.side, **side}
-        other._session = None
+        other._session, other._engine = None, Engine(other._forward)
         return other
 
     def take(self, rows: Sequence[int] | slice) -> "Model":

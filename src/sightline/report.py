@@ -1,7 +1,8 @@
 """One self-contained page that shows maps beside their pictures and says how far to believe them.
 
-The report is plain data: frozen records of arrays, numbers and sentences, made by `run.py` or by hand. `build` turns
-them into a single HTML text that opens without a server, a network or (for the pictures) a script.
+The report is plain data: frozen records of arrays, numbers and sentences, made by `run.py` or by
+hand. `build` turns them into a single HTML text that opens without a server, a network or (for the
+pictures) a script.
 """
 
 import os
@@ -11,17 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Shaped
 
 from .ops.files import write_bytes
 from .views.colour import Pixels, Values
 
-Parts = Mapping[str, NDArray[np.bool_]]
+Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """How a score moves while pixels go or come: `y` over `x` in [0, 1], and the band of the nulls."""
+    """How a score moves while pixels go or come: `y` over `x` in [0, 1], and the band of the
+    nulls.
+    """
 
     x: Sequence[float]
     y: Sequence[float]
@@ -35,8 +38,8 @@ class Curve:
 class MetricEntry:
     """One number about one map, with the levels that maps without knowledge reach.
 
-    nulls: such as `{"random": 0.31, "centred blob": 0.24, "edge map": 0.22}`. question: one sentence that explains
-    the name. interval: lower and upper end.
+    nulls: such as `{"random": 0.31, "centred blob": 0.24, "edge map": 0.22}`. question: one
+    sentence that explains the name. interval: lower and upper end.
     """
 
     name: str
@@ -52,7 +55,8 @@ class MetricEntry:
 class Method:
     """What a reader must know of a method, the same for every picture.
 
-    doubt: the sentence or two that say when not to trust it. Words between backticks are shown as code.
+    doubt: the sentence or two that say when not to trust it. Words between backticks are shown as
+    code.
     """
 
     name: str
@@ -67,9 +71,10 @@ class Method:
 class MapEntry:
     """One method's map of one picture, or the reason why there is none.
 
-    values: (row, col), the method's own map in the model's frame, raw scale. native: signed and unclipped, at the
-    layer's resolution. passes: images sent forward and backward. target: only where it differs from the item's.
-    verdict: one sentence on how far to trust it; made from the metrics where empty.
+    values: (row, col), the method's own map in the model's frame, raw scale. native: signed and
+    unclipped, at the layer's resolution. passes: images sent forward and backward. target: only
+    where it differs from the item's. verdict: one sentence on how far to trust it; made from the
+    metrics where empty.
     """
 
     method: Method
@@ -87,16 +92,18 @@ class MapEntry:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """One picture with what the model calls it and its maps, or the reason why it could not be explained.
+    """One picture with what the model calls it and its maps, or the reason why it could not be
+    explained.
 
-    picture: as a viewer shows it. shown: the model's frame, where the picture is unknown or the geometry is.
-    box: the x0, y0, x1, y1 in pixels of `picture` that the model's frame shows; None means that only `shown` fits
-    the maps. top: the most probable labels, falling. parts: masks in the model's frame whose truth is known.
+    picture: as a viewer shows it. shown: the model's frame, where the picture is unknown or the
+    geometry is. box: the x0, y0, x1, y1 in pixels of `picture` that the model's frame shows; None
+    means that only `shown` fits the maps. top: the most probable labels, falling. parts: masks in
+    the model's frame whose truth is known.
     """
 
     name: str
     picture: Pixels | None = None
-    shown: NDArray[np.generic] | None = None
+    shown: Shaped[np.ndarray, "..."] | None = None
     box: tuple[float, float, float, float] | None = None
     error: str = ""
     top: tuple[tuple[str, float], ...] = ()
@@ -112,8 +119,8 @@ class Item:
 class Report:
     """Everything that the page shows, in order.
 
-    facts: (name, value) pairs about the model. notes: sentences about the run (what was chosen or guessed).
-    next_steps: sentences; what stands between backticks is shown as a command to type.
+    facts: (name, value) pairs about the model. notes: sentences about the run (what was chosen or
+    guessed). next_steps: sentences; what stands between backticks is shown as a command to type.
     """
 
     title: str
@@ -142,7 +149,8 @@ def build(report: Report) -> str:
 
 
 def write(report: Report, path: str | os.PathLike[str]) -> Path:
-    """Write the page to `path` in one step: a reader never meets half a page, and a failure leaves the old one.
+    """Write the page to `path` in one step: a reader never meets half a page, and a failure leaves
+    the old one.
 
     Raises: FileProblem where the folder cannot be made or written, or the disk is full.
     """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .errors import BadTarget, ShapeError
-from .trace import Trace
+from .ops.passes import Pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +38,20 @@ class Target(ABC):
         """Layers that the score needs besides the output."""
         return ()
 
-    def score(self, trace: Trace) -> Tensor:
+    def score(self, trace: Pass) -> Tensor:
         """One value for each row of the trace, (n,)."""
         value = self.measure(trace)
         return -value if self.negated else value
 
     @abstractmethod
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         """The score before its sign."""
 
     def bind(self, model: Any, images: Tensor) -> "Target":
         """The target with this model's labels and picture frames put in."""
         return self
 
-    def fix(self, trace: Trace) -> "Target":
+    def fix(self, trace: Pass) -> "Target":
         """The target held fixed from the clean images on. Raises: BadTarget where it does not fit
         the output."""
         self.measure(trace)
@@ -67,10 +67,6 @@ class Target(ABC):
 
     def with_probability(self, probability: bool) -> "Target":
         """The same, scored as a probability (or as a logit), whatever was said."""
-        return replace(self, probability=probability)
-
-    def with_probability(self, probability: bool) -> "Target":
-        """The same, scored as a probability or as a logit whatever was said."""
         return replace(self, probability=probability)
 
     def held(self) -> "Target":
@@ -100,7 +96,7 @@ class Target(ABC):
 _HIDDEN = ("probability", "negated", "multilabel", "fixed")
 
 
-def logits_of(trace: Trace, target: Target) -> Tensor:
+def logits_of(trace: Pass, target: Target) -> Tensor:
     output = trace.output
     if isinstance(output, Tensor) and output.ndim == 1:
         output = output[:, None]
@@ -135,7 +131,7 @@ class Class(Target):
             )
         return replace(self, which=found if many else found[0], multilabel=model.multilabel)
 
-    def fix(self, trace: Trace) -> Target:
+    def fix(self, trace: Pass) -> Target:
         classes = logits_of(trace, self).shape[1]
         if classes == 1:
             raise BadTarget(
@@ -148,7 +144,7 @@ class Class(Target):
                 )
         return self
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         logits = logits_of(trace, self)
         values = probabilities_of(logits, self) if self.probability else logits
         if isinstance(self.which, tuple):
@@ -181,7 +177,7 @@ class Top(Target):
     def bind(self, model: Any, images: Tensor) -> Target:
         return replace(self, multilabel=model.multilabel)
 
-    def fix(self, trace: Trace) -> Target:
+    def fix(self, trace: Pass) -> Target:
         logits = logits_of(trace, self)
         if logits.shape[1] == 1:
             raise BadTarget("the model has one output, so there is no top class; use Binary().")
@@ -195,7 +191,7 @@ class Top(Target):
             multilabel=self.multilabel,
         )
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         fixed = self.fix(trace)
         return fixed.measure(replace(trace, rows=torch.arange(len(trace.output))))
 
@@ -211,12 +207,12 @@ class Contrast(Target):
         a, b = (model.index(w) if isinstance(w, str) else int(w) for w in (self.a, self.b))
         return replace(self, a=a, b=b, multilabel=model.multilabel)
 
-    def fix(self, trace: Trace) -> Target:
+    def fix(self, trace: Pass) -> Target:
         for which in (self.a, self.b):
             Class(which).fix(trace)
         return self
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         logits = logits_of(trace, self)
         values = probabilities_of(logits, self) if self.probability else logits
         return values[:, self.a] - values[:, self.b]  # type: ignore[index]
@@ -231,7 +227,7 @@ class Binary(Target):
 
     positive: bool = True
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         logits = logits_of(trace, self)
         if logits.shape[1] > 2:
             raise BadTarget(f"Binary needs one or two outputs; the model has {logits.shape[1]}.")
@@ -246,7 +242,7 @@ class Axis(Target):
 
     i: int
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         values = logits_of(trace, self)
         if not -values.shape[1] <= self.i < values.shape[1]:
             raise BadTarget(f"axis {self.i} does not exist: the output has {values.shape[1]}.")
@@ -271,10 +267,10 @@ class PerImage(Target):
             )
         return self._each(lambda i, t: t.bind(model, images[i : i + 1]))
 
-    def fix(self, trace: Trace) -> Target:
+    def fix(self, trace: Pass) -> Target:
         return self._each(lambda i, t: t.fix(_one(trace, i)))
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         rows = trace.rows.tolist()
         return torch.cat([self.targets[r].score(_one(trace, i)) for i, r in enumerate(rows)])
 
@@ -287,9 +283,6 @@ class PerImage(Target):
     def with_probability(self, probability: bool) -> Target:
         return self._each(lambda i, t: t.with_probability(probability))
 
-    def with_probability(self, probability: bool) -> Target:
-        return self._each(lambda i, t: t.with_probability(probability))
-
     def indices(self, n: int) -> list[int | None]:
         return [t.indices(1)[0] for t in self.targets]
 
@@ -297,7 +290,7 @@ class PerImage(Target):
         return replace(self, targets=tuple(change(i, t) for i, t in enumerate(self.targets)))
 
 
-def _one(trace: Trace, i: int) -> Trace:
+def _one(trace: Pass, i: int) -> Pass:
     raw = {name: value[i : i + 1] for name, value in trace.raw.items()}
     return replace(
         trace, output=trace.output[i : i + 1], raw=raw, rows=torch.zeros(1, dtype=torch.long)

@@ -1,6 +1,6 @@
 """The networks that come with the package: small, trained on the aviary, readable in one sitting.
 
-`default` and `clever-hans` are one residual network (He et al., CVPR 2016) with a pooled linear head;
+`default` and `clever-hans` are one residual network (He et al., CVPR 2016), pooled linear head;
 `default-vit` is a vision transformer (Dosovitskiy et al., ICLR 2021) on the early maps of
 `default`.
 """

@@ -209,9 +209,14 @@ class _Watch:
             edges = [(edge_of(t), t.shape) for t in tensors]
             self._clock += 1
             call = Call(
-                name, counts[name], self._clock, self._stack[-1] if self._stack else None,
-                tuple(t.ndim for t in tensors), tuple((e, s) for e, s in edges if e is not None), weighted,
-            )  # fmt: skip
+                name=name,
+                index=counts[name],
+                start=self._clock,
+                parent=self._stack[-1] if self._stack else None,
+                axes=tuple(t.ndim for t in tensors),
+                came=tuple((edge, shape) for edge, shape in edges if edge is not None),
+                weighted=weighted,
+            )
             counts[name] += 1
             self.calls.append(call)
             self._stack.append(call)
@@ -330,8 +335,8 @@ def _checked(scores: Any, count: int) -> Tensor:
     if not isinstance(scores, Tensor) or not scores.ndim or len(scores) != count:
         what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise BadModel(
-            f"the network returned {what} for {count} pictures; one row of scores per picture was expected."
-            " Pass output= to pick the scores out."
+            f"the network returned {what} for {count} pictures; one row of scores per picture was"
+            " expected. Pass output= to pick the scores out."
         )
     return scores
 

@@ -58,6 +58,10 @@ class _Group:
         return self.layout.grid or (0, 0)
 
     @property
+    def depth(self) -> int:
+        return self.name.count(".")
+
+    @property
     def filters(self) -> int:
         return self.shape[1] if self.layout.style == "nchw" else self.shape[-1]
 
@@ -103,57 +107,123 @@ def choose(census: Census) -> Choice:
     groups = [g for g in _groups(census, paths) if not _is_image(g, census)]
     if not groups:
         return Choice(reason="no layer's output keeps places of the picture apart.")
-    wind, independent = _Wind([(paths.root, census.scores.shape)]), False
-    choice = _pick(census, paths, groups, wind)
-    if choice.spatial is None:
-        roots = _dead_classifiers(census, paths, wind)
-        if roots and torch.equal(census.scores[0], census.scores[1]):
-            independent = True
-            choice = _pick(census, paths, groups, _Wind(roots))
-    note = (
-        ("the scores do not depend on the picture: the classifier is all zero",)
-        if independent
-        else ()
-    )
-    return replace(choice, independent=independent, notes=note + choice.notes)
+    wind = _Wind([(paths.root, census.scores.shape)])
+    choice = _Search(census, paths, groups, wind).run()
+    if choice.spatial is not None:
+        return choice
+    roots = _dead_classifiers(census, paths, wind)
+    if not roots or not torch.equal(census.scores[0], census.scores[1]):
+        return choice
+    choice = _Search(census, paths, groups, _Wind(roots)).run()
+    note = "the scores do not depend on the picture: the classifier is all zero"
+    return replace(choice, independent=True, notes=(note, *choice.notes))
 
 
-def _pick(census: Census, paths: Paths, groups: list[_Group], wind: _Wind) -> Choice:
-    cuts = [g for g in groups if paths.is_cut(g.edge)]
-    class_map, cuts = _without_class_maps(cuts, census)
-    owners = _owners(cuts, census)
-    cuts = [g for g in cuts if not _owned(g, owners)]
-    last, maps, partial = None, [], False
-    for least in (4, 2):
-        big = [g for g in cuts if min(g.grid) >= least]
-        last = _last_reached(big, wind, census)
-        if last is not None:
-            cuts = big
-            break
-    together = _joint(census, paths, groups, wind, owners, last)
-    if together is not None:
-        last, maps, partial = together
-    elif last is not None:
-        last = _earliest_copy(last, cuts)
-    if not maps:
-        exit_ = _later_exit(last, groups, wind, census, owners)
-        if exit_ is not None:
-            last, partial = exit_, True
-    if last is None:
-        return Choice(reason="no gradient of its scores reaches a layer that keeps places apart.")
-    notes = ["the layer carries a part of the score only"] if partial else []
-    if len(maps) > 1:
-        notes.append("several layers carry the evidence together")
-    earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
-    return Choice(
-        spatial=last.name,
-        joint=tuple(g.name for g in maps) if len(maps) > 1 else (),
-        candidates=tuple(dict.fromkeys(earlier)),
-        head=_head(last, paths, wind, census.scores),
-        class_map=class_map,
-        partial=partial,
-        notes=tuple(notes),
-    )
+@dataclass(eq=False)
+class _Search:
+    """The search for the layer, once the candidates are known."""
+
+    census: Census
+    paths: Paths
+    groups: list[_Group]
+    wind: _Wind
+    owners: list[Call] = field(default_factory=list)
+
+    def run(self) -> Choice:
+        cuts = [g for g in self.groups if self.paths.is_cut(g.edge)]
+        class_map, cuts = _without_class_maps(cuts, self.census)
+        self.owners = _owners(cuts, self.census)
+        cuts = [g for g in cuts if not _owned(g, self.owners)]
+        last = self._last_cut(cuts)
+        joint, partial = self._joint(last), False
+        if joint:
+            last = max(joint, key=lambda g: g.grid)
+            partial = not self.paths.are_cut({g.edge for g in joint})
+        else:
+            last = _earliest_copy(last, cuts) if last is not None else None
+            exit_ = self._later_exit(last)
+            last, partial = exit_ or last, exit_ is not None
+        if last is None:
+            reason = "no gradient of its scores reaches a layer that keeps places apart."
+            return Choice(reason=reason)
+        earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
+        notes = ["the layer carries a part of the score only"] if partial else []
+        return Choice(
+            spatial=last.name,
+            joint=tuple(g.name for g in joint) if len(joint) > 1 else (),
+            candidates=tuple(earlier),
+            head=_head(last, self.paths, self.wind, self.census.scores),
+            class_map=class_map,
+            partial=partial,
+            notes=(*notes, *(["several layers carry the evidence together"] * (len(joint) > 1))),
+        )
+
+    def _last_cut(self, cuts: list[_Group]) -> _Group | None:
+        for least in (4, 2):
+            found = self._last_reached([g for g in cuts if min(g.grid) >= least])
+            if found is not None:
+                return found
+        return None
+
+    def _last_reached(self, groups: Sequence[_Group]) -> _Group | None:
+        left, step = list(groups), 2
+        while left:
+            part, left, step = left[-step:], left[:-step], 2 * step
+            reached = self._reached(part)
+            if reached:
+                return reached[-1]
+        return None
+
+    def _reached(self, groups: Sequence[_Group]) -> list[_Group]:
+        """Those of which at least half of the places receive a gradient."""
+        gradients = self.wind.blow([g.edge for g in groups], self.census.scores)
+        return [
+            g
+            for g, grad in zip(groups, gradients, strict=True)
+            if grad is not None
+            and float((to_maps(grad, g.layout) != 0).any(1).float().mean()) >= 0.5
+        ]
+
+    def _joint(self, last: _Group | None) -> list[_Group]:
+        """The maps of the latest module whose tensors are a cut together, if later than `last`."""
+        known = {g.edge: g for g in self.groups}
+        after = last.first.time if last is not None else 0
+        calls = [c for c in self.census.calls if c.name and len(c.outputs) > 1]
+        for call in sorted(calls, key=lambda c: c.outputs[0].time, reverse=True):
+            edges = {s.edge for s in call.outputs if s.edge and self.paths.passed(s.edge)}
+            maps = [known[e] for e in edges if e in known and min(known[e].grid) >= 2]
+            large = any(min(g.grid) >= 4 for g in maps)
+            if call.outputs[0].time <= after or len(edges) < 2 or not large:
+                continue
+            if any(call.within(o) for o in self.owners) or not self.paths.are_cut(edges):
+                continue
+            maps = sorted(self._reached(maps), key=lambda g: g.first.item or 0)
+            if maps:
+                return maps
+        return []
+
+    def _later_exit(self, last: _Group | None) -> _Group | None:
+        """A later, coarser, localised layer at the same depth: there are exits at several depths.
+
+        Where nothing is a cut, the latest localised layer at the least depth.
+        """
+        if last is None:
+            depth, area, after = min(g.depth for g in self.groups), float("inf"), 0
+        else:
+            depth, area, after = last.depth, last.grid[0] * last.grid[1], last.first.time
+        classes = self.census.scores.shape[-1]
+        fitting = [
+            g
+            for g in self.groups
+            if g.first.time > after
+            and g.depth == depth
+            and 2 <= min(g.grid)
+            and g.grid[0] * g.grid[1] < area
+            and g.layout.verified
+            and g.filters != classes
+            and not _owned(g, self.owners)
+        ]
+        return self._last_reached(fitting)
 
 
 def _groups(census: Census, paths: Paths) -> list[_Group]:
@@ -214,51 +284,6 @@ def _owned(group: _Group, owners: list[Call]) -> bool:
     return any(all(s.call.within(owner) for s in group.members) for owner in owners)
 
 
-def _last_reached(groups: list[_Group], wind: _Wind, census: Census) -> _Group | None:
-    left, step = list(groups), 2
-    while left:
-        part, left, step = left[-step:], left[:-step], 2 * step
-        gradients = wind.blow([g.edge for g in part], census.scores)
-        for group, gradient in zip(reversed(part), reversed(gradients), strict=True):
-            if _reached(group, gradient):
-                return group
-    return None
-
-
-def _reached(group: _Group, gradient: Tensor | None) -> bool:
-    if gradient is None:
-        return False
-    return float((to_maps(gradient, group.layout) != 0).any(1).float().mean()) >= 0.5
-
-
-def _joint(
-    census: Census,
-    paths: Paths,
-    groups: list[_Group],
-    wind: _Wind,
-    owners: list[Call],
-    last: _Group | None,
-) -> tuple[_Group, list[_Group], bool] | None:
-    """The latest module whose tensors are a cut together, if later than the last single cut."""
-    known = {g.edge: g for g in groups}
-    after = last.first.time if last is not None else 0
-    for call in sorted(
-        census.calls, key=lambda c: c.outputs[0].time if c.outputs else 0, reverse=True
-    ):
-        edges = [s.edge for s in call.outputs if s.edge is not None and paths.passed(s.edge)]
-        if len(edges) < 2 or call.outputs[0].time <= after or not call.name:
-            continue
-        maps = [known[e] for e in edges if e in known and min(known[e].grid) >= 2]
-        if not maps or any(call.within(owner) for owner in owners) or not paths.are_cut(set(edges)):
-            continue
-        gradients = wind.blow([g.edge for g in maps], census.scores)
-        maps = [g for g, grad in zip(maps, gradients, strict=True) if _reached(g, grad)]
-        if maps and max(min(g.grid) for g in maps) >= 4:
-            best = max(maps, key=lambda g: g.grid)
-            return best, maps, len(maps) < len(edges)
-    return None
-
-
 def _earliest_copy(last: _Group, cuts: list[_Group]) -> _Group:
     """An earlier tensor with the same values, if no module with parameters ran in between."""
     for group in cuts:
@@ -267,31 +292,6 @@ def _earliest_copy(last: _Group, cuts: list[_Group]) -> _Group:
             if all(map(torch.equal, group.first.moved, last.first.moved)):
                 return group
     return last
-
-
-def _later_exit(
-    last: _Group | None, groups: list[_Group], wind: _Wind, census: Census, owners: list[Call]
-) -> _Group | None:
-    """A later, coarser, localised layer at the same depth: the network has exits at several
-    depths.
-    """
-    if last is None:
-        depths = [min(s.call.depth for s in g.members) for g in groups]
-        fitting = [g for g, d in zip(groups, depths, strict=True) if d == min(depths)]
-    else:
-        depth, area = last.name.count("."), last.grid[0] * last.grid[1]
-        fitting = [
-            g
-            for g in groups
-            if g.first.time > last.first.time
-            and g.name.count(".") == depth
-            and g.grid[0] * g.grid[1] < area
-            and g.filters != census.scores.shape[-1]
-        ]
-    fitting = [
-        g for g in fitting if g.layout.verified and min(g.grid) >= 2 and not _owned(g, owners)
-    ]
-    return _last_reached(fitting, wind, census)
 
 
 def _dead_classifiers(

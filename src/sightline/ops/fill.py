@@ -5,7 +5,7 @@ normalised picture by a mask and blending with this fill are the same numbers.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from .noise import generator
 NAMES = ("mean", "blur", "noise", "black", "white", "grey", "image-mean")
 
 
+@runtime_checkable
 class HasMean(Protocol):
     """A model, seen from here: the mean colour that it subtracts, (1, channel, 1, 1)."""
 

@@ -10,6 +10,8 @@ def find_label(label: str, labels: Sequence[str]) -> int:
 
     Raises: UnknownName with near labels.
     """
+    if not labels:
+        raise UnknownName(f"the model has no labels, so {label!r} means nothing; give an index.")
     if label in labels:
         return list(labels).index(label)
     lower = label.lower().strip()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -19,6 +19,7 @@ from .layouts import Layout, from_maps, to_maps
 from .operations import Repeating
 
 
+@runtime_checkable
 class Network(Protocol):
     """A network as a circuit sees it: its module, how to run it, how its layers are laid out."""
 

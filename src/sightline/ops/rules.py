@@ -11,7 +11,7 @@ z-plus and epsilon (Bach et al., 2015; Montavon et al., 2017).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ class Call:
     attend: Callable[[], tuple[Tensor, Tensor]] | None = None
 
 
+@runtime_checkable
 class Rule(Protocol):
     """What `model.trace(rules=)` takes. inside: layers that it is limited to; empty means
     everywhere."""

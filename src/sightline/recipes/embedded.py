@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -74,7 +75,7 @@ PLANS = {
     "default": Plan("default", TRAIN, epochs=6, rate=3e-3, small=3),
     "clever-hans": Plan("clever-hans", TRAIN_PLANTED, epochs=6, rate=3e-3, small=3, warm=0.9),
     "default-vit": Plan(
-        "default-vit", TRAIN, epochs=7, rate=1e-3, warm=1.0, teacher="default", borrowed=EARLY
+        "default-vit", TRAIN, epochs=5, rate=1.5e-3, warm=0.6, teacher="default", borrowed=EARLY
     ),
 }
 
@@ -92,7 +93,7 @@ class Pictures:
 
 
 def draw(collection: Collection, folder: Path, workers: int = 2) -> Pictures:
-    """The collection, from its file if that is complete."""
+    """The collection, from its file if that is complete; 0 workers draw in this process."""
     aviary = Aviary(seed=collection.seed, count=collection.count, shortcut=collection.shortcut)
     names = [species.name for species in SPECIES]
     labels = torch.tensor([names.index(aviary.scene(i).species) for i in range(collection.count)])
@@ -100,19 +101,12 @@ def draw(collection: Collection, folder: Path, workers: int = 2) -> Pictures:
     if not path.exists():
         part, shape = path.with_suffix(".part"), (collection.count, aviary.size, aviary.size, 3)
         images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-        starts = range(0, collection.count, CHUNK)
-        with get_context("spawn").Pool(workers) as pool:
-            for start, chunk in zip(
-                starts, pool.imap(partial(_draw_chunk, aviary), starts), strict=True
-            ):
-                images[start : start + len(chunk)] = chunk
-                if start % (10 * CHUNK) == 0:
-                    log.info(
-                        "%s: %d of %d pictures drawn",
-                        collection.name,
-                        start + len(chunk),
-                        collection.count,
-                    )
+        starts, chunk = range(0, collection.count, CHUNK), partial(_draw_chunk, aviary)
+        with get_context("spawn").Pool(workers) if workers else nullcontext() as pool:
+            drawn = map(chunk, starts) if pool is None else pool.imap(chunk, starts)
+            for start, pictures in zip(starts, drawn, strict=True):
+                images[start : start + len(pictures)] = pictures
+                log.info("%s: %d of %d pictures drawn", collection.name, start, collection.count)
         images.flush()
         part.replace(path)
     return Pictures(np.load(path, mmap_mode="r"), labels)
@@ -157,31 +151,36 @@ def augment(images: Tensor, dice: torch.Generator) -> Tensor:
 
 
 def train(
-    plan: Plan, pictures: Pictures, teacher: nn.Module | None, folder: Path
+    plan: Plan,
+    pictures: Pictures,
+    teacher: nn.Module | None,
+    folder: Path,
+    stop: int | None = None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """The trained network and one log entry per epoch; goes on from the last checkpoint."""
+    """The trained network and one log entry per epoch; goes on from the last checkpoint.
+
+    `stop` ends it after so many epochs, to be continued.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
-    module = build(plan.net, len(SPECIES)).to(memory_format=torch.channels_last)
+    module = build(plan.net, len(SPECIES)).to(device)
+    module = module.to(memory_format=torch.channels_last)
     if teacher is not None:
         _borrow(plan, module, teacher)
     optimiser = torch.optim.AdamW(_groups(module, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     history: list[dict[str, Any]] = []
     saved = folder / f"{plan.net}.checkpoint.pt"
     if saved.exists():
-        state = torch.load(saved, weights_only=True)
+        state = torch.load(saved, map_location=device, weights_only=True)
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
         history = state["history"]
-    for epoch in range(len(history), plan.epochs):
-        entry = _epoch(plan, epoch, module, optimiser, pictures, teacher)
-        history.append(entry)
-        log.info("%s: %s", plan.net, entry)
-        state = {
-            "module": module.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "history": history,
-        }
-        torch.save(state, saved.with_suffix(".part"))
+    lesson = Lesson(plan, module, optimiser, pictures, teacher)
+    for number in range(len(history), min(plan.epochs, stop or plan.epochs)):
+        history.append(lesson.epoch(number))
+        log.info("%s: %s", plan.net, history[-1])
+        state = {"module": module.state_dict(), "optimiser": optimiser.state_dict()}
+        torch.save({**state, "history": history}, saved.with_suffix(".part"))
         saved.with_suffix(".part").replace(saved)
     return module.eval(), history
 
@@ -199,65 +198,72 @@ def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def _epoch(
-    plan: Plan,
-    epoch: int,
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    pictures: Pictures,
-    teacher: nn.Module | None,
-) -> dict[str, Any]:
-    dice = torch.Generator().manual_seed(1000 * plan.seed + epoch)
-    order = torch.randperm(len(pictures.labels), generator=dice)
-    steps, begun = len(order) // plan.batch, time.monotonic()
-    module.train()
-    for layer in plan.borrowed:
-        module.get_submodule(layer).eval()
-    losses, right = 0.0, 0
-    for step in range(steps):
-        indices = order[step * plan.batch : (step + 1) * plan.batch].sort().values
-        images, labels = augment(pictures.batch(indices), dice), pictures.labels[indices]
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate * _rate(plan, epoch + step / steps)
-        if epoch < plan.small:
-            images = functional.interpolate(images, size=96, mode="bilinear", antialias=True)
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            scores = module(images).float()
-        loss = functional.cross_entropy(scores, labels, label_smoothing=plan.smoothing)
-        if teacher is not None:
-            loss = 0.5 * loss + 0.5 * _distance(scores, teacher, images)
-        optimiser.zero_grad()
+@dataclass(frozen=True)
+class Lesson:
+    """A network, what it learns from, and how."""
+
+    plan: Plan
+    module: nn.Module
+    optimiser: torch.optim.Optimizer
+    pictures: Pictures
+    teacher: nn.Module | None
+
+    def epoch(self, number: int) -> dict[str, Any]:
+        """One pass over the pictures and its log entry."""
+        plan, begun = self.plan, time.monotonic()
+        dice = torch.Generator().manual_seed(1000 * plan.seed + number)
+        order = torch.randperm(len(self.pictures.labels), generator=dice)
+        steps = len(order) // plan.batch
+        self.module.train()
+        for layer in plan.borrowed:
+            self.module.get_submodule(layer).eval()
+        losses, right = 0.0, 0
+        for step in range(steps):
+            indices = order[step * plan.batch : (step + 1) * plan.batch].sort().values
+            images = augment(self.pictures.batch(indices), dice)
+            if number < plan.small:
+                images = functional.interpolate(images, size=96, mode="bilinear", antialias=True)
+            for group in self.optimiser.param_groups:
+                group["lr"] = plan.rate * _rate(plan, number + step / steps)
+            loss, hits = self.step(images, self.pictures.labels[indices])
+            losses, right = losses + loss, right + hits
+            if step % 50 == 49:
+                log.info(
+                    "%s: epoch %d step %d: %.3f",
+                    plan.net,
+                    number + 1,
+                    step + 1,
+                    losses / (step + 1),
+                )
+        return {
+            "epoch": number + 1,
+            "loss": round(losses / steps, 4),
+            "train_accuracy": round(right / (steps * plan.batch), 4),
+            "seconds": round(time.monotonic() - begun),
+        }
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
+        """Learn from one batch; the loss and how many were right."""
+        device = next(self.module.parameters()).device
+        images, labels = images.to(device), labels.to(device)
+        with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            scores = self.module(images).float()
+        loss = functional.cross_entropy(scores, labels, label_smoothing=self.plan.smoothing)
+        if self.teacher is not None:
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                wanted = self.teacher(images).float()
+            loss = 0.5 * loss + 0.5 * _distance(scores, wanted)
+        self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 2.0)
-        optimiser.step()
-        losses += loss.item()
-        if step % 50 == 49:
-            log.info(
-                "%s: epoch %d step %d of %d, loss %.3f",
-                plan.net,
-                epoch + 1,
-                step + 1,
-                steps,
-                losses / (step + 1),
-            )
-        right += int((scores.argmax(1) == labels).sum())
-    seconds = round(time.monotonic() - begun)
-    return {
-        "epoch": epoch + 1,
-        "loss": round(losses / steps, 4),
-        "train_accuracy": round(right / (steps * plan.batch), 4),
-        "seconds": seconds,
-    }
+        nn.utils.clip_grad_norm_(self.module.parameters(), 2.0)
+        self.optimiser.step()
+        return loss.item(), int((scores.argmax(1) == labels).sum())
 
 
-def _distance(scores: Tensor, teacher: nn.Module, images: Tensor, heat: float = 2.0) -> Tensor:
+def _distance(scores: Tensor, wanted: Tensor, heat: float = 2.0) -> Tensor:
     """Divergence from the teacher's softened answer (Hinton et al., arXiv:1503.02531)."""
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        wanted = teacher(images).float()
-    softened = functional.log_softmax(scores / heat, 1)
-    return heat**2 * functional.kl_div(
-        softened, functional.softmax(wanted / heat, 1), reduction="batchmean"
-    )
+    given, aim = functional.log_softmax(scores / heat, 1), functional.softmax(wanted / heat, 1)
+    return heat**2 * functional.kl_div(given, aim, reduction="batchmean")
 
 
 def _rate(plan: Plan, epoch: float) -> float:
@@ -289,6 +295,7 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in module.state_dict().items()}
     save_file(weights, out / f"{plan.net}.part")
+    (out / f"{plan.net}.part").chmod(0o644)
     (out / f"{plan.net}.part").replace(out / f"{plan.net}.safetensors")
     record = {
         "name": plan.net,
@@ -313,7 +320,7 @@ def run(net: str, data: Path, out: Path) -> None:
     if plan.teacher is not None:
         teacher, _ = train(PLANS[plan.teacher], draw(PLANS[plan.teacher].data, data), None, data)
     module, history = train(plan, draw(plan.data, data), teacher, data)
-    module = module.to(memory_format=torch.contiguous_format)
+    module = module.cpu().to(memory_format=torch.contiguous_format)
     scores = {test.name: round(accuracy(module, draw(test, data)), 4) for test in TESTS}
     log.info("%s: accuracy %s", net, scores)
     export(plan, module, history, scores, out)

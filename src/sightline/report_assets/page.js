@@ -129,12 +129,14 @@ function start() {
     if (event.target === dialog) dialog.close();
   }));
   if (!byId("controls")) return;
+  if (!("DecompressionStream" in window)) say("This browser is too old to paint the maps; any from 2023 on can.");
   document.querySelectorAll("#controls input[type=radio]").forEach((input) => input.addEventListener("change", () => choose(input.name, input.value)));
   document.querySelectorAll("#controls input[type=checkbox]").forEach((box) => box.addEventListener("change", () => flip(box.id, box.checked)));
   byId("opacity").addEventListener("input", (event) => setOpacity(Number(event.target.value)));
   byId("more").addEventListener("click", (event) => {
     const open = byId("controls").classList.toggle("open");
     event.currentTarget.setAttribute("aria-expanded", String(open));
+    event.currentTarget.textContent = open ? "Done" : "Adjust";
   });
   document.querySelectorAll("input[data-part]").forEach((box) => box.addEventListener("change", () => {
     document.querySelectorAll(`[data-part-of="${box.dataset.part}"]`).forEach((group) => { group.style.display = box.checked ? "" : "none"; });
@@ -148,9 +150,6 @@ function start() {
   refresh();
   hintAtMore();
   window.addEventListener("resize", hintAtMore);
-  window.addEventListener("beforeprint", () => {
-    document.querySelectorAll(".row details").forEach((details) => { details.open = true; });
-  });
 }
 
 start();

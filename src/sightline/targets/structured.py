@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..errors import BadTarget, ShapeError
 from ..ops.boxes import overlap
+from ..ops.passes import Pass
 from ..target import Target, logits_of, probabilities_of, taken
-from ..trace import Trace
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,7 +34,7 @@ class Similarity(Target):
             )
         return replace(self, to=to.reshape(1, -1) if to.ndim == 1 else to)
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         values, to = logits_of(trace, self), self.to.to(trace.output)
         if to.shape[-1] != values.shape[1]:
             raise BadTarget(f"an embedding of {to.shape[-1]} for an output of {values.shape[1]}.")
@@ -57,7 +57,7 @@ class Token(Target):
     ids: tuple[int, ...]
     position: int | None = None
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         output = trace.output
         if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[1] < len(self.ids):
             raise BadTarget(
@@ -92,7 +92,7 @@ class Region(Target):
             )
         return replace(self, mask=mask, label=label, multilabel=model.multilabel)
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         output = trace.output
         if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] <= self.label:
             raise BadTarget(
@@ -119,7 +119,7 @@ class Unit(Target):
     def reads(self) -> tuple[str, ...]:
         return (self.layer,)
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         maps = trace.maps[self.layer].float()
         if not 0 <= self.filter < maps.shape[1]:
             raise BadTarget(
@@ -148,7 +148,7 @@ class Box(Target):
         boxes = tuple(f.box_to_model(self.xyxy) if f else tuple(self.xyxy) for f in frames)
         return replace(self, xyxy=boxes, label=label)
 
-    def fix(self, trace: Trace) -> Target:
+    def fix(self, trace: Pass) -> Target:
         matched = []
         for i, found in enumerate(self._detections(trace)):
             boxes = found["boxes"][found["labels"] == self.label]
@@ -160,7 +160,7 @@ class Box(Target):
             matched.append(tuple(boxes[near.argmax()].tolist()))
         return replace(self, xyxy=tuple(matched))
 
-    def measure(self, trace: Trace) -> Tensor:
+    def measure(self, trace: Pass) -> Tensor:
         values = []
         for row, found in zip(trace.rows.tolist(), self._detections(trace), strict=True):
             mine = found["labels"] == self.label
@@ -174,7 +174,7 @@ class Box(Target):
     def _box(self, i: int, like: Tensor) -> Tensor:
         return torch.tensor(self.xyxy[i], device=like.device, dtype=like.dtype)
 
-    def _detections(self, trace: Trace) -> list[dict[str, Tensor]]:
+    def _detections(self, trace: Pass) -> list[dict[str, Tensor]]:
         output = trace.output
         if not isinstance(output, (list, tuple)) or not all(
             isinstance(o, dict) and {"boxes", "scores", "labels"} <= set(o) for o in output

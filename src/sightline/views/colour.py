@@ -1,19 +1,20 @@
 """The colours of every page and figure: tokens, and maps from a value to a colour.
 
-Three scales and one palette. *Magnitude* is dark to light and perceptually uniform (inferno), *similarity*
-likewise (viridis); both are in the public domain (CC0) and kept here as 25 stops. *Signed* runs from blue
-(against) over nothing (zero) to red (for). Over a photograph the opacity follows the magnitude, so that the
-picture shows through where nothing was found. Categories are the eight colours of Okabe and Ito, each also
-with a dash pattern, because colour alone is not enough.
+Three scales and one palette. *Magnitude* is dark to light and perceptually uniform (inferno),
+*similarity* likewise (viridis); both are in the public domain (CC0) and kept here as 25 stops.
+*Signed* runs from blue (against) over nothing (zero) to red (for). Over a photograph the opacity
+follows the magnitude, so that the picture shows through where nothing was found. Categories are the
+eight colours of Okabe and Ito, each also with a dash pattern, because colour alone is not enough.
 """
 
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, UInt8
 
-Pixels = NDArray[np.uint8]  # (row, col, 3) or (..., 3 or 4)
-Values = NDArray[np.float32]  # (row, col)
+Pixels = UInt8[np.ndarray, "... _colour"]
+Values = Float32[np.ndarray, "_row _col"]
+_Shares = Float[np.ndarray, "..."]
 
 LIGHT = {
     "paper": "#fbfaf7",
@@ -74,7 +75,9 @@ CATEGORIES = (
 
 @cache
 def stops(name: str) -> tuple[str, ...]:
-    """The hexadecimal stops of `magnitude`, `similarity`, `signed` or `signed-dark`, evenly spaced."""
+    """The hexadecimal stops of `magnitude`, `similarity`, `signed` or `signed-dark`, evenly
+    spaced.
+    """
     return tuple(f"#{word}" for word in _STOPS[name].split())
 
 
@@ -90,7 +93,8 @@ def table(name: str, size: int = 256) -> Pixels:
 def magnitude(values: Values, low: float, high: float) -> Pixels:
     """RGBA of values from `low` (dark, transparent) to `high` (light, opaque).
 
-    NaN, where the model saw nothing, is fully transparent. Where `high` is not above `low` everything is.
+    NaN, where the model saw nothing, is fully transparent. Where `high` is not above `low`
+    everything is.
     """
     share = _share(values, low, high)
     return _with_alpha("magnitude", share, _opacity(share))
@@ -110,7 +114,9 @@ def signed(values: Values, limit: float) -> Pixels:
 
 
 def matplotlib_map(name: str, *, clear: bool = False):
-    """The same colours as a matplotlib colour map; `clear` makes the opacity follow the magnitude."""
+    """The same colours as a matplotlib colour map; `clear` makes the opacity follow the
+    magnitude.
+    """
     from matplotlib.colors import ListedColormap
 
     rgb = table(name) / 255.0
@@ -120,7 +126,7 @@ def matplotlib_map(name: str, *, clear: bool = False):
     return ListedColormap(np.column_stack([rgb, alpha]), name=f"sightline-{name}")
 
 
-def _share(values: Values, low: float, high: float) -> NDArray[np.float64]:
+def _share(values: Values, low: float, high: float) -> _Shares:
     """Where each value lies between the limits, in [0, 1]; NaN counts as the lower limit."""
     span = high - low
     if not span > 0:
@@ -129,12 +135,14 @@ def _share(values: Values, low: float, high: float) -> NDArray[np.float64]:
     return np.clip(raw, 0.0, 1.0)
 
 
-def _opacity(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weak values stay visible a little longer than in proportion; the strongest hide the picture."""
+def _opacity(share: _Shares) -> _Shares:
+    """Weak values stay visible a little longer than in proportion; the strongest hide the
+    picture.
+    """
     return share**0.75
 
 
-def _with_alpha(name: str, place: NDArray[np.float64], alpha: NDArray[np.float64]) -> Pixels:
+def _with_alpha(name: str, place: _Shares, alpha: _Shares) -> Pixels:
     colours = table(name)[(place * 255).round().astype(np.intp)]
     return np.concatenate([colours, (alpha * 255).round().astype(np.uint8)[..., None]], axis=-1)
 

@@ -1,13 +1,16 @@
 """Draws a number against its null levels, and a curve against its null band, as small SVG pictures.
 
-A number that beats its nulls is not coloured: it is drawn beside them. Colours come from the page's tokens
-(`currentColor` and CSS classes), so the same drawing serves light, dark and print.
+A number that beats its nulls is not coloured: it is drawn beside them. Colours come from the page's
+tokens (`currentColor` and CSS classes), so the same drawing serves light, dark and print.
 """
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
 from .wording import number
+
+KINDS = 6
+"""Kinds of line (colour and dash) that the page tells apart."""
 
 _WIDTH, _HEIGHT = 320.0, 168.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 8.0, 8.0, 34.0
@@ -44,16 +47,19 @@ def strip(
     return f'<svg class="strip" aria-hidden="true">{"".join(parts)}</svg>'
 
 
-def curve(
-    x: Sequence[float],
-    y: Sequence[float],
-    band: tuple[Sequence[float], Sequence[float]] | None,
+def curves(
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None,
     labels: tuple[str, str],
 ) -> str:
-    """A curve over [0, 1], the band of its nulls behind it, axes with numbers; labels are those of x and y."""
-    top = max([1e-12, *y, *(band[1] if band else ())])
+    """Curves (name, x, y) over [0, 1], and behind them the band (x, low, high) of the nulls, with
+    numbered axes.
+    """
+    heights = [b for _, _, y in lines for b in y] + (list(band[2]) if band else [])
+    depths = [b for _, _, y in lines for b in y] + (list(band[1]) if band else [])
+    top = max([1e-12, *heights])
     top = 1.0 if 0.5 < top <= 1.0 else top * 1.05
-    bottom = min([0.0, *y, *(band[0] if band else ())])
+    bottom = min([0.0, *depths])
 
     def point(a: float, b: float) -> str:
         px = _LEFT + a * (_WIDTH - _LEFT - _RIGHT)
@@ -62,23 +68,26 @@ def curve(
 
     parts = _axes(bottom, top, labels, point)
     if band:
-        there = [point(a, b) for a, b in zip(x, band[1], strict=True)]
-        back = [point(a, b) for a, b in zip(x, band[0], strict=True)]
+        there = [point(a, b) for a, b in zip(band[0], band[2], strict=True)]
+        back = [point(a, b) for a, b in zip(band[0], band[1], strict=True)]
         parts.append(f'<polygon class="null" points="{" ".join(there + back[::-1])}"/>')
-    line = " ".join(point(a, b) for a, b in zip(x, y, strict=True))
-    parts.append(f'<polyline class="curve" points="{line}"/>')
-    told = f"{labels[1]} from {number(y[0])} to {number(y[-1])}" if len(y) else labels[1]
+    for k, (_, x, y) in enumerate(lines):
+        words = " ".join(point(a, b) for a, b in zip(x, y, strict=True))
+        parts.append(f'<polyline class="curve curve-{k % KINDS + 1}" points="{words}"/>')
+    told = "; ".join(
+        f"{name}: from {number(y[0])} to {number(y[-1])}" for name, _, y in lines if len(y)
+    )
     return (
-        f'<svg class="plot" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{escape(told)}">'
-        f"{''.join(parts)}</svg>"
+        f'<svg class="plot" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img"'
+        f' aria-label="{escape(f"{labels[1]}. {told}")}">{"".join(parts)}</svg>'
     )
 
 
 def _axes(bottom: float, top: float, labels: tuple[str, str], point) -> list[str]:
     parts = []
     for level in (bottom, (bottom + top) / 2, top):
-        x0, y0 = point(0, level).split(",")
-        x1, _ = point(1, level).split(",")
+        x0, y0 = point(0.0, level).split(",")
+        x1, _ = point(1.0, level).split(",")
         parts.append(f'<line class="grid" x1="{x0}" x2="{x1}" y1="{y0}" y2="{y0}"/>')
         parts.append(
             f'<text class="tick" x="{float(x0) - 4:.1f}" y="{float(y0) + 4:.1f}" text-anchor="end">'
@@ -92,7 +101,7 @@ def _axes(bottom: float, top: float, labels: tuple[str, str], point) -> list[str
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(
-        f'<text class="tick" x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(labels[0])}</text>'
+        f'<text class="tick" x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">'
+        f"{escape(labels[0])}</text>"
     )
     return parts
-

@@ -1,7 +1,9 @@
-"""What the maps of one picture say together, as one sentence each: where they peak, whether they agree.
+"""What the maps of one picture say together, as one sentence each: where they peak, whether they
+agree.
 
-The peak is the place of the largest value; the *strongest tenth* of a map is the tenth of the picture with its
-largest values. Both are robust to how far a method spreads its values, which is not what is asked here.
+The peak is the place of the largest value; the *strongest tenth* of a map is the tenth of the
+picture with its largest values. Both are robust to how far a method spreads its values, which is
+not what is asked here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +11,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool
 
 from . import paint
 from .colour import Values
 from .wording import listed, percent
 
-Parts = Mapping[str, NDArray[np.bool_]]
+Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 ELSEWHERE = "elsewhere"
 _TENTH = 0.1
 _AGREE = 0.5  # of the strongest tenths shared: five times what chance gives
@@ -33,8 +35,8 @@ class PartShare:
 def located(names: Sequence[str], maps: Sequence[Values], parts: Parts | None) -> str:
     """Where the maps of a picture peak or whether they agree, in one or two sentences.
 
-    With parts the peak is named by the smallest part that holds it; without, several maps are compared by their
-    strongest tenths, and a single one is described by its spread.
+    With parts the peak is named by the smallest part that holds it; without, several maps are
+    compared by their strongest tenths, and a single one is described by its spread.
     """
     if not maps:
         return ""
@@ -66,7 +68,9 @@ def peak_part(values: Values, parts: Parts) -> str | None:
 
 
 def part_shares(values: Values, parts: Parts) -> list[PartShare]:
-    """For each part the share of the map's mass in it, then the share outside all; parts may overlap."""
+    """For each part the share of the map's mass in it, then the share outside all; parts may
+    overlap.
+    """
     if not parts:
         return []
     heights = paint.mass(values)
@@ -84,7 +88,9 @@ def part_shares(values: Values, parts: Parts) -> list[PartShare]:
 
 
 def overlap(a: Values, b: Values) -> float:
-    """The part of one map's strongest tenth that the other's shares; two random maps share a tenth."""
+    """The part of one map's strongest tenth that the other's shares; two random maps share a
+    tenth.
+    """
     if a.shape != b.shape:
         b = paint.stretch(b, a.shape)
     count = max(1, round(a.size * _TENTH))
@@ -94,7 +100,9 @@ def overlap(a: Values, b: Values) -> float:
 
 
 def agreement_rate(rows: Sequence[Sequence[Values | None]]) -> tuple[int, int] | None:
-    """On how many pictures, of those with several maps, the maps agree; None where none has several."""
+    """On how many pictures, of those with several maps, the maps agree; None where none has
+    several.
+    """
     means = []
     for row in rows:
         maps = [v for v in row if v is not None and paint.mass(v).sum() > 0]
@@ -132,4 +140,5 @@ def _agreement(maps: list[tuple[str, Values]]) -> str:
     word = "agree" if mean >= _AGREE else "agree in part" if mean >= 0.25 else "disagree"
     names = [name for name, _ in maps]
     who = listed(names) if len(names) < 4 else f"The {len(names)} methods"
-    return f"{who} {word}: their strongest tenths overlap by {percent(mean)} (chance: 10 %)."
+    chance = percent(_TENTH)
+    return f"{who} {word}: their strongest tenths overlap by {percent(mean)} (chance: {chance})."

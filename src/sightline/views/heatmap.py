@@ -1,13 +1,15 @@
-"""Draws a Heatmap: overlay, matplotlib figure, notebook form, file. The picture always stands beside its map.
+"""Draws a Heatmap: overlay, matplotlib figure, notebook form, file. The picture always stands
+beside its map.
 
-Nothing here computes relevance; colours, limits and outlines come from `paint`, so a figure and a report agree.
+Nothing here computes relevance; colours, limits and outlines come from `paint`, so a figure and a
+report agree.
 """
 
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped
 
 from .. import images, registry
 from ..explanation import Heatmap
@@ -26,7 +28,10 @@ _NOTEBOOK_ROWS = 8
 
 @registry.drawn(Heatmap, "overlay")
 def overlay(
-    picture: NDArray[np.generic], values: Values, scale: Scale = "per-image", opacity: float = 0.75
+    picture: Shaped[np.ndarray, "..."],
+    values: Values,
+    scale: Scale = "per-image",
+    opacity: float = 0.75,
 ) -> Pixels:
     """The picture (row, col, 3) with the map over it, as RGB bytes of the picture's size."""
     return paint.overlay(picture, values, scale, opacity=opacity)
@@ -49,10 +54,12 @@ def figure(
     dark: bool = False,
     contours: bool = False,
 ) -> "Figure":
-    """A matplotlib figure: each picture, its map with a colour bar, and a line that says what was done.
+    """A matplotlib figure: each picture, its map with a colour bar, and a line that says what was
+    done.
 
-    ax: draw only image `i`, overlay and colour bar, into these axes; its figure is returned. contours: lines around
-    25, 50 and 75 % of the map. Neither pyplot nor the settings of matplotlib are touched.
+    ax: draw only image `i`, overlay and colour bar, into these axes; its figure is returned.
+    contours: lines around 25, 50 and 75 % of the map. Neither pyplot nor the settings of matplotlib
+    are touched.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -62,12 +69,14 @@ def figure(
     ranges = paint.limits(maps, scale)
     if ax is not None:
         _draw_map(ax, (_shown(heat, i), maps[i]), ranges[i], tokens, contours)
-        return ax.get_figure(root=True)  # type: ignore[return-value]
+        return ax.figure.figure  # type: ignore[return-value]
     rows, cols = maps[0].shape
     height = 3.2 * min(rows / cols, 1.6) + 0.75
-    drawn = Figure(figsize=(7.2, height * len(maps)), facecolor=tokens["paper"], layout="constrained")
+    drawn = Figure(
+        figsize=(7.2, height * len(maps)), facecolor=tokens["paper"], layout="constrained"
+    )
     FigureCanvasAgg(drawn)
-    for k, part in enumerate(np.atleast_1d(drawn.subfigures(len(maps), 1))):
+    for k, part in enumerate(drawn.subfigures(len(maps), 1, squeeze=False).ravel()):
         part.set_facecolor(tokens["paper"])
         left, right = part.subplots(1, 2)
         _draw_picture(left, _shown(heat, k), tokens)
@@ -78,12 +87,18 @@ def figure(
 
 @registry.drawn(Heatmap, "html")
 def html(heat: Heatmap) -> str:
-    """A small self-contained form for notebooks: picture, overlay, colour bar with numbers, caption."""
+    """A small self-contained form for notebooks: picture, overlay, colour bar with numbers,
+    caption.
+    """
     maps = list(heat.numpy())
     ranges = paint.limits(maps)
-    rows = [_notebook_row(heat, k, maps[k], ranges[k]) for k in range(min(len(maps), _NOTEBOOK_ROWS))]
+    rows = [
+        _notebook_row(heat, k, maps[k], ranges[k]) for k in range(min(len(maps), _NOTEBOOK_ROWS))
+    ]
     left_out = len(maps) - len(rows)
-    more = f"<p>{left_out} more; <code>heat.take([...])</code> shows others.</p>" if left_out else ""
+    more = (
+        f"<p>{left_out} more; <code>heat.take([...])</code> shows others.</p>" if left_out else ""
+    )
     return (
         '<div style="font:13px/1.45 system-ui,sans-serif;max-width:720px">'
         f"{''.join(rows)}{more}</div>"
@@ -107,7 +122,9 @@ def caption(heat: Heatmap, i: int) -> str:
 
 
 def _doubt(method: Any) -> str:
-    """When not to trust the method, from its own file; nothing for a method that is not registered."""
+    """When not to trust the method, from its own file; nothing for a method that is not
+    registered.
+    """
     from ..errors import UnknownName
 
     try:
@@ -121,7 +138,9 @@ def _nth(values: Any, i: int) -> Any:
 
 
 def _shown(heat: Heatmap, i: int) -> Pixels | None:
-    """What the model saw, as bytes; None where the heatmap carries no images of one or three colours."""
+    """What the model saw, as bytes; None where the heatmap carries no images of one or three
+    colours.
+    """
     if heat.images is None or heat.images.shape[1] not in (1, 3):
         return None
     tensor = heat.images[i].detach().float().cpu()
@@ -150,8 +169,8 @@ def _draw_map(
     if picture is None:
         picture = np.full((*values.shape, 3), 255, dtype=np.uint8)
     ax.imshow(paint.overlay(picture, values, (low, high)), interpolation="bilinear")
-    rows, cols = picture.shape[:2]
     if contours:
+        rows, cols, _ = picture.shape
         for lines, width in zip(paint.outlines(values), (1.8, 1.2, 0.8), strict=False):
             for line in lines:
                 x, y = line[:, 0] * cols - 0.5, line[:, 1] * rows - 0.5
@@ -160,7 +179,7 @@ def _draw_map(
     _bare(ax, tokens)
     chosen = colour.matplotlib_map("signed" if low < 0 else "magnitude")
     norm = Normalize(low, high if high > low else low + 1.0)
-    bar = ax.get_figure().colorbar(ScalarMappable(norm, chosen), ax=ax, fraction=0.05, pad=0.03)
+    bar = ax.figure.colorbar(ScalarMappable(norm, chosen), ax=ax, fraction=0.05, pad=0.03)
     ends = [low, (low + high) / 2, high] if high > low else [low]
     bar.set_ticks(ends, labels=[number(value) for value in ends])
     bar.ax.tick_params(labelsize=8, colors=tokens["ink-2"], length=2)
@@ -193,10 +212,10 @@ def _notebook_row(heat: Heatmap, i: int, values: Values, bounds: tuple[float, fl
     return (
         '<figure style="margin:0 0 16px">'
         '<div style="display:grid;grid-template-columns:1fr 1fr;gap:12px">'
-        f'<div>{beside if picture is not None else ""}</div>'
+        f"<div>{beside if picture is not None else ''}</div>"
         f'<div><img alt="{told}" {size} src="{over}">'
-        f'<div style="height:8px;margin-top:6px;border-radius:2px;background:linear-gradient(to right,{stops})"></div>'
-        '<div style="display:flex;justify-content:space-between;font-variant-numeric:tabular-nums;opacity:.75">'
+        f'<div style="height:8px;margin-top:6px;background:linear-gradient(to right,{stops})">'
+        '</div><div style="display:flex;justify-content:space-between;opacity:.75">'
         f"{ends}</div></div></div>"
         f'<figcaption style="opacity:.75">{told}</figcaption></figure>'
     )

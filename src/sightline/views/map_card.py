@@ -1,4 +1,6 @@
-"""One map of a report, as the template wants it: drawings, numbers, captions, and the bytes that the script paints."""
+"""One map of a report, as the template wants it: drawings, numbers, captions, and the bytes that
+the script paints.
+"""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +17,16 @@ if TYPE_CHECKING:
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
 _FRAME = 200.0  # units on the long side of the outlines' coordinate system
 
-Setting = tuple[tuple[int, int], colour.Pixels, summary.Domains]  # shape of the maps, picture, ranges
+# The shape of the maps, the picture in their frame, and the ranges of the strips.
+Setting = tuple[tuple[int, int], colour.Pixels, summary.Domains]
 
 
 def card(
     item: "Item", entry: "MapEntry", place: tuple[int, int], setting: Setting
 ) -> dict[str, Any]:
-    """The context of one map. place: which picture, which method. setting: what the row's cards share."""
+    """The context of one map. place: which picture, which method. setting: what the row's cards
+    share.
+    """
     index, k = place
     shape, window, domains = setting
     told: dict[str, Any] = {
@@ -33,7 +38,6 @@ def card(
         "verdict": entry.verdict or summary.verdict(entry.metrics),
         "trust": _trust(entry),
         "provenance": flat(entry.provenance),
-        "curves": [_plot(m) for m in entry.metrics if m.curve is not None],
     }
     if entry.values is None:
         return told
@@ -44,10 +48,17 @@ def card(
     small = packed.fit_picture(window, 224)
     told["still"] = packed.picture(paint.overlay(small, fallback), long_side=224, quality=70)
     low, high = paint.limits([fallback])[0]
-    told["bar"] = {"low": number(low), "middle": number((low + high) / 2), "high": number(high), "signed": low < 0}
-    told["contours"] = [paint.svg_path(lines, outline_box(shape)) for lines in paint.outlines(values)]
+    told["bar"] = {
+        "low": number(low),
+        "middle": number((low + high) / 2),
+        "high": number(high),
+        "signed": low < 0,
+    }
+    told["contours"] = [
+        paint.svg_path(lines, outline_box(shape)) for lines in paint.outlines(values)
+    ]
     told["label"] = entry.target or item.target or (item.top[0][0] if item.top else "the target")
-    told["native_size"] = f"{entry.native.shape[0]} × {entry.native.shape[1]}" if entry.native is not None else ""
+    told["native_size"] = _size(entry.native)
     told["native_range"] = _native_range(entry)
     told["packed"] = _packed(values, signed, told, place)
     return told
@@ -61,7 +72,10 @@ def _signed(values: colour.Values, entry: "MapEntry") -> colour.Values | None:
 
 
 def _packed(
-    values: colour.Values, signed: colour.Values | None, told: Mapping[str, Any], place: tuple[int, int]
+    values: colour.Values,
+    signed: colour.Values | None,
+    told: Mapping[str, Any],
+    place: tuple[int, int],
 ) -> dict[str, Any]:
     """What the script paints: bytes, and the numbers from which it makes the colour scales."""
     both = None
@@ -82,6 +96,11 @@ def _packed(
     }
 
 
+def _size(values: colour.Values | None) -> str:
+    times = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
+    return "" if values is None else times.join(str(side) for side in values.shape)
+
+
 def _native_range(entry: "MapEntry") -> str:
     source = entry.native if entry.native is not None else entry.values
     if source is None:
@@ -93,11 +112,19 @@ def _caption(item: "Item", entry: "MapEntry") -> list[dict[str, str]]:
     """The quiet line: (text, what it means) for layer, target, passes and time."""
     forward, backward = entry.passes
     label = entry.target or item.target or (item.top[0][0] if item.top else "")
-    probability = "" if item.probability is None or entry.target else f" ({percent(item.probability)})"
+    probability = (
+        "" if item.probability is None or entry.target else f" ({percent(item.probability)})"
+    )
     words = [
-        (f"for {_short(label)}{probability}" if label else "", f"The target: the map explains {label}."),
+        (
+            f"for {_short(label)}{probability}" if label else "",
+            f"The target: the map explains {label}.",
+        ),
         (f"at {entry.layer}" if entry.layer else "", "The layer whose output was read."),
-        (_passes(forward, backward), "Images sent forward through the network, and scores sent back, for this map."),
+        (
+            _passes(forward, backward),
+            "Images sent forward through the network, and scores sent back, for this map.",
+        ),
         (seconds(entry.seconds) if entry.seconds is not None else "", "Time for this map alone."),
     ]
     return [{"text": text, "told": told} for text, told in words if text]
@@ -108,7 +135,11 @@ def _short(label: str) -> str:
 
 
 def _passes(forward: int, backward: int) -> str:
-    spent = [f"{n:,} {way}".replace(",", "\u202f") for n, way in ((forward, "forward"), (backward, "backward")) if n]
+    spent = [
+        f"{n:,} {way}".replace(",", "\u202f")
+        for n, way in ((forward, "forward"), (backward, "backward"))
+        if n
+    ]
     return ", ".join(spent)
 
 
@@ -128,14 +159,6 @@ def _trust(entry: "MapEntry") -> dict[str, Any] | None:
     return {"won": sum(judged), "of": len(judged)} if judged else None
 
 
-def _plot(metric: "MetricEntry") -> dict[str, Any]:
-    line = metric.curve
-    assert line is not None
-    band = (line.low, line.high) if line.low is not None and line.high is not None else None
-    drawn = curve.curve(line.x, line.y, band, (line.x_label, line.y_label))
-    return {"name": metric.name, "svg": drawn, "banded": band is not None, "y_label": line.y_label}
-
-
 def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """Nested data as (name, text) rows, names joined by dots."""
     rows: list[tuple[str, str]] = []
@@ -143,7 +166,11 @@ def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping) and value:
             rows += flat(value, f"{before}{name}.")
         else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+            text = (
+                value
+                if isinstance(value, str)
+                else json.dumps(value, default=str, ensure_ascii=False)
+            )
             rows.append((f"{before}{name}", text))
     return rows
 

@@ -1,4 +1,6 @@
-"""Turns pictures and maps into short text that a page can carry: JPEG or PNG, and deflated bytes for maps."""
+"""Turns pictures and maps into short text that a page can carry: JPEG or PNG, and deflated bytes
+for maps.
+"""
 
 import base64
 import zlib
@@ -12,11 +14,13 @@ from .colour import Pixels, Values
 
 LONG_SIDE = 224  # of a map in a page; the exact values are in the .npz beside it
 _SMALL = 200  # pixels; below this JPEG would smear the colours of a drawn picture
-_SMOOTH = 112  # a coarse map is enlarged to this before it is packed, so that the page need not resample
+_SMOOTH = 112  # a coarse map is enlarged to this, so that the page need not resample
 
 
 def picture(pixels: Pixels, *, long_side: int, quality: int = 82) -> str:
-    """The picture as a `data:` address, at most `long_side` pixels long; a very small one without loss."""
+    """The picture as a `data:` address, at most `long_side` pixels long; a very small one without
+    loss.
+    """
     small = fit_picture(paint.as_bytes(pixels), long_side)
     if max(small.shape[:2]) <= _SMALL and quality > 80:
         return _address("png", images.encode_png(small))
@@ -41,8 +45,8 @@ def fit_picture(picture: Pixels, long_side: int) -> Pixels:
 def heat(values: Values, *, long_side: int = LONG_SIDE) -> dict[str, Any]:  # Any: becomes JSON
     """A map as `{rows, cols, low, high, data}` in 256 steps between `low` and `high`.
 
-    Each byte is stored as its difference from its left neighbour (the first of a row from the one above it), then
-    deflated: `heat_back` and the page's script undo it.
+    Each byte is stored as its difference from its left neighbour (the first of a row from the one
+    above it), then deflated: `heat_back` and the page's script undo it.
     """
     small = fit(np.asarray(values, dtype=np.float32), long_side)
     low, high = float(small.min()), float(small.max())
@@ -67,7 +71,9 @@ def heat_back(packed: dict[str, Any]) -> Values:
 
 
 def fit(values: Values, long_side: int) -> Values:
-    """The map shrunk to `long_side` where it is longer, and enlarged where it is only a few cells."""
+    """The map shrunk to `long_side` where it is longer, and enlarged where it is only a few
+    cells.
+    """
     longest = max(values.shape)
     wanted = long_side if longest > long_side else max(longest, min(_SMOOTH, long_side))
     if wanted == longest:

@@ -1,4 +1,6 @@
-"""Lays a report out for its template: sentences, drawings and packed maps, nothing that touches a model."""
+"""Lays a report out for its template: sentences, drawings and packed maps, nothing that touches a
+model.
+"""
 
 import base64
 import hashlib

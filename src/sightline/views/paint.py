@@ -1,29 +1,32 @@
 """Puts a map over its picture: limits, overlay, and the outlines that hold a share of the mass.
 
-Everything here takes plain arrays, (row, col[, colour]), so that figure, report and notebook agree to the pixel.
-The *floor* of a map is its lowest value where that is above zero (RISE has such a floor), otherwise zero; *mass* is
-what rises above the floor.
+Everything here takes plain arrays, (row, col[, colour]), so that figure, report and notebook agree
+to the pixel. The *floor* of a map is its lowest value where that is above zero (RISE has such a
+floor), otherwise zero; *mass* is what rises above the floor.
 """
 
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Shaped
 
 from . import colour
 from .colour import Pixels, Values
 
+Line = Float[np.ndarray, "_point 2"]  # x, y in [0, 1] of the frame
+Heights = Float[np.ndarray, "_row _col"]
 Scale = Literal["per-image", "shared", "symmetric"] | tuple[float, float]
 
 MASSES = (0.25, 0.5, 0.75)
-_COARSE = 64  # cells on the long side at which outlines are drawn: finer ones of a noisy map are only dust
+_RAISED = 1e-3  # of the highest value: below this a lowest value counts as zero
+_COARSE = 64  # cells on the long side of outlines: finer ones of a noisy map are only dust
 
 
 def limits(maps: list[Values], scale: Scale = "per-image") -> list[tuple[float, float]]:
     """The lowest and highest value of the colours, one pair per map.
 
-    `per-image` takes each map's own range, `shared` one range for all, `symmetric` the same reach on both
-    sides of zero. Below zero the range is always made symmetric: only then is zero neutral.
+    `per-image` takes each map's own range, `shared` one range for all, `symmetric` the same reach
+    on both sides of zero. Below zero the range is always made symmetric: only then is zero neutral.
     """
     if isinstance(scale, tuple):
         return [(float(scale[0]), float(scale[1]))] * len(maps)
@@ -41,12 +44,16 @@ def rgba(values: Values, low: float, high: float) -> Pixels:
 
 
 def overlay(
-    picture: NDArray[np.generic], values: Values, scale: Scale = "per-image", *, opacity: float = 0.75
+    picture: Shaped[np.ndarray, "..."],
+    values: Values,
+    scale: Scale = "per-image",
+    *,
+    opacity: float = 0.75,
 ) -> Pixels:
     """The picture with the map over it, as RGB bytes of the picture's size.
 
-    picture: (row, col, 3), bytes or [0, 1]. values: (row, col) of any size, stretched to the picture's frame;
-    NaN is where the model saw nothing and is shown dimmed.
+    picture: (row, col, 3), bytes or [0, 1]. values: (row, col) of any size, stretched to the
+    picture's frame; NaN is where the model saw nothing and is shown dimmed.
     """
     base = as_bytes(picture)
     fitted = stretch(values, base.shape[:2])
@@ -57,7 +64,7 @@ def overlay(
     return np.where(unseen, base * 0.35 + 128 * 0.3, mixed).round().astype(np.uint8)
 
 
-def as_bytes(picture: NDArray[np.generic]) -> Pixels:
+def as_bytes(picture: Shaped[np.ndarray, "..."]) -> Pixels:
     """A picture as RGB bytes, whether it came in bytes or in [0, 1], in colour or in grey."""
     array = np.asarray(picture)
     if array.ndim == 2:
@@ -87,17 +94,24 @@ def stretch(values: Values, size: tuple[int, int]) -> Values:
 def floor(values: Values) -> float:
     """The lowest value where that is above zero, else zero: what every place has is no evidence."""
     finite = values[np.isfinite(values)]
-    return max(0.0, float(finite.min())) if finite.size else 0.0
+    if not finite.size:
+        return 0.0
+    low, high = float(finite.min()), float(finite.max())
+    return low if low > high * _RAISED else 0.0
 
 
-def mass(values: Values) -> NDArray[np.float64]:
-    """How much of a map rises above its floor, place by place; never negative, NaN counts as nothing."""
+def mass(values: Values) -> Heights:
+    """How much of a map rises above its floor, place by place; never negative, NaN counts as
+    nothing.
+    """
     raised = np.nan_to_num(values.astype(np.float64), nan=-np.inf) - floor(values)
     return np.clip(raised, 0.0, None)
 
 
 def mass_levels(values: Values) -> list[float]:
-    """The values above which 25, 50 and 75 % of the map's mass lie (falling); empty without any mass."""
+    """The values above which 25, 50 and 75 % of the map's mass lie (falling); empty without any
+    mass.
+    """
     heights = np.sort(mass(values), axis=None)[::-1]
     total = heights.sum()
     if not total > 0:
@@ -107,7 +121,9 @@ def mass_levels(values: Values) -> list[float]:
 
 
 def area_of_mass(values: Values, share: float = 0.5) -> float:
-    """The smallest part of the picture that holds this share of the mass, in [0, 1]; 0 without any mass."""
+    """The smallest part of the picture that holds this share of the mass, in [0, 1]; 0 without any
+    mass.
+    """
     heights = np.sort(mass(values), axis=None)[::-1]
     if not heights.sum() > 0:
         return 0.0
@@ -115,8 +131,10 @@ def area_of_mass(values: Values, share: float = 0.5) -> float:
     return float(np.searchsorted(running, share) + 1) / heights.size
 
 
-def outlines(values: Values) -> list[list[NDArray[np.float64]]]:
-    """For 25, 50 and 75 % of the mass the lines around it, as (n, 2) points x, y in [0, 1] of the frame."""
+def outlines(values: Values) -> list[list[Line]]:
+    """For 25, 50 and 75 % of the mass the lines around it, as (n, 2) points x, y in [0, 1] of the
+    frame.
+    """
     rows, cols = values.shape
     shrink = max(rows, cols) / _COARSE
     if shrink > 1:
@@ -126,7 +144,7 @@ def outlines(values: Values) -> list[list[NDArray[np.float64]]]:
     return [trace_level(values, level) for level in mass_levels(values)]
 
 
-def trace_level(values: Values, level: float) -> list[NDArray[np.float64]]:
+def trace_level(values: Values, level: float) -> list[Line]:
     """The lines along which a map crosses `level`, closed at the border, x and y in [0, 1]."""
     from contourpy import contour_generator
 
@@ -138,8 +156,10 @@ def trace_level(values: Values, level: float) -> list[NDArray[np.float64]]:
     return [np.asarray(line) for line in contour_generator(x, y, framed).lines(level)]
 
 
-def svg_path(lines: list[NDArray[np.float64]], size: tuple[float, float]) -> str:
-    """Lines in [0, 1] as the `d` of an SVG path in a box of (width, height); duplicate points are dropped."""
+def svg_path(lines: list[Line], size: tuple[float, float]) -> str:
+    """Lines in [0, 1] as the `d` of an SVG path in a box of (width, height); duplicate points are
+    dropped.
+    """
     scale = np.array(size, dtype=np.float64)
     parts = []
     for line in lines:

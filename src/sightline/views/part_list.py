@@ -1,4 +1,6 @@
-"""Parts whose true place is known: their outlines on the picture, and how much of each map lies in them."""
+"""Parts whose true place is known: their outlines on the picture, and how much of each map lies in
+them.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,9 @@ _ROWS = 6  # parts told apart on a card; the rest is summed up
 
 
 def tints(items: Sequence["Item"]) -> Tints:
-    """A colour and a dash for the parts that hold most evidence on the page, at most eight; the rest is white."""
+    """A colour and a dash for the parts that hold most evidence on the page, at most eight; the
+    rest is white.
+    """
     totals: dict[str, float] = {}
     for item in items:
         for entry in item.maps:
@@ -44,7 +48,9 @@ def outlined(item: "Item", shape: tuple[int, int], tinted: Tints) -> list[dict[s
 
 
 def shares(item: "Item") -> list[list[dict[str, Any]]]:
-    """For each map of a picture the share in its foremost parts, the same parts on every card, and elsewhere."""
+    """For each map of a picture the share in its foremost parts, the same parts on every card, and
+    elsewhere.
+    """
     parts = _visible(item)
     found = [
         [] if entry.values is None else finding.part_shares(entry.values, parts)

@@ -1,4 +1,6 @@
-"""One picture of a report, as the template wants it: what it is called, how it is framed, its classes and parts."""
+"""One picture of a report, as the template wants it: what it is called, how it is framed, its
+classes and parts.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -6,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from . import colour, finding, map_card, packed, paint, part_list, summary
+from . import colour, curve, finding, map_card, packed, paint, part_list, summary
 from .wording import percent
 
 if TYPE_CHECKING:
-    from ..report import Item
+    from ..report import Curve, Item
 
 _MANY = 12  # pictures; above this they are embedded smaller, so that a page stays light
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What all pictures of a page share: how many there are, the ranges of the strips, the colours of the parts."""
+    """What all pictures of a page share: how many there are, the ranges of the strips, the colours
+    of the parts.
+    """
 
     count: int
     domains: summary.Domains
@@ -25,17 +29,24 @@ class Setting:
 
 
 def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
-    """The context of one picture: what it is called, how it is framed, its parts and the cards of its maps."""
+    """The context of one picture: what it is called, how it is framed, its parts and the cards of
+    its maps.
+    """
     base = _base(item)
     frame = _frame(item, base.shape[:2])
     shape = _map_shape(item)
     window = _window(item, base, frame)
-    maps = [map_card.card(item, m, (index, k), (shape, window, setting.domains)) for k, m in enumerate(item.maps)]
+    maps = [
+        map_card.card(item, m, (index, k), (shape, window, setting.domains))
+        for k, m in enumerate(item.maps)
+    ]
     for card, shares in zip(maps, part_list.shares(item), strict=True):
-        card["shares"] = shares
+        card["shares"] = [] if card.get("empty") else shares
     shown = [m for m in item.maps if m.values is not None]
     where = finding.located(
-        [m.method.title for m in shown], [m.values for m in shown if m.values is not None], item.parts
+        [m.method.title for m in shown],
+        [m.values for m in shown if m.values is not None],
+        item.parts,
     )
     side = 720 if setting.count <= _MANY else 480 if setting.count <= 4 * _MANY else 320
     return {
@@ -53,6 +64,7 @@ def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
         "outline_box": map_card.outline_box(shape),
         "top": [_class(item, label, p) for label, p in item.top[:5]],
         "parts": part_list.outlined(item, shape, setting.tints),
+        "plots": _plots(item),
         "maps": maps,
     }
 
@@ -93,7 +105,10 @@ def _window(item: "Item", base: colour.Pixels, frame: tuple[float, ...]) -> colo
     rows, cols = base.shape[:2]
     x, y, width, height = frame
     top, left = max(0, round(y * rows)), max(0, round(x * cols))
-    return base[top : max(top + 1, round((y + height) * rows)), left : max(left + 1, round((x + width) * cols))]
+    return base[
+        top : max(top + 1, round((y + height) * rows)),
+        left : max(left + 1, round((x + width) * cols)),
+    ]
 
 
 def _class(item: "Item", label: str, probability: float) -> dict[str, Any]:
@@ -106,6 +121,30 @@ def _class(item: "Item", label: str, probability: float) -> dict[str, Any]:
     }
 
 
+def _plots(item: "Item") -> list[dict[str, Any]]:
+    """For each metric with curves one drawing with the curves of all methods."""
+    found: dict[str, list[tuple[str, Curve]]] = {}
+    for entry in item.maps:
+        for metric in entry.metrics:
+            if metric.curve is not None:
+                found.setdefault(metric.name, []).append((entry.method.title, metric.curve))
+    return [_plot(name, named) for name, named in found.items()]
+
+
+def _plot(name: str, named: list[tuple[str, "Curve"]]) -> dict[str, Any]:
+    first = named[0][1]
+    band = (first.x, first.low, first.high) if first.low and first.high else None
+    lines = [(title, line.x, line.y) for title, line in named]
+    drawn = curve.curves(lines, band, (first.x_label, first.y_label))
+    return {
+        "name": name,
+        "svg": drawn,
+        "y_label": first.y_label,
+        "banded": band is not None,
+        "lines": [(k % curve.KINDS + 1, title) for k, (title, _) in enumerate(named)],
+    }
+
+
 def called(item: "Item") -> Markup:
     """What the model calls the picture, and what was explained where that is something else."""
     emphasised = Markup("<em>{}</em>{}")
@@ -115,7 +154,9 @@ def called(item: "Item") -> Markup:
         return emphasised.format(label, share)
 
     if not item.top:
-        return Markup("Explained for {}.").format(told(item.target or "the target", item.probability))
+        return Markup("Explained for {}.").format(
+            told(item.target or "the target", item.probability)
+        )
     first = Markup("Called {}").format(told(*item.top[0]))
     if item.truth and item.truth != item.top[0][0]:
         first += Markup("; it is <em>{}</em>").format(item.truth)

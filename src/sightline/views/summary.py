@@ -1,4 +1,6 @@
-"""Sums the numbers of all pictures up: one row per method, one column per metric, each with its null level."""
+"""Sums the numbers of all pictures up: one row per method, one column per metric, each with its
+null level.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,9 @@ Domains = Mapping[str, tuple[float, float]]
 
 
 def domains(items: Sequence["Item"]) -> Domains:
-    """For each metric the range that its strips show, the same on the whole page; zero is always in it."""
+    """For each metric the range that its strips show, the same on the whole page; zero is always in
+    it.
+    """
     seen: dict[str, list[float]] = {}
     for metric in (m for item in items for entry in item.maps for m in entry.metrics):
         values = [0.0, metric.value, *metric.nulls.values(), *(metric.interval or ())]
@@ -29,11 +33,15 @@ def beats(metric: "MetricEntry") -> bool | None:
     if not metric.nulls or not math.isfinite(metric.value):
         return None
     levels = metric.nulls.values()
-    return metric.value > max(levels) if metric.direction == "higher" else metric.value < min(levels)
+    return (
+        metric.value > max(levels) if metric.direction == "higher" else metric.value < min(levels)
+    )
 
 
 def verdict(metrics: Sequence["MetricEntry"]) -> str:
-    """One sentence: on which metrics the map is better than every null, and what does as well elsewhere."""
+    """One sentence: on which metrics the map is better than every null, and what does as well
+    elsewhere.
+    """
     judged = [(m, beats(m)) for m in metrics if beats(m) is not None]
     if not judged:
         return "No metric was run on this map: nothing here says how far to trust it."
@@ -123,7 +131,10 @@ def _mean_nulls(found: Sequence["MetricEntry"]) -> dict[str, float]:
 
 def null_words(nulls: Mapping[str, float]) -> str:
     """`random 0.31 · centred blob 0.24`: what maps without knowledge get."""
-    return " · ".join(f"{name} {number(level)}".replace(" ", "\N{NO-BREAK SPACE}") for name, level in nulls.items())
+    return " · ".join(
+        f"{name} {number(level)}".replace(" ", "\N{NO-BREAK SPACE}")
+        for name, level in nulls.items()
+    )
 
 
 def _rival(metric: "MetricEntry") -> str:

@@ -1,4 +1,6 @@
-"""Numbers and lists as people read them: two significant digits, real minus signs, an Oxford-free 'and'."""
+"""Numbers and lists as people read them: two significant digits, real minus signs, an Oxford-free
+'and'.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +9,9 @@ _NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
 def number(value: float, digits: int = 2) -> str:
-    """Two significant digits, all digits before the point, powers of ten where zeros would pile up."""
+    """Two significant digits, all digits before the point, powers of ten where zeros would pile
+    up.
+    """
     if not math.isfinite(value):
         return "none"
     if value == 0:
@@ -39,7 +43,9 @@ def with_interval(value: float, interval: tuple[float, float] | None) -> str:
 
 
 def percent(share: float) -> str:
-    """`97 %`; near the ends `over 99 %` and `under 1 %`, so that nothing looks certain that is not."""
+    """`97 %`; near the ends `over 99 %` and `under 1 %`, so that nothing looks certain that is
+    not.
+    """
     if not math.isfinite(share):
         return "none"
     if 0.995 <= share < 1:
@@ -52,10 +58,10 @@ def percent(share: float) -> str:
 def seconds(duration: float) -> str:
     """`42 ms`, `1.3 s`, `4 min 10 s`."""
     if duration < 1:
-        return f"{max(1, round(duration * 1000))} ms"
+        return f"{max(1, round(duration * 1000))}{_NARROW}ms"
     if duration < 60:
-        return f"{number(duration)} s"
-    return f"{int(duration // 60)} min {round(duration % 60):02d} s"
+        return f"{number(duration)}{_NARROW}s"
+    return f"{int(duration // 60)} min{_NARROW}{round(duration % 60):02d} s"
 
 
 def listed(names: Sequence[str], word: str = "and") -> str:
@@ -67,7 +73,8 @@ def listed(names: Sequence[str], word: str = "and") -> str:
 
 def counted(count: int, noun: str) -> str:
     """`no pictures`, `1 picture`, `10 pictures`."""
-    return f"{'no' if count == 0 else f'{count:,}'.replace(',', _NARROW)} {noun}{'' if count == 1 else 's'}"
+    amount = "no" if count == 0 else f"{count:,}".replace(",", _NARROW)
+    return f"{amount} {noun}{'' if count == 1 else 's'}"
 
 
 def _fixed(value: float, places: int) -> str:

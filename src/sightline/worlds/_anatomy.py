@@ -63,6 +63,25 @@ BILLS = {
 
 
 @dataclass(frozen=True)
+class Coat:
+    """Where small feathers show and how they lie; angle in radians, clockwise from the right."""
+
+    across: tuple[float, float]
+    down: tuple[float, float]
+    count: int
+    angle: float
+
+
+COATS = {
+    "belly": Coat((-0.4, 0.3), (0.0, 0.27), 34, 2.7),
+    "breast": Coat((0.16, 0.44), (-0.14, 0.24), 24, 2.4),
+    "back": Coat((-0.5, 0.15), (-0.30, -0.10), 26, 2.9),
+    "crown": Coat((-0.2, 0.15), (-0.22, -0.08), 16, 2.8),
+    "face": Coat((-0.18, 0.16), (0.04, 0.19), 18, 2.4),
+}
+
+
+@dataclass(frozen=True)
 class Pose:
     """How the bird sits. Angles in degrees; place and scale in units of the picture."""
 

@@ -6,7 +6,21 @@ from random import Random
 
 import numpy as np
 
-from ._anatomy import BACK, BILLS, BREAST, COVERTS, CROWN, HEAD, WING, Pose, anatomy, silhouette
+from ._anatomy import (
+    BACK,
+    BILLS,
+    BODY,
+    BREAST,
+    COATS,
+    COVERTS,
+    CROWN,
+    HEAD,
+    WING,
+    Coat,
+    Pose,
+    anatomy,
+    silhouette,
+)
 from ._canvas import (
     PIXELS,
     Canvas,
@@ -152,7 +166,7 @@ class Painter:
         kind = self.trait("crest")
         if kind == "none":
             return
-        frame, base, number = self.frames.head, self.colour("crown-colour"), NUMBER["crest"]
+        frame, base, number = self.frames.head, self._tinted("crown-colour"), NUMBER["crest"]
         plumes = {
             "short": [((-0.20, -0.37), 0.06), ((-0.27, -0.30), 0.06), ((-0.10, -0.39), 0.07)],
             "long": [((-0.52, -0.25), 0.05), ((-0.46, -0.40), 0.05), ((-0.33, -0.50), 0.055)],
@@ -190,14 +204,16 @@ class Painter:
         canvas.stroke(
             PIXELS, outline, darker(PALETTE["dun"], 0.55), 0.012 * self.frames.ground.unit, 0.5
         )
-        canvas.fill(PIXELS, outline, belly, owner=NUMBER["belly"])
+        canvas.fill(PIXELS, outline, self._tinted("belly-colour"), owner=NUMBER["belly"])
         canvas.clip(PIXELS, outline)
-        self._feathers(body, darker(belly, 0.45), (-0.4, 0.3), (0.0, 0.27), 34, 2.7, 0.22)
+        if "belly" in self.removed:
+            canvas.fill(body, smooth(BODY * 1.1), belly)
+        self._feathers(body, COATS["belly"], darker(belly, 0.45), 0.22)
         breast, back = self.colour("breast-colour"), self.colour("back-colour")
         self._region(BREAST, breast, "breast")
-        self._feathers(body, lighter(breast, 0.6), (0.16, 0.44), (-0.14, 0.24), 24, 2.4, 0.35)
+        self._feathers(body, COATS["breast"], lighter(breast, 0.6), 0.35)
         self._region(BACK, back, "back")
-        self._feathers(body, darker(back, 0.5), (-0.5, 0.15), (-0.30, -0.10), 26, 2.9, 0.3)
+        self._feathers(body, COATS["back"], darker(back, 0.5), 0.3)
 
     def _region(self, points: np.ndarray, colour: Colour, part: str) -> None:
         shape, body = points, self.frames.body
@@ -206,18 +222,14 @@ class Painter:
         self.canvas.fill(body, smooth(centre + (shape - centre) * 1.05), colour, 0.5)
         self.canvas.fill(body, smooth(shape), colour, owner=NUMBER[part])
 
-    def _feathers(
-        self, frame: Frame, colour: Colour, across: tuple[float, float], down: tuple[float, float],
-        count: int, angle: float, alpha: float,
-    ) -> None:  # fmt: skip
+    def _feathers(self, frame: Frame, coat: Coat, colour: Colour, alpha: float) -> None:
         """Short flicks along the lie of the plumage."""
-        dice = self._flicks
-        starts = dice.uniform((across[0], down[0]), (across[1], down[1]), (count, 2))
-        angles = angle + dice.normal(0, 0.22, count)
-        reach = np.stack([np.cos(angles), np.sin(angles)], 1) * dice.uniform(
-            0.03, 0.075, (count, 1)
-        )
-        self.canvas.stroke(frame, strokes(starts, starts + reach), colour, 0.011, alpha)
+        dice, (left, right), (top, bottom) = self._flicks, coat.across, coat.down
+        starts = dice.uniform((left, top), (right, bottom), (coat.count, 2))
+        angles = coat.angle + dice.normal(0, 0.22, coat.count)
+        lengths = dice.uniform(0.03, 0.075, (coat.count, 1))
+        ends = starts + np.stack([np.cos(angles), np.sin(angles)], 1) * lengths
+        self.canvas.stroke(frame, strokes(starts, ends), colour, 0.011, alpha)
 
     def _breast(self) -> None:
         """The pattern on the breast; leaves the clip of the torso behind."""
@@ -328,8 +340,8 @@ class Painter:
             0.03,
             0.18,
         )
-        self._feathers(head, darker(crown, 0.5), (-0.2, 0.15), (-0.22, -0.08), 16, 2.8, 0.3)
-        self._feathers(head, darker(face, 0.4), (-0.18, 0.16), (0.04, 0.19), 18, 2.4, 0.25)
+        self._feathers(head, COATS["crown"], darker(crown, 0.5), 0.3)
+        self._feathers(head, COATS["face"], darker(face, 0.4), 0.25)
         canvas.fill(
             head,
             smooth([(0.25, -0.03), (0.13, -0.045), (0.09, -0.01), (0.14, 0.04), (0.25, 0.05)]),

@@ -38,18 +38,27 @@ class Setting:
     things: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Spot:
+    """Where a perch is drawn: its frame starts at the feet, `reach` units lead off the picture."""
+
+    frame: Frame
+    dice: Random
+    mood: Mood
+    setting: Setting
+    reach: float
+
+
 def perch(canvas: Canvas, setting: Setting, seed: str, feet: np.ndarray, unit: float) -> None:
     """What the feet, (foot, xy) in pixels, stand on; `unit` is the bird's length in pixels."""
     dice, mood = Random(f"{seed}/perch"), PLACES[setting.place]
     frame = Frame(np.eye(2) * unit, feet.mean(0) + np.array((0.0, 0.02 * unit)))
-    reach = canvas.size / unit + 1
-    _STAND[setting.perch](canvas, frame, dice, mood, setting, reach)
+    _STAND[setting.perch](canvas, _Spot(frame, dice, mood, setting, canvas.size / unit + 1))
 
 
-def _branch(
-    canvas: Canvas, frame: Frame, dice: Random, mood: Mood, setting: Setting, reach: float
-) -> None:
-    slope, thick = radians(setting.slope), dice.uniform(0.10, 0.17)
+def _branch(canvas: Canvas, spot: _Spot) -> None:
+    frame, dice, mood, reach = spot.frame, spot.dice, spot.mood, spot.reach
+    slope, thick = radians(spot.setting.slope), dice.uniform(0.10, 0.17)
     frame = frame.place((0, thick * 0.55), angle=slope)
     bend = [dice.gauss(0, 0.05) for _ in range(4)]
     spine = [
@@ -60,15 +69,10 @@ def _branch(
         (reach, bend[3] * 4),
     ]
     bark = mix(BARK, mood.leaf, dice.uniform(0.0, 0.2))
-    for _ in range(round(2 + 3 * setting.lush)):
+    for _ in range(round(2 + 3 * spot.setting.lush)):
         x, side = dice.uniform(-1.6, 1.6), dice.choice((-1, 1))
-        _twig(
-            canvas,
-            frame.place((x, 0), angle=side * dice.uniform(0.5, 1.2)),
-            dice,
-            mood,
-            dice.uniform(0.4, 0.9),
-        )
+        twig = frame.place((x, 0), angle=side * dice.uniform(0.5, 1.2))
+        _twig(canvas, twig, dice, mood, dice.uniform(0.4, 0.9))
     canvas.stroke(frame, line(spine), darker(bark, 0.5), thick * 1.06)
     canvas.stroke(frame, line(spine), bark, thick * 0.96)
     high = [(x, y - thick * 0.22) for x, y in spine]
@@ -83,7 +87,7 @@ def _branch(
         0.013,
         0.5,
     )
-    if setting.place == "snow":
+    if spot.setting.place == "snow":
         canvas.stroke(
             frame, line([(x, y - thick * 0.45) for x, y in spine]), (0.97, 0.98, 1.0), thick * 0.32
         )
@@ -99,47 +103,22 @@ def _twig(canvas: Canvas, frame: Frame, dice: Random, mood: Mood, length: float)
     count = dice.randint(4, 7)
     along = [length * (0.3 + 0.7 * i / count) for i in range(count)]
     sides = np.array([(1 if i % 2 else -1) * dice.uniform(0.4, 1.1) for i in range(count)])
-    _leaves(
-        canvas, frame, [(x, 0.0) for x in along], sides, dice.uniform(0.16, 0.26), mood.leaf, dice
-    )
+    size = dice.uniform(0.16, 0.26)
+    shade = mix(mood.leaf, (0.85, 0.75, 0.25), dice.uniform(0, 0.3))
+    for first, tint in ((0, shade), (1, darker(shade, 0.25))):
+        starts = np.array([(x, 0.0) for x in along[first::2]])
+        angles = sides[first::2]
+        canvas.fill(frame, leaves(starts, angles, size, size * 0.30), tint)
+        ribs = starts + np.stack([np.cos(angles), np.sin(angles)], 1) * size * 0.85
+        canvas.stroke(frame, strokes(starts, ribs), lighter(tint, 0.35), size * 0.04, 0.6)
 
 
-def _leaves(
-    canvas: Canvas,
-    frame: Frame,
-    at: list,
-    angles: np.ndarray,
-    length: float,
-    colour: Colour,
-    dice: Random,
-) -> None:
-    shade = mix(colour, (0.85, 0.75, 0.25), dice.uniform(0, 0.3))
-    for part, tint in ((slice(0, None, 2), shade), (slice(1, None, 2), darker(shade, 0.25))):
-        if len(at[part]) == 0:
-            continue
-        canvas.fill(frame, leaves(at[part], angles[part], length, length * 0.30), tint)
-        starts = np.asarray(at[part])
-        ribs = starts + np.stack([np.cos(angles[part]), np.sin(angles[part])], 1) * length * 0.85
-        canvas.stroke(frame, strokes(starts, ribs), lighter(tint, 0.35), length * 0.04, 0.6)
-
-
-def _reeds(
-    canvas: Canvas, frame: Frame, dice: Random, mood: Mood, setting: Setting, reach: float
-) -> None:
-    straw = mix((0.72, 0.64, 0.38), mood.leaf, dice.uniform(0.1, 0.6))
-    for x in sorted(
-        (dice.uniform(-1.8, 1.8) for _ in range(round(4 + 5 * setting.lush))), key=abs, reverse=True
-    ):
-        _reed(
-            canvas,
-            frame,
-            (x, reach),
-            dice.gauss(0, 0.12),
-            dice.uniform(0.03, 0.05),
-            darker(straw, dice.uniform(0, 0.3)),
-            dice,
-            reach,
-        )
+def _reeds(canvas: Canvas, spot: _Spot) -> None:
+    frame, dice, reach = spot.frame, spot.dice, spot.reach
+    straw = mix((0.72, 0.64, 0.38), spot.mood.leaf, dice.uniform(0.1, 0.6))
+    places = [dice.uniform(-1.8, 1.8) for _ in range(round(4 + 5 * spot.setting.lush))]
+    for x in sorted(places, key=abs, reverse=True):
+        _reed(canvas, spot, x, straw)
     foot = dice.gauss(0, 0.1)
     top = dice.uniform(-0.4, 0.4)
     stem = [(-foot * 2, reach), (0.0, 0.0), (foot * 0.5 + top * 0.3, -reach * 0.55)]
@@ -149,40 +128,26 @@ def _reeds(
     canvas.stroke(frame, line([(-0.55, 0.22), (0, 0.03), (0.5, -0.04)]), darker(straw, 0.2), 0.06)
 
 
-def _reed(
-    canvas: Canvas,
-    frame: Frame,
-    root: tuple,
-    lean: float,
-    width: float,
-    colour: Colour,
-    dice: Random,
-    reach: float,
-) -> None:
-    x, y = root
+def _reed(canvas: Canvas, spot: _Spot, x: float, straw: Colour) -> None:
+    frame, dice, reach = spot.frame, spot.dice, spot.reach
+    lean, width = dice.gauss(0, 0.12), dice.uniform(0.03, 0.05)
+    colour = darker(straw, dice.uniform(0, 0.3))
     tip = (x + lean * reach, -dice.uniform(0.2, 1.4))
-    canvas.stroke(
-        frame, line([root, ((x + tip[0]) / 2 + 0.03, (y + tip[1]) / 2), tip]), colour, width
-    )
+    stem = [(x, reach), ((x + tip[0]) / 2 + 0.03, (reach + tip[1]) / 2), tip]
+    canvas.stroke(frame, line(stem), colour, width)
     if dice.random() < 0.4:
-        canvas.stroke(
-            frame, line([tip, (tip[0] + lean * 0.2, tip[1] - 0.3)]), (0.36, 0.22, 0.13), 0.11
-        )
+        head = line([tip, (tip[0] + lean * 0.2, tip[1] - 0.3)])
+        canvas.stroke(frame, head, (0.36, 0.22, 0.13), 0.11)
     else:
-        blade = leaves(
-            [(x + lean * reach * 0.5, (y + tip[1]) / 2)],
-            np.array([-pi / 2 + dice.choice((-1, 1)) * dice.uniform(0.3, 0.7)]),
-            0.9,
-            0.045,
-        )
-        canvas.fill(frame, blade, lighter(colour, 0.1))
+        angle = -pi / 2 + dice.choice((-1, 1)) * dice.uniform(0.3, 0.7)
+        root = (x + lean * reach * 0.5, (reach + tip[1]) / 2)
+        canvas.fill(frame, leaves([root], np.array([angle]), 0.9, 0.045), lighter(colour, 0.1))
 
 
-def _ground(
-    canvas: Canvas, frame: Frame, dice: Random, mood: Mood, setting: Setting, reach: float
-) -> None:
+def _ground(canvas: Canvas, spot: _Spot) -> None:
+    frame, dice, mood = spot.frame, spot.dice, spot.mood
     _shadow(canvas, frame, 0.55)
-    grass = mood.leaf if setting.place != "snow" else (0.72, 0.70, 0.60)
+    grass = mood.leaf if spot.setting.place != "snow" else (0.72, 0.70, 0.60)
     stones = [(dice.uniform(-2, 2), dice.uniform(-0.02, 0.6)) for _ in range(6)]
     for x, y in stones:
         wide = dice.uniform(0.03, 0.09)
@@ -199,7 +164,7 @@ def _ground(
     for tint in (darker(grass, 0.35), grass, lighter(grass, 0.25)):
         roots = [
             (dice.uniform(-2.2, 2.2), dice.uniform(0.05, 0.9))
-            for _ in range(round(12 + 20 * setting.lush))
+            for _ in range(round(12 + 20 * spot.setting.lush))
         ]
         canvas.fill(
             frame,
@@ -222,9 +187,8 @@ def _shadow(canvas: Canvas, frame: Frame, wide: float) -> None:
         canvas.fill(frame, smooth(oval), (0.07, 0.08, 0.12), 0.09)
 
 
-def _stone(
-    canvas: Canvas, frame: Frame, dice: Random, mood: Mood, setting: Setting, reach: float
-) -> None:
+def _stone(canvas: Canvas, spot: _Spot) -> None:
+    frame, dice, mood, reach = spot.frame, spot.dice, spot.mood, spot.reach
     grey = mix((0.55, 0.54, 0.52), mood.bottom, dice.uniform(0.05, 0.35))
     wide, lean = dice.uniform(0.7, 1.2), dice.uniform(-0.12, 0.12)
     top = [
@@ -243,7 +207,7 @@ def _stone(
         darker(grey, 0.22),
     )
     for shrink, alpha in ((0.93, 0.3), (0.84, 0.3), (0.74, 0.3)):
-        light = [(x * shrink - 0.04, 0.02 + (y + 0.0) * shrink) for x, y in top]
+        light = [(x * shrink - 0.04, 0.02 + y * shrink) for x, y in top]
         canvas.fill(frame, smooth([*light, (0.1, 0.75 * shrink)]), lighter(grey, 0.12), alpha)
     spots = [(dice.uniform(-wide * 0.8, wide * 0.8), dice.uniform(0.2, 1.0)) for _ in range(22)]
     canvas.fill(
@@ -253,7 +217,9 @@ def _stone(
         0.35,
     )
     cover = (
-        (0.96, 0.97, 1.0) if setting.place == "snow" else mix(mood.leaf, (0.40, 0.44, 0.16), 0.6)
+        (0.96, 0.97, 1.0)
+        if spot.setting.place == "snow"
+        else mix(mood.leaf, (0.40, 0.44, 0.16), 0.6)
     )
     start = dice.randrange(0, 4)
     edge = top[start : start + 4]
@@ -262,13 +228,10 @@ def _stone(
     _shadow(canvas, frame, 0.33)
 
 
-def _post(
-    canvas: Canvas, frame: Frame, dice: Random, mood: Mood, setting: Setting, reach: float
-) -> None:
-    wood, wide = (
-        mix((0.52, 0.44, 0.35), (0.6, 0.6, 0.6), dice.uniform(0, 0.5)),
-        dice.uniform(0.17, 0.28),
-    )
+def _post(canvas: Canvas, spot: _Spot) -> None:
+    frame, dice, reach = spot.frame, spot.dice, spot.reach
+    wood = mix((0.52, 0.44, 0.35), (0.6, 0.6, 0.6), dice.uniform(0, 0.5))
+    wide = dice.uniform(0.17, 0.28)
     wire = dice.uniform(0.25, 0.5)
     canvas.stroke(
         frame,
@@ -300,7 +263,7 @@ def _post(
         0.014,
         0.55,
     )
-    cap = (0.96, 0.97, 1.0) if setting.place == "snow" else lighter(wood, 0.25)
+    cap = (0.96, 0.97, 1.0) if spot.setting.place == "snow" else lighter(wood, 0.25)
     canvas.stroke(frame, line([(-wide, 0.035), (wide, 0.01)]), cap, 0.06)
 
 

@@ -74,7 +74,7 @@ def _berries(canvas: Canvas, frame: Frame, dice: Random) -> None:
     for x, y in places:
         canvas.fill(frame, circles([(x, y)], 0.17), darker(red, 0.25))
         canvas.fill(frame, circles([(x - 0.025, y - 0.03)], 0.125), red)
-        canvas.fill(frame, circles([(x - 0.06, y - 0.07)], 0.04), (1, 1, 1), 0.8)
+        canvas.fill(frame, circles([(x - 0.06, y - 0.07)], 0.04), (1.0, 1.0, 1.0), 0.8)
 
 
 def _flower(canvas: Canvas, frame: Frame, dice: Random) -> None:

@@ -218,11 +218,29 @@ def taxonomy() -> networkx.DiGraph:
     return tree
 
 
-_SHOWN: tuple[tuple[str, int], ...] = ()
+_SHOWN = (
+    ("belted fisherling", 25),
+    ("golden-eyed reedling", 198),
+    ("spotted sicklebill", 28),
+    ("amber brindlefinch", 103),
+    ("fan-tailed shrikelet", 134),
+    ("plumed reedling", 371),
+    ("bibbed brindlefinch", 39),
+    ("lemon spearbill", 40),
+    ("crested brindlefinch", 81),
+    ("banded shrikelet", 167),
+    ("azure fisherling", 39),
+    ("streaked reedling", 50),
+    ("plain shrikelet", 198),
+    ("lemon sicklebill", 25),
+)
 
 
 def bundle(n: int = 3, size: int = 128) -> list[Bird]:
-    """The fixed pictures of the demonstration: different species, well visible, with masks."""
-    return [
-        render(sample(7, index, species=species), size, masks=True) for species, index in _SHOWN[:n]
-    ]
+    """The fixed pictures of the demonstration: different species, well visible, with masks.
+
+    Raises: BadField for more pictures than there are species.
+    """
+    if not 1 <= n <= len(_SHOWN):
+        raise BadField(f"the bundle has 1 to {len(_SHOWN)} pictures; got n={n}")
+    return [render(sample(7, index, species=name), size, masks=True) for name, index in _SHOWN[:n]]

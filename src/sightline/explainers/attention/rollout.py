@@ -25,7 +25,11 @@ from ...target import Target
 AT_ONCE = 4  # images; twelve layers of twelve heads of 197 x 197 weights are 22 MB for each
 
 
-@register("rollout", paper="arXiv:2005.00928", claims=("weight-sensitive", "non-negative"))
+@register(
+    "rollout",
+    paper="arXiv:2005.00928",
+    claims=("weight-sensitive", "scale-invariant", "non-negative"),
+)
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Explainer):
     """From which places does information flow to the output, as far as attention weights tell?

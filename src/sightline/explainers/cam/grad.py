@@ -13,7 +13,13 @@ from ._weighted import LayerView, WeightedCAM
 @register(
     "grad-cam",
     paper="arXiv:1610.02391",
-    claims=("class-sensitive", "weight-sensitive", "exact-on-pooled-head", "non-negative"),
+    claims=(
+        "class-sensitive",
+        "weight-sensitive",
+        "scale-invariant",
+        "exact-on-pooled-head",
+        "non-negative",
+    ),
 )
 @dataclass(frozen=True, kw_only=True)
 class GradCAM(WeightedCAM):

@@ -35,7 +35,7 @@ ALIKE = 0.99  # correlation of the probes' maps that is good enough
 @register(
     "score-cam",
     paper="arXiv:1910.01279",
-    claims=("class-sensitive", "weight-sensitive", "non-negative"),
+    claims=("class-sensitive", "weight-sensitive", "scale-invariant", "non-negative"),
 )
 @dataclass(frozen=True, kw_only=True)
 class ScoreCAM(WeightedCAM):
@@ -107,7 +107,7 @@ def _masked(
 ) -> Tensor:
     """The score of the picture seen through each map; masks are made chunk by chunk."""
     found = []
-    for part in maps.split(model.batch or 16):
+    for part in maps.split(model.chunk(image, len(maps))):
         masks = normalised(resize(part[:, None], image.shape[-2:])[:, 0])[:, None]
         rows = torch.full((len(part),), aim[1])
         found.append(model.scores(blend(image, masks.to(image), filled), aim[0], rows=rows))

@@ -31,6 +31,7 @@ FIRST = 20
     claims=(
         "class-sensitive",
         "weight-sensitive",
+        "scale-invariant",
         "complete",
         "exact-on-linear",
         "ignores-dead-input",
@@ -102,9 +103,8 @@ class IntegratedGradients(Explainer):
         """
         images, empty = ends
         origin, places = rows.repeat_interleave(len(nodes)), nodes.repeat(len(rows))
-        for part in zip(
-            origin.split(model.batch or 16), places.split(model.batch or 16), strict=True
-        ):
+        size = model.chunk(images, len(origin))
+        for part in zip(origin.split(size), places.split(size), strict=True):
             at, where = part[0].to(images.device), part[1].to(images).view(-1, 1, 1, 1)
             between = empty[at] + where * (images[at] - empty[at])
             _, grads = model.gradients(between, target, rows=part[0])

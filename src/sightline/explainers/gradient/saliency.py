@@ -23,6 +23,7 @@ from ...target import Target
     claims=(
         "class-sensitive",
         "weight-sensitive",
+        "scale-invariant",
         "exact-on-linear",
         "ignores-dead-input",
         "non-negative",

@@ -28,6 +28,7 @@ from ...target import Target
     claims=(
         "class-sensitive",
         "weight-sensitive",
+        "scale-invariant",
         "exact-on-linear",
         "ignores-dead-input",
         "non-negative",
@@ -64,7 +65,8 @@ class SmoothGrad(Explainer):
         low, high = torch.aminmax(((images - mean) / std).flatten(1), dim=1)
         deviation = self.spread * (high - low).view(-1, 1, 1, 1) * std
         total = torch.zeros_like(images, dtype=torch.float32)
-        at_once = max(1, (model.batch or 16) // len(images))
+        planned = self.samples * len(images)
+        at_once = max(1, model.chunk(images, planned) // len(images))
         rows = torch.arange(len(images))
         for noise in self._noise(images, at_once):
             noisy = (images + deviation * noise[:, None].to(images)).flatten(0, 1)

@@ -22,7 +22,8 @@ class MaskedMean:
         self.scores = torch.zeros(2, device=device)
         self.masks = torch.zeros((2, *size), device=device)
         self.products = torch.zeros((2, *size), device=device)
-        self.squares = torch.zeros((3, *size), device=device)  # M^2, f M^2, f^2 M^2
+        self.powers = torch.zeros(3, device=device)  # 1, f, f^2
+        self.moments = torch.zeros((2, 3, *size), device=device)  # the same times M, times M^2
 
     def add(self, scores: Tensor, masks: Tensor) -> None:
         """Take in the `scores` (mask,) that went with `masks` (mask, row, col)."""
@@ -39,7 +40,9 @@ class MaskedMean:
         self.masks += torch.einsum("hm,mrc->hrc", half, masks)
         self.products += torch.einsum("hm,mrc->hrc", half * scores, masks)
         powers = torch.stack([torch.ones_like(scores), scores, scores**2])
-        self.squares += torch.einsum("pm,mrc->prc", powers, masks**2)
+        self.powers += powers.sum(1)
+        self.moments[0] += torch.einsum("pm,mrc->prc", powers, masks)
+        self.moments[1] += torch.einsum("pm,mrc->prc", powers, masks**2)
 
     def mean(self) -> Tensor:
         """Mean of score times mask, (row, col)."""
@@ -65,11 +68,16 @@ class MaskedMean:
         """Of `covariance` or of `mean`, (row, col): the spread of single terms over the root of
         their number.
         """
-        centre = self.scores.sum() / self.count if centred else torch.tensor(-self.shift)
-        centre = centre.to(self.squares)
-        second = self.squares[2] - 2 * centre * self.squares[1] + centre**2 * self.squares[0]
-        first = self.covariance() if centred else self.mean()
-        return ((second / self.count - first**2).clamp(min=0) / self.count).sqrt()
+        f, powers = self.powers / self.count, self.moments / self.count
+        if not centred:
+            squared = powers[1, 2] + 2 * self.shift * powers[1, 1] + self.shift**2 * powers[1, 0]
+            return ((squared - self.mean() ** 2).clamp(min=0) / self.count).sqrt()
+        score = f[1]  # (f - score)^2 times 1, M and M^2, then (f - score)^2 (M - mask)^2
+        zeroth = f[2] - score**2
+        first, second = powers[:, 2] - 2 * score * powers[:, 1] + score**2 * powers[:, 0]
+        mask = powers[0, 0]
+        squared = second - 2 * mask * first + mask**2 * zeroth
+        return ((squared - self.covariance() ** 2).clamp(min=0) / self.count).sqrt()
 
 
 def _covariance(products: Tensor, scores: Tensor, masks: Tensor, counts: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ def masked_scores(
     target, row = aim
     image, hidden = images[row : row + 1], filled[row : row + 1]
     found = []
-    for part in masks.split(model.batch or 16):
+    for part in masks.split(model.chunk(image, len(masks))):
         rows = torch.full((len(part),), row)
         found.append(model.scores(blend(image, part, hidden), target, rows=rows))
     return torch.cat(found).float()

@@ -64,7 +64,7 @@ class Occlusion(Explainer):
         drops = torch.zeros((len(images), rows, cols), device=images.device)
         covered = torch.zeros((rows, cols), device=images.device)
         corners = windows((rows, cols), (window, window), (stride, stride)).to(images.device)
-        for part in corners.split(model.batch or 16):
+        for part in corners.split(model.chunk(images, len(corners) * len(images))):
             masks = cut_windows(part, (rows, cols)).to(images)
             inside = 1 - masks[:, 0].float()
             covered += inside.sum(0)

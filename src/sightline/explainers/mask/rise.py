@@ -72,6 +72,7 @@ class Rise(Explainer):
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         filled = Fill(self.fill).like(images, model)
+        model.chunk(images, self.masks * len(images))
         means = [MaskedMean(image[0]) for image in images]
         unsettled = list(range(len(images)))
         for masks in self._drawn(images):

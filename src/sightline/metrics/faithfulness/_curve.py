@@ -67,7 +67,7 @@ class AreaUnderCurve(Metric):
         for row in range(len(case.images)):
             rank = order(heat[row], self.seed)
             image, hidden = case.images[row : row + 1], filled[row : row + 1]
-            for part in changed.split(case.model.batch or 16):
+            for part in changed.split(case.model.chunk(image, self.steps * len(case.images))):
                 mask = self.shown(rank, part.view(-1, 1, 1))[:, None].to(image)
                 rows = torch.full((len(part),), row)
                 found.append(case.model.scores(blend(image, mask, hidden), target, rows=rows))

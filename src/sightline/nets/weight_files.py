@@ -1,0 +1,206 @@
+"""A network from a file of weights: `PATH?arch=timm:NAME&key=value`.
+
+`mean`, `std`, `size`, `crop`, `labels` and `pad_type` are ours; other keys go to the builder as
+Python literals.
+"""
+
+import ast
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from torch import nn
+
+from ..errors import BadField, BadModel, UnknownName, near
+from ..ops.loading.checkpoint import classes_held, fit, read_tensors
+from ..ops.loading.class_names import read_class_names
+from ..preprocess import Preprocess
+from .builders import LIBRARIES, TIMM, TORCHVISION, Library, Parts, classic
+from .same_padding import pad_same
+
+_log = logging.getLogger(__name__)
+_OURS = ("mean", "std", "size", "crop", "labels", "pad_type")
+_NEVER = ("weights", "pretrained", "checkpoint_path", "cache_dir", "pretrained_cfg")
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What stands behind `file:`, taken apart.
+
+    arch: as it was given; name: for the library. fields: for the builder.
+    """
+
+    path: Path
+    library: Library
+    arch: str
+    name: str
+    ours: dict[str, str]
+    fields: dict[str, Any]  # Any: Python literals
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """The network's input, where `size` or `crop` names it."""
+        crop = _crop(self.ours)
+        if isinstance(crop, int | tuple) and crop != 1:
+            return _pair(crop)
+        return _pair(_value("size", self.ours["size"])) if "size" in self.ours else None
+
+
+def read_weight_file(specification: str) -> Parts:
+    """The network, its weights, preprocessing and labels.
+
+    **Raises:** `BadModel`, `UnknownName` or `BadField` with what does not fit.
+    """
+    wish = _parsed(specification)
+    tensors = read_tensors(wish.path)
+    fields = dict(wish.fields)
+    module = _built(wish, fields)
+    classes = classes_held(module, tensors)
+    if classes is not None and "num_classes" not in fields:
+        _log.info("%s: num_classes=%d, read off the classifier's shape", wish.path, classes)
+        fields["num_classes"] = classes
+        module = _built(wish, fields)
+    fit(module, tensors, wish.path, wish.arch)
+    parts = wish.library.dress(wish.name, module)
+    labels = None if "num_classes" in fields else parts.labels
+    if "labels" in wish.ours:
+        labels = read_class_names(Path(wish.ours["labels"]))
+        _check_labels(labels, module, wish)
+    return Parts(module, _preprocess(parts.transform, wish), labels)
+
+
+def _parsed(text: str) -> _Wish:
+    path, keys = _taken_apart(text)
+    arch = keys.pop("arch", "")
+    prefix, _, name = arch.partition(":")
+    if not arch:
+        read_tensors(path)  # a missing or broken file is the first thing to say
+        raise BadModel(
+            f"{path} does not say which network its weights belong to. Add the builder: "
+            f"`file:{path}?arch=timm:NAME` or `?arch=torchvision:NAME`."
+        )
+    if prefix not in LIBRARIES or not name:
+        known = [f"{p}:{n}" for p, library in LIBRARIES.items() for n in library.names()]
+        hint = near(f"timm:{name or arch}", known)
+        raise UnknownName(f"arch={arch}; expected timm:NAME or torchvision:NAME{hint}")
+    if wrong := sorted(set(keys) & set(_NEVER)):
+        raise BadField(f"file: does not take {', '.join(wrong)}: the weights are the file's own.")
+    fields = {key: _literal(value) for key, value in keys.items() if key not in _OURS}
+    ours = {key: value for key, value in keys.items() if key in _OURS}
+    for key in ("img_size", "image_size"):
+        if key in fields:
+            ours.setdefault("size", keys[key])
+    if ours.get("pad_type", "same") != "same":
+        raise BadField(f"pad_type={ours['pad_type']}; expected same. Leave it out otherwise.")
+    if prefix == "torchvision" and name.partition(".")[0] in TORCHVISION.names():
+        name = classic(name)
+    return _Wish(path, LIBRARIES[prefix], arch, name, ours, fields)
+
+
+def _taken_apart(text: str) -> tuple[Path, dict[str, str]]:
+    """The path and the keys; `?` may be part of a file's name."""
+    marks = [at for at, letter in enumerate(text) if letter == "?"] + [len(text)]
+    cut = next((at for at in marks if Path(text[:at]).expanduser().is_file()), marks[0])
+    path, query = text[:cut], text[cut + 1 :]
+    keys: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, value = part.partition("=")
+        if not equals or key in keys:
+            raise BadField(f"{part!r} in file:{text}; expected each key once, as key=value.")
+        keys[key.strip()] = unquote(value.strip())
+    return Path(path).expanduser(), keys
+
+
+def _literal(value: str) -> Any:  # Any: whatever Python literal it is
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _built(wish: _Wish, fields: dict[str, Any]) -> nn.Module:
+    """The network, padded as `pad_type` says: by its builder where that knows the word."""
+    same = "pad_type" in wish.ours
+    if wish.library is TIMM:
+        from timm.models import get_pretrained_cfg
+
+        cfg = get_pretrained_cfg(wish.name) if wish.name.partition(".")[0] in TIMM.names() else None
+        if wish.sides and cfg is not None and cfg.fixed_input_size:
+            fields = {"img_size": wish.sides, **fields}
+        if same:
+            try:
+                module = TIMM.build(wish.name, False, {**fields, "pad_type": "same"})
+                pad_same(module)
+                return module
+            except BadField:
+                _log.debug("the builder of %s does not know pad_type", wish.arch)
+    module = wish.library.build(wish.name, False, fields)
+    if same:
+        _log.info("%s: SAME padding put on %s", wish.path, ", ".join(pad_same(module)))
+    return module
+
+
+def _check_labels(labels: list[str], module: nn.Module, wish: _Wish) -> None:
+    heads = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    counts = {m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in heads[-1:]}
+    counts |= {getattr(module, "num_classes", len(labels))}  # timm's modules know it
+    if counts and len(labels) not in counts:
+        raise BadModel(
+            f"labels={wish.ours['labels']} holds {len(labels)} labels, but {wish.path} has "
+            f"{' or '.join(map(str, sorted(counts)))} classes; expected one label for each."
+        )
+
+
+def _preprocess(base: Any, wish: _Wish) -> Any:  # Any: a transform of one of the libraries
+    """The builder's preprocessing with `mean`, `std`, `size` and `crop` as given."""
+    ours = wish.ours
+    changes = {key: _value(key, ours[key]) for key in ("mean", "std") if key in ours}
+    if not isinstance(base, Preprocess):
+        if not ours.keys() & {"mean", "std", "size", "crop"}:
+            return base
+        if wish.sides is None:
+            raise BadField(f"the preprocessing of {wish.arch} is not known; add `size=`.")
+        base = Preprocess(size=wish.sides)
+    crop = _crop(ours)
+    sides = wish.sides or base.size
+    if "crop" in ours:
+        whole = _pair(_value("size", ours["size"])) if "size" in ours else None
+        changes |= {"size": whole or sides, "crop": crop, "resize": None, "fit": None}
+        if isinstance(crop, int | tuple) and crop != 1:
+            kept = _pair(crop)
+            if whole and (kept[0] > whole[0] or kept[1] > whole[1]):
+                raise BadField(f"crop={ours['crop']} is larger than size={ours['size']}.")
+            changes |= {} if whole else {"size": kept, "resize": base.resize, "crop": "center"}
+    elif "size" in ours and sides and base.size:
+        changes |= {"size": sides, "resize": None, "fit": None}
+        if isinstance(base.resize, int) and base.crop:
+            part = base.size[0] / base.resize
+            changes["resize"] = math.floor(min(sides) / part)
+    return replace(base, **changes)
+
+
+def _crop(ours: dict[str, str]) -> Any:  # Any: None, a word, a part or a side
+    if "crop" not in ours:
+        return None
+    value = _value("crop", ours["crop"])
+    return None if value in ("none", "None") else value
+
+
+def _value(key: str, text: str) -> Any:  # Any: a number, several, or a word
+    value = _literal(text)
+    if isinstance(value, str) and key == "size" and "x" in value:
+        value = _literal(value.replace("x", ","))
+    numbers = value if isinstance(value, tuple | list) else (value,)
+    if key != "crop" and not all(isinstance(n, int | float) for n in numbers):
+        raise BadField(f"{key}={text}; expected a number, or several between commas.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pair(value: Any) -> tuple[int, int]:  # Any: checked here
+    given = value if isinstance(value, tuple) else (value, value)
+    if len(given) != 2 or not all(isinstance(side, int) and side > 0 for side in given):
+        raise BadField(f"size {value}; expected a number of pixels, or rows,cols.")
+    return given

@@ -1,0 +1,41 @@
+"""What every test gets: one thread, fixed seeds, a private cache, and the real pictures where they
+are.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+_CACHE = tempfile.TemporaryDirectory(prefix="sightline-tests-")
+os.environ["SIGHTLINE_CACHE"] = _CACHE.name  # nobody's own cache is read or written
+
+# Two threads gain nothing on networks of a few weights, and lose much on a machine that is shared.
+torch.set_num_threads(1)
+
+_REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same numbers for each test, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real photographs and networks."""
+    if not (_REAL / "imagenet").is_dir():
+        pytest.skip("the shared data folder is not here")
+    return _REAL
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For networks that are large enough to use them."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)

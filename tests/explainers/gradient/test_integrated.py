@@ -1,0 +1,100 @@
+"""Integrated gradients: completeness, its equation as loops, and nodes that are never computed
+twice.
+"""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from sightline import Fill, Model, create
+from sightline.errors import BadField
+from sightline.worlds import analytic
+from sightline.worlds.miniatures import MINIATURES
+
+CNN = MINIATURES["pooled-cnn"]
+
+
+class Squares(nn.Module):
+    """s = sum of c x^2: midpoints are exact for any number of nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 3, 4, 5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.einsum("bcij,kcij->bk", images**2, self.weight)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_of_squares_it_is_exact_with_any_number_of_nodes(steps: int) -> None:
+    net, images = Squares(), torch.rand(2, 3, 4, 5)
+    heat = create("explainer", "integrated-gradients", steps=steps)(
+        Model(net, size=(4, 5)), images, 1
+    )
+    assert_close(heat.channels, net.weight[1].detach() * images**2)
+    assert_close(heat.attributed, heat.expected)
+    assert heat.completeness.max() < 1e-5 and heat.steps.tolist() == [steps, steps]
+
+
+def test_or_gives_each_of_two_equal_causes_half() -> None:
+    for target in (0, 1):
+        known = analytic.two_paths(target=target)
+        explain = create("explainer", "integrated-gradients")
+        assert_close(explain(known.model, known.images, known.target).native, known.expected)
+
+
+def test_of_a_linear_model_each_pixel_gets_its_own_product() -> None:
+    known = analytic.linear()
+    heat = create("explainer", "integrated-gradients")(known.model, known.images, known.target)
+    assert_close(heat.native, known.expected)
+    assert_close(heat.values, known.expected)  # signed: the paper does not clip
+
+
+def test_it_is_the_paper_s_sum_over_midpoints() -> None:
+    net, images = CNN(), torch.rand(2, 3, *CNN.size)
+    heat = create("explainer", "integrated-gradients", steps=11, baseline="grey")(
+        Model(net, size=CNN.size), images, 3
+    )
+    net, empty = net.double(), torch.full_like(images, 0.5, dtype=torch.float64)
+    expected = torch.zeros_like(empty)
+    for k in range(11):
+        way = images.double() - empty
+        between = (empty + (k + 0.5) / 11 * way).requires_grad_()
+        expected += way * torch.autograd.grad(net(between)[:, 3].sum(), between)[0] / 11
+    assert_close(heat.channels, expected.float(), atol=1e-8, rtol=1e-3)
+
+
+def test_nodes_are_tripled_for_each_image_until_the_sum_is_right_and_nested() -> None:
+    model, images = Model(CNN(), size=CNN.size), torch.rand(4, 3, *CNN.size)
+    strict = create("explainer", "integrated-gradients", tolerance=1e-9, limit=60)
+    heat = strict(model, images, 1)
+    assert heat.steps.tolist() == [60] * 4
+    fresh = create("explainer", "integrated-gradients", steps=60)(model, images, 1)
+    assert_close(heat.channels, fresh.channels, atol=1e-8, rtol=1e-3)
+    assert heat.provenance["evaluations"] == fresh.provenance["evaluations"]
+    loose = create("explainer", "integrated-gradients", tolerance=10.0)(model, images, 1)
+    assert loose.steps.tolist() == [20] * 4
+
+
+def test_completeness_is_told_for_each_image() -> None:
+    model, images = Model(CNN(), size=CNN.size), torch.rand(3, 3, *CNN.size)
+    heat = create("explainer", "integrated-gradients")(model, images, 1)
+    target = model.aim(images, 1)
+    gap = model.scores(images, target) - model.scores(torch.zeros_like(images), target)
+    assert_close(heat.expected, gap)
+    assert_close(heat.attributed, heat.native.sum((1, 2)))
+    assert_close(heat.completeness, (heat.attributed - gap).abs() / gap.abs())
+    assert (heat.completeness < 0.02).logical_or(heat.steps == 180).all()
+
+
+def test_the_baseline_is_a_named_fill() -> None:
+    known = analytic.linear()
+    white = create("explainer", "integrated-gradients", baseline="white")
+    heat = white(known.model, known.images, known.target)
+    filled = Fill("white").like(known.images, known.model)
+    weight = known.model.module.weight[1].detach()
+    assert_close(heat.channels, weight * (known.images - filled))
+    for fields in ({"baseline": "pink"}, {"steps": 0}, {"tolerance": 0.0}, {"limit": 10}):
+        with pytest.raises(BadField):
+            create("explainer", "integrated-gradients", **fields)

@@ -1,0 +1,183 @@
+"""`explain`, `look` and `page`: methods by name, one pass for all, findings as a report."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+import sightline as sl
+from sightline import registry, report, run
+from sightline.errors import BadField, NotExplainable, SightlineError, UnknownName
+from sightline.images import Picture
+from sightline.metric import Case, Truth
+from sightline.worlds import aviary
+
+
+@pytest.fixture(scope="module")
+def model() -> sl.Model:
+    return sl.load("sightline:default")
+
+
+@pytest.fixture(scope="module")
+def bird() -> aviary.Bird:
+    return aviary.bundle(1)[0]
+
+
+@pytest.fixture
+def black_box() -> sl.Model:
+    return sl.Model.from_function(
+        lambda x: torch.stack([x.mean((1, 2, 3)), x[:, 0, :8, :8].mean((1, 2))], 1), size=16
+    )
+
+
+def test_no_method_is_grad_cam_and_is_said_aloud(
+    model: sl.Model, bird: aviary.Bird, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "sightline"):
+        heat = sl.explain(model, bird.image)
+    assert heat.provenance["method"] == "grad-cam"
+    assert "grad-cam" in caplog.text
+
+
+def test_no_method_is_rise_for_a_black_box_and_is_said_aloud(
+    black_box: sl.Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "sightline"):
+        heat = sl.explain(black_box, torch.rand(1, 3, 16, 16))
+    assert heat.provenance["method"] == "rise"
+    assert "no gradients" in caplog.text
+
+
+def test_a_list_gives_a_list_in_order_and_equals_separate_calls(
+    model: sl.Model, bird: aviary.Bird
+) -> None:
+    names = ["gradient", "score-cam", "grad-cam"]
+    together = sl.explain(model, bird.image, method=names)
+    assert [h.provenance["method"] for h in together] == names
+    for name, heat in zip(names, together, strict=True):
+        apart = sl.explain(model, bird.image, method=name)
+        torch.testing.assert_close(heat.values, apart.values, rtol=1e-4, atol=1e-5)
+
+
+def test_methods_on_one_picture_share_one_forward_pass(model: sl.Model, bird: aviary.Bird) -> None:
+    images = model.prepare(bird.image)
+    before = dict(model.evaluations)
+    sl.explain(model, images, method=["grad-cam", "hires-cam", "gradient"])
+    spent = {k: model.evaluations[k] - before[k] for k in before}
+    assert spent["forward"] == 1
+    assert spent["backward"] <= 2
+
+
+def test_more_images_than_a_batch_give_what_each_gives_alone(model: sl.Model) -> None:
+    images = torch.rand(18, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    cam, gradient = sl.explain(model, images, method=["grad-cam", "gradient"])
+    assert len(cam) == len(gradient) == 18
+    assert len(cam.provenance["target_index"]) == 18
+    assert cam.provenance["evaluations"]["forward"] >= 18
+    alone = sl.explain(model, images[17:], method="gradient")
+    torch.testing.assert_close(gradient.values[17:], alone.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_method_that_refuses_stops_the_call_before_any_work(
+    model: sl.Model, bird: aviary.Bird
+) -> None:
+    model.study((128, 128))
+    before = dict(model.evaluations)
+    with pytest.raises(NotExplainable, match="attention"):
+        sl.explain(model, bird.image, method=["grad-cam", "rollout"])
+    assert model.evaluations == before
+
+
+def test_a_model_may_be_a_name_or_a_bare_module(bird: aviary.Bird) -> None:
+    assert sl.explain("sightline:default", bird.image).values.shape == (1, 128, 128)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+    assert sl.explain(net, torch.rand(2, 3, 4, 4), method="gradient").values.shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("spelling", ["gradcam", "Grad-CAM", "grad_cam"])
+def test_spellings_that_people_type_mean_the_same(
+    spelling: str, model: sl.Model, bird: aviary.Bird
+) -> None:
+    assert sl.explain(model, bird.image, method=spelling).provenance["method"] == "grad-cam"
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [("gradcma", UnknownName), ([], BadField), (3, BadField), ([None], BadField)],
+)
+def test_a_wrong_method_is_a_clear_error(
+    method: object, error: type[Exception], model: sl.Model, bird: aviary.Bird
+) -> None:
+    with pytest.raises(error):
+        sl.explain(model, bird.image, method=method)
+
+
+def test_evaluate_says_that_it_is_not_there_yet(model: sl.Model) -> None:
+    with pytest.raises(SightlineError, match="not there yet"):
+        sl.evaluate(model, [], methods=["grad-cam"], metrics=["deletion"], out="x")
+
+
+def test_names_take_their_approximations_in_fast_precision_and_objects_do_not() -> None:
+    fast = sl.load("sightline:default", precision="fast")
+    exact = sl.create("explainer", "score-cam")
+    assert run.chosen(fast, ["score-cam", exact]) == [exact.fast(), exact]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(sl.Explainer):
+    """Does one failing method take the others down?"""
+
+    def explain(self, model, images, target):
+        raise NotExplainable("this one never works")
+
+
+@pytest.fixture
+def failing() -> object:
+    made = registry.register("failing")(Failing)
+    yield made()
+    registry._entries.pop(("explainer", "failing"))
+
+
+def test_a_look_has_classes_maps_numbers_and_reasons(
+    model: sl.Model, bird: aviary.Bird, failing: Failing
+) -> None:
+    explainers = run.chosen(model, ["grad-cam", "rollout", failing])
+    judges = [sl.create("metric", name) for name in ("deletion", "insertion", "pointing")]
+    plan = run.plan(model, explainers, metrics=judges)
+    truth = Truth(masks=[bird.silhouette], boxes=None)
+    look = run.look(plan, Picture(bird.image, "bird.png"), truth)
+    cam, rollout, failed = look.item.maps
+    assert look.item.top[0][0] == look.item.target == bird.species
+    assert look.item.probability == pytest.approx(look.item.top[0][1])
+    assert list(look.heats) == ["grad-cam"]
+    assert cam.values is not None and cam.values.shape == (128, 128)
+    assert [m.name for m in cam.metrics] == ["deletion", "insertion", "pointing"]
+    assert all(set(m.nulls) == {"random", "centred blob", "edge map"} for m in cam.metrics)
+    assert "attention" in rollout.error and failed.error == "this one never works"
+    assert len(look.errors) == 2
+    page = report.build(run.page("A test", plan, [look.item]))
+    assert bird.species in page and "this one never works" in page
+
+
+def test_a_number_with_a_curve_is_the_metric_itself(model: sl.Model, bird: aviary.Bird) -> None:
+    images = model.prepare(bird.image)
+    explainer = sl.create("explainer", "grad-cam")
+    target = model.aim(images, None)
+    case = Case(model, images, target, explainer(model, images, target), explainer)
+    for name in ("deletion", "insertion"):
+        metric = sl.create("metric", name, steps=8)
+        value, curve = run._measured(metric, case)
+        assert value == pytest.approx(float(metric(case)[0]), abs=1e-5)
+        assert len(curve) == 9
+
+
+def test_a_large_picture_is_shown_smaller_with_its_box_in_place(model: sl.Model) -> None:
+    picture = Picture(np.full((1000, 3000, 3), 128, np.uint8), "wide.png")
+    plan = run.plan(model, [])
+    item = run.look(plan, picture).item
+    assert item.picture is not None and item.picture.shape == (480, 1440, 3)
+    frame = model.frames(model.prepare([picture]))
+    assert frame is not None and item.box is not None
+    np.testing.assert_allclose(item.box, np.asarray(frame[0].box) * 0.48)
