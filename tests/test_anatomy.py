@@ -1,6 +1,7 @@
 """The network finds out about itself: known answers on miniatures, and it comes back unharmed."""
 
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,7 +174,10 @@ def snapshot(net: nn.Module) -> list:
         [id(part) for part in parts],
         [part.training for part in parts],
         [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in parts],
-        [(p.requires_grad, None if p.grad is None else p.grad.sum().item()) for p in net.parameters()],
+        [
+            (p.requires_grad, None if p.grad is None else p.grad.sum().item())
+            for p in net.parameters()
+        ],
         [value.sum().item() for value in net.state_dict().values()],
         [sorted(part.__dict__) for part in parts],
         torch.get_rng_state().sum().item(),
@@ -201,7 +205,7 @@ def test_the_network_is_unharmed(name, fails):
 
 
 def test_a_broken_network_is_an_error_that_says_what_came():
-    with pytest.raises(BadModel, match="30x30 with 3 channels .*size"):
+    with pytest.raises(BadModel, match=r"30x30 with 3 channels .*size"):
         study(MINIATURES["token-net"](), (30, 30))
     with pytest.raises(BadModel, match="one row of scores per picture"):
         study(nn.Flatten(0), (8, 8))
@@ -219,6 +223,16 @@ def test_a_network_that_nothing_can_be_said_about_gets_a_reason():
     assert found.n_classes == 4
     found = study(Rounded(), (8, 8))
     assert found.spatial is None and "no gradient" in found.reason
+
+
+def test_a_scripted_network_is_refused_with_a_reason_and_unharmed():
+    net = nn.Sequential(*convolutions(8, 12), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch is about to forget how
+        traced = torch.jit.trace(net.train(), torch.rand(1, 3, 32, 32))
+    found = study(traced, (32, 32))
+    assert found.spatial is None and "scripted" in found.reason
+    assert found.n_classes == 12 and traced.training
 
 
 def test_scores_that_do_not_depend_on_the_picture_are_reported():
@@ -239,7 +253,9 @@ def convolutions(*widths: int) -> list[nn.Module]:
 
 def test_maps_with_one_filter_per_class_are_offered_but_not_the_default():
     features = nn.Sequential(*convolutions(8, 12))
-    classifier = nn.Sequential(nn.Conv2d(12, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = nn.Sequential(
+        nn.Conv2d(12, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     found = study(nn.Sequential(features, classifier), (32, 32))
     assert (found.spatial, found.class_map, found.head) == ("0", "1.1", "convolutional")
 

@@ -76,7 +76,7 @@ def boxes(row: dict[str, str]) -> list[tuple[float, ...]]:
 def test_default_grad_cam_points_at_the_object_better_than_the_middle(name: str) -> None:
     boxed = [row for row in rows() if row["boxes"]]
     assert len(boxed) == 87
-    model, metric, hits = network(name), sl.create("metric", "pointing", tolerance=0), 0.0
+    model, metric, hits = network(name), sl.create("metric", "pointing", tolerance=0.0), 0.0
     explainer = sl.create("explainer", "grad-cam")
     for part in in_parts(boxed):
         images = model.prepare(photos(part))

@@ -1,4 +1,4 @@
-"""Backward rules on operations: module, functional, in-place and re-used calls are all one to them."""
+"""Backward rules on operations: module, functional, in-place, re-used calls are one to them."""
 
 from collections.abc import Callable
 

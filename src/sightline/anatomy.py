@@ -123,9 +123,23 @@ def _plain(module: nn.Module, pictures: Tensor) -> Tensor:
 
 
 def _examine(run: Forward) -> Anatomy:
+    for name, part in run.module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            what = repr(name) if name else "the network"
+            return Anatomy(
+                spatial=None,
+                reason=f"{what} is a scripted module, which hides its layers.",
+                n_classes=_count(run.scores(1)),
+                input_size=run.size,
+                channels=run.channels,
+            )
     census = take_census(run)
     choice = choose(census) if census.paths else Choice(reason=census.trouble)
     return _anatomy(run, census, choice)
+
+
+def _count(scores: Tensor) -> int:
+    return scores[0].numel() if scores.ndim <= 2 else 0
 
 
 def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
@@ -150,7 +164,7 @@ def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
         attention=tuple(sorted(census.attention)),
         fused_attention=tuple(sorted(census.fused)),
         silent=census.silent,
-        n_classes=int(scores[0].numel()) if scores.ndim <= 2 else 0,
+        n_classes=_count(scores),
         input_size=run.size,
         channels=run.channels,
         independent=choice.independent,

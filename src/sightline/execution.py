@@ -160,7 +160,7 @@ def _built(copy: nn.Module, folded: list[Pair], layout: torch.memory_format) -> 
     for pair in folded:
         fold(copy, pair)
     for part in copy.modules():
-        if type(part) is nn.Conv2d and part._parameters.get("weight") is not None:
+        if isinstance(part, nn.Conv2d) and part._parameters.get("weight") is not None:
             part.weight.data = part.weight.data.contiguous(memory_format=layout)
     return copy
 

@@ -32,7 +32,7 @@ from .ops.rules import Rule
 from .ops.unharmed import unharmed
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .target import Target, to_target
-from .trace import Circuit, Edit, Fan, Session, Trace, first_exact_fan
+from .trace import Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted
 
 BATCH = 16  # images in one pass where nothing was measured
 _known: "weakref.WeakKeyDictionary[nn.Module, Model]" = weakref.WeakKeyDictionary()
@@ -197,6 +197,7 @@ class Model:
         if key not in self._anatomies:
             if not self.differentiable:
                 raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
+            refuse_scripted(self.module)
             with self._lock:
                 self._anatomies[key] = study(self.module, size, channels, forward=self._rows)
         return self._anatomies[key]

@@ -58,7 +58,7 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
     explainers = chosen(model, method)
     tensors = model.prepare(images)
     for explainer in explainers:
-        explainer.check(model, tensors)
+        explainer.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
     found = _together(model, tensors, explainers, target)
     return found if many else found[0]
 
@@ -74,7 +74,7 @@ def evaluate(*_: Any, **__: Any) -> None:
     )
 
 
-def chosen(model: Model, method: Named | Sequence[Explainer | str] = None) -> list[Explainer]:
+def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked here
     """The explainers that `method` means; names take their approximations in `fast` precision."""
     if method is None:
         method = "grad-cam" if model.differentiable else "rise"

@@ -76,7 +76,7 @@ class Target(ABC):
     @property
     def key(self) -> tuple:
         """What tells two targets apart, for remembering gradients."""
-        held = (id(v) for v in self.__dict__.values() if isinstance(v, Tensor))
+        held = (_Value(v) for v in self.__dict__.values() if isinstance(v, Tensor))
         return (repr(self), *held)
 
     def __neg__(self) -> "Target":
@@ -91,6 +91,19 @@ class Target(ABC):
         said = {True: "probability=True", False: "probability=False", None: None}[self.probability]
         body = ", ".join([*shown, *([said] if said else [])])
         return f"{'-' if self.negated else ''}{type(self).__name__}({body})"
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """A tensor in a key: equal by what it holds, and alive as long as the key (an `id` is not)."""
+
+    tensor: Tensor
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Value) and torch.equal(self.tensor, other.tensor)
+
+    def __hash__(self) -> int:
+        return hash(self.tensor.shape)
 
 
 _HIDDEN = ("probability", "negated", "multilabel", "fixed")
@@ -285,6 +298,10 @@ class PerImage(Target):
 
     def indices(self, n: int) -> list[int | None]:
         return [t.indices(1)[0] for t in self.targets]
+
+    @property
+    def key(self) -> tuple:
+        return (self.negated, *(t.key for t in self.targets))
 
     def _each(self, change: Any) -> Target:
         return replace(self, targets=tuple(change(i, t) for i, t in enumerate(self.targets)))

@@ -165,7 +165,7 @@ class Circuit:
 
         The pictures are a leaf of the graph where `"input"` is read and gradients are on.
         """
-        _refuse_scripted(self.module)
+        refuse_scripted(self.module)
         fans = {name: change for name, change in edit.items() if isinstance(change, Fan)}
         if fans and (len(edit) > 1 or read or rules):
             raise NotExplainable("a Fan is the only edit of its pass, without `read` and `rules`.")
@@ -263,13 +263,14 @@ class Circuit:
     @contextmanager
     def _editing(self, address: str, change: Edit) -> Iterator[None]:
         spot = Address.of(address)
+        wanted = self._last_call(spot)
         calls = 0
         ran = False
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
             nonlocal calls, ran
             calls += 1
-            if spot.call is not None and calls - 1 != spot.call:
+            if wanted is not None and calls - 1 != wanted:
                 return None
             ran = True
             value = item_of(output, spot, address)
@@ -284,6 +285,12 @@ class Circuit:
                 )
         finally:
             handle.remove()
+
+    def _last_call(self, spot: Address) -> int | None:
+        """The call that an address means; None where the module runs once."""
+        known = [Address.of(name) for name in self.layouts]
+        calls = [a.call for a in known if a.name == spot.name and a.call is not None]
+        return spot.call if spot.call is not None else max(calls, default=None)
 
     def edited(self, value: Tensor, address: str, change: Edit) -> Tensor:
         """`value` with its maps changed and its prefix tokens as they were."""
@@ -340,7 +347,8 @@ def _drop_last(names: list[str]) -> None:
     names.pop()
 
 
-def _refuse_scripted(module: nn.Module) -> None:
+def refuse_scripted(module: nn.Module) -> None:
+    """Raises: NotExplainable where a part of the network is scripted, which hides its layers."""
     for name, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise NotExplainable(

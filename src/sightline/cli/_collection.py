@@ -67,7 +67,8 @@ def collect(
                 stem = _unused(Path(source.name).stem, taken)
                 try:
                     found = run.look(stepping, source.read(), source.truth)
-                    found = replace(found, item=replace(found.item, **source.known))
+                    named = {"name": source.name, **source.known}
+                    found = replace(found, item=replace(found.item, **named))
                     done.add(found, _write(found, out, stem))
                 except (BadTarget, UnknownName):
                     raise
@@ -100,6 +101,8 @@ def conclude(done: Collected, page: report.Report, out: Path, *, model: str, as_
     else:
         for line in _summary(done, path):
             tell(line)
+        if page.next_steps:
+            tell("\nNext:")
         for step in page.next_steps:
             tell(f"  {step.replace('`', '')}")
         for error in done.errors:
@@ -124,7 +127,7 @@ def _summary(done: Collected, page: Path) -> list[str]:
 
 def _line(entry: JSON) -> str:
     numbers = [
-        f"{name} {m['value']:.2f} (random map {m['nulls'].get('random', float('nan')):.2f})"
+        f"{name} {m['value']:.2f} (random {m['nulls'].get('random', float('nan')):.2f})"
         for name, m in entry["metrics"].items()
     ]
     return "  ".join([f"{entry['method']:<22}", *numbers]).rstrip()

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from ._collection import Source
 
 METHODS = "grad-cam,hires-cam,score-cam,smooth-grad,occlusion,rise"
-METRICS = "deletion,insertion,pointing"
 NEXT = (
-    "Your own picture: `sightline explain photo.jpg --model timm:resnet50 --method grad-cam,rise`.",
-    "What the methods are and what they cost: `sightline methods`.",
-    "What sightline finds out about a network: `sightline inspect timm:resnet50`.",
+    "your own picture: `sightline explain photo.jpg --model timm:resnet50`",
+    "what the methods ask and cost: `sightline methods`",
+    "what sightline finds out about a network: `sightline inspect timm:resnet50`",
 )
 
 
@@ -33,11 +32,13 @@ def demo(
     Nothing is downloaded; it takes less than a minute.
     """
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import run
+        from .. import registry, run
         from . import _collection, _settings
 
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
-        plan = run.plan(net, _settings.methods(net, method), metrics=_settings.judges(METRICS))
+        judges = [registry.create("metric", name) for name in ("deletion", "insertion")]
+        judges.append(registry.create("metric", "pointing", tolerance=0.0))  # these birds are large
+        plan = run.plan(net, _settings.methods(net, method), metrics=judges)
         sources = _birds(pictures, net.size[0] if net.size else 128)
         done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
         page = run.page(
@@ -66,9 +67,9 @@ def _birds(count: int, size: int) -> "list[Source]":
             parts=[masks],
             keypoints=[bird.keypoints],
         )
-        picture = Picture(bird.image, f"{bird.species}.png")
+        picture = Picture(bird.image, f"{bird.species.replace(' ', '-')}.png")
         known = {"truth": bird.species, "parts": masks, "name": bird.species}
         sources.append(
-            Source(name=f"{bird.species}.png", read=lambda p=picture: p, truth=truth, known=known)
+            Source(name=picture.name, read=lambda p=picture: p, truth=truth, known=known)
         )
     return sources

@@ -37,35 +37,19 @@ def methods(
 def _table(records: list[dict[str, Any]]) -> None:  # Any: whatever JSON holds
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     for kind in dict.fromkeys(r["kind"] for r in records):
+        cost = "passes" if kind == "explainer" else "better is"
         table = Table(
-            title=f"{kind}s",
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            padding=(0, 2, 0, 0),
+            "name", cost, "paper", "what it asks, and claims", box=None, padding=(0, 2, 1, 0)
         )
-        table.add_column("name", no_wrap=True)
-        table.add_column("question")
-        table.add_column("passes" if kind == "explainer" else "better is", no_wrap=True)
-        table.add_column("paper", no_wrap=True)
-        table.add_column("claims")
         for record in (r for r in records if r["kind"] == kind):
-            spent = record["passes"]
-            cost = (
-                f"{spent['forward']} + {spent['backward']}" if spent else record["direction"] or ""
-            )
-            table.add_row(
-                record["name"],
-                record["question"],
-                cost,
-                record["paper"],
-                ", ".join(record["claims"]),
-            )
+            spent, claims = record["passes"], ", ".join(record["claims"])
+            cost = f"{spent['forward']} + {spent['backward']}" if spent else record["direction"]
+            told = Text(record["question"]).append(f"\n{claims}" if claims else "", "dim")
+            table.add_row(Text(record["name"], "bold"), cost or "", record["paper"], told)
+        console.print(f"{kind}s", style="bold underline")
         console.print(table)
-        console.print()
-    console.print(
-        "passes: images forward + backward to explain one picture of 128 px.", style="dim"
-    )
+    console.print("passes: images forward + backward to explain one picture of 128 px", style="dim")

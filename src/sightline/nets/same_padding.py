@@ -34,8 +34,11 @@ def pad_same(module: nn.Module) -> list[str]:
         (name, part)
         for name, part in module.named_modules(remove_duplicate=False)
         if isinstance(part, nn.Conv2d)
-        and any(s > 1 and k > s for s, k in zip(part.stride, part.kernel_size, strict=True))
         and not type(part).__name__.endswith("Same")
+        and any(
+            s > 1 and (k > s or part.padding not in ("valid", (0, 0)))
+            for s, k in zip(part.stride, part.kernel_size, strict=True)
+        )
     ]
     for name, part in strided:
         if type(part) is not nn.Conv2d or part.padding_mode != "zeros":

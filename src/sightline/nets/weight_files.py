@@ -145,12 +145,12 @@ def _built(wish: _Wish, fields: dict[str, Any]) -> nn.Module:
 
 def _check_labels(labels: list[str], module: nn.Module, wish: _Wish) -> None:
     heads = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    counts = {m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in heads[-1:]}
-    counts |= {getattr(module, "num_classes", len(labels))}  # timm's modules know it
-    if counts and len(labels) not in counts:
+    last = [m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in heads[-1:]]
+    classes = getattr(module, "num_classes", *last or [None])  # timm's modules know it
+    if classes not in (None, len(labels)):
         raise BadModel(
             f"labels={wish.ours['labels']} holds {len(labels)} labels, but {wish.path} has "
-            f"{' or '.join(map(str, sorted(counts)))} classes; expected one label for each."
+            f"{classes} classes; expected one label for each."
         )
 
 

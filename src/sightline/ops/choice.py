@@ -271,13 +271,18 @@ def _owners(cuts: list[_Group], census: Census) -> list[Call]:
         takes = any(axes > 2 for axes in call.axes)
         if not cuts or not takes or call.start < cuts[0].first.time or not call.name:
             continue
-        if any(s.layout is not None for s in call.outputs) or not call.outputs:
+        if any(_may_be_map(s) for s in call.outputs) or not call.outputs:
             continue
         inside = sum(_owned(g, [call]) for g in cuts)
         before = sum(g.first.time < call.start for g in cuts)
         if inside <= max(3, before):  # a trunk behind a stem is not a head
             found.append(call)
     return found
+
+
+def _may_be_map(seen: Seen) -> bool:
+    """Whether this output is laid out in space, or was not measured because it has no address."""
+    return seen.layout is not None or (not seen.named and len(seen.shape) > 2)
 
 
 def _owned(group: _Group, owners: list[Call]) -> bool:

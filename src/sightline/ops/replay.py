@@ -70,7 +70,8 @@ class Prefix:
         def leave(module: nn.Module, inputs: Any, output: Any) -> None:
             frames.pop()
             if module is self.layer:
-                calls.append(([pair for frame in frames for pair in frame], output))
+                before = [pair for frame in frames for pair in frame]
+                calls.append((before, _cloned(output)))  # what follows may write into it
             frames[-1].append((module, _cloned(output)))
 
         handles = []

@@ -83,13 +83,14 @@ def _buffers(part: nn.Module) -> dict[str, tuple[Tensor | None, int, Tensor | No
 def _restore_buffers(
     part: nn.Module, buffers: dict[str, tuple[Tensor | None, int, Tensor | None]]
 ) -> None:
-    for name in [n for n in part._buffers if n not in buffers]:
-        del part._buffers[name]
+    now = dict(part._buffers.items())  # a scripted module's has no other methods
+    for name in now.keys() - buffers.keys():
+        delattr(part, name)
     for name, (buffer, version, copy) in buffers.items():
         if buffer is not None and copy is not None and _version(buffer) != version:
             with torch.no_grad():
                 buffer.copy_(copy)
-        if part._buffers.get(name) is not buffer:
+        if now.get(name) is not buffer and not isinstance(part, torch.jit.ScriptModule):
             part._buffers[name] = buffer
 
 

@@ -59,13 +59,16 @@ function cycle(name) {
   say(`${next.closest("fieldset").querySelector("legend").textContent}: ${next.nextElementSibling.textContent}`);
 }
 
+let goal = null; // the picture that a key last went to, until the page is moved by other means
+["wheel", "touchmove", "pointerdown"].forEach((kind) => document.addEventListener(kind, () => { goal = null; }, { passive: true }));
+
 function move(step) {
   const items = [...document.querySelectorAll(".item")];
   const line = window.innerHeight / 3;
-  const current = items.filter((item) => item.getBoundingClientRect().top < line).length - 1;
-  const next = items[Math.min(items.length - 1, Math.max(0, current + step))];
-  next?.scrollIntoView();
-  next?.focus({ preventScroll: true });
+  const current = goal ?? items.filter((item) => item.getBoundingClientRect().top < line).length - 1;
+  goal = Math.min(items.length - 1, Math.max(0, current + step));
+  items[goal]?.scrollIntoView();
+  items[goal]?.focus({ preventScroll: true });
 }
 
 const keys = {

@@ -147,6 +147,10 @@ def _shown(heat: Heatmap, i: int) -> Pixels | None:
     return paint.as_bytes(tensor.permute(1, 2, 0).numpy())
 
 
+def _blank(values: Values) -> Pixels:
+    return np.full((*values.shape, 3), 255, dtype=np.uint8)
+
+
 def _draw_picture(ax: "Axes", picture: Pixels | None, tokens: dict[str, str]) -> None:
     if picture is not None:
         ax.imshow(picture, interpolation="bilinear")
@@ -164,13 +168,11 @@ def _draw_map(
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    picture, values = both
-    low, high = bounds
-    if picture is None:
-        picture = np.full((*values.shape, 3), 255, dtype=np.uint8)
+    values, (low, high) = both[1], bounds
+    picture = both[0] if both[0] is not None else _blank(values)
     ax.imshow(paint.overlay(picture, values, (low, high)), interpolation="bilinear")
     if contours:
-        rows, cols, _ = picture.shape
+        rows, cols = picture.shape[:2]
         for lines, width in zip(paint.outlines(values), (1.8, 1.2, 0.8), strict=False):
             for line in lines:
                 x, y = line[:, 0] * cols - 0.5, line[:, 1] * rows - 0.5
@@ -201,8 +203,7 @@ def _bare(ax: "Axes", tokens: dict[str, str]) -> None:
 def _notebook_row(heat: Heatmap, i: int, values: Values, bounds: tuple[float, float]) -> str:
     low, high = bounds
     picture = _shown(heat, i)
-    base = picture if picture is not None else np.full((*values.shape, 3), 255, dtype=np.uint8)
-    base = packed.fit_picture(base, _NOTEBOOK_SIDE)
+    base = packed.fit_picture(picture if picture is not None else _blank(values), _NOTEBOOK_SIDE)
     over = packed.picture(paint.overlay(base, values, (low, high)), long_side=_NOTEBOOK_SIDE)
     told = escape(caption(heat, i))
     size = 'style="width:100%;display:block;border-radius:6px"'

@@ -4,6 +4,7 @@ the script paints.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,24 +18,34 @@ if TYPE_CHECKING:
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
 _FRAME = 200.0  # units on the long side of the outlines' coordinate system
 
-# The shape of the maps, the picture in their frame, and the ranges of the strips.
-Setting = tuple[tuple[int, int], colour.Pixels, summary.Domains]
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all cards of a page share: sizes, the ranges of the strips, the colours of the parts."""
+
+    detail: packed.Detail
+    domains: summary.Domains
+    tints: Mapping[str, tuple[str, str]]
 
 
 def card(
-    item: "Item", entry: "MapEntry", place: tuple[int, int], setting: Setting
+    item: "Item",
+    entry: "MapEntry",
+    place: tuple[int, int],
+    window: colour.Pixels,
+    setting: Setting,
 ) -> dict[str, Any]:
-    """The context of one map. place: which picture, which method. setting: what the row's cards
-    share.
+    """The context of one map. place: which picture, which method. window: the picture in the
+    model's frame.
     """
     index, k = place
-    shape, window, domains = setting
+    side = setting.detail.map
     told: dict[str, Any] = {
         "id": f"picture-{index + 1}-map-{k + 1}",
         "method": entry.method,
         "error": entry.error or ("" if entry.values is not None else "no map came back"),
         "caption": _caption(item, entry),
-        "metrics": [_metric(m, domains) for m in entry.metrics],
+        "metrics": [_metric(m, setting.domains) for m in entry.metrics],
         "verdict": entry.verdict or summary.verdict(entry.metrics),
         "trust": _trust(entry),
         "provenance": flat(entry.provenance),
@@ -45,8 +56,8 @@ def card(
     signed = _signed(values, entry)
     told["empty"] = not paint.mass(values).sum() > 0
     fallback = signed if told["empty"] and signed is not None else values
-    small = packed.fit_picture(window, 224)
-    told["still"] = packed.picture(paint.overlay(small, fallback), long_side=224, quality=70)
+    over = paint.overlay(packed.fit_picture(window, side), fallback)
+    told["still"] = packed.picture(over, long_side=side, quality=70)
     low, high = paint.limits([fallback])[0]
     told["bar"] = {
         "low": number(low),
@@ -55,12 +66,12 @@ def card(
         "signed": low < 0,
     }
     told["contours"] = [
-        paint.svg_path(lines, outline_box(shape)) for lines in paint.outlines(values)
+        paint.svg_path(lines, outline_box(values.shape)) for lines in paint.outlines(values)
     ]
     told["label"] = entry.target or item.target or (item.top[0][0] if item.top else "the target")
     told["native_size"] = _size(entry.native)
     told["native_range"] = _native_range(entry)
-    told["packed"] = _packed(values, signed, told, place)
+    told["packed"] = {**_packed(values, signed, side), "id": told["id"], "row": index, "column": k}
     return told
 
 
@@ -71,25 +82,17 @@ def _signed(values: colour.Values, entry: "MapEntry") -> colour.Values | None:
     return None if entry.native is None else np.nan_to_num(np.asarray(entry.native, np.float32))
 
 
-def _packed(
-    values: colour.Values,
-    signed: colour.Values | None,
-    told: Mapping[str, Any],
-    place: tuple[int, int],
-) -> dict[str, Any]:
+def _packed(values: colour.Values, signed: colour.Values | None, side: int) -> dict[str, Any]:
     """What the script paints: bytes, and the numbers from which it makes the colour scales."""
     both = None
     if signed is not None:
         both = {
-            **({"same": True} if signed is values else packed.heat(signed)),
+            **({"same": True} if signed is values else packed.heat(signed, long_side=side)),
             "peak": float(np.abs(signed).max()),
         }
     return {
-        **packed.heat(values),
-        "id": told["id"],
-        "row": place[0],
-        "column": place[1],
-        "empty": told["empty"],
+        **packed.heat(values, long_side=side),
+        "empty": not paint.mass(values).sum() > 0,
         "floor": paint.floor(values),
         "peak": float(values.max()),
         "signed": both,

@@ -4,6 +4,7 @@ for maps.
 
 import base64
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,20 @@ from .. import images
 from . import paint
 from .colour import Pixels, Values
 
-LONG_SIDE = 224  # of a map in a page; the exact values are in the .npz beside it
 _SMALL = 200  # pixels; below this JPEG would smear the colours of a drawn picture
 _SMOOTH = 112  # a coarse map is enlarged to this, so that the page need not resample
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Pixels on the long side of the pictures and of the maps in a page."""
+
+    picture: int
+    map: int
+
+
+DETAILS = (Detail(720, 224), Detail(560, 160), Detail(400, 128), Detail(320, 96))
+"""From rich to light: a page takes the first at which it stays small."""
 
 
 def picture(pixels: Pixels, *, long_side: int, quality: int = 82) -> str:
@@ -42,7 +54,7 @@ def fit_picture(picture: Pixels, long_side: int) -> Pixels:
     return np.asarray(image)
 
 
-def heat(values: Values, *, long_side: int = LONG_SIDE) -> dict[str, Any]:  # Any: becomes JSON
+def heat(values: Values, *, long_side: int = 224) -> dict[str, Any]:  # Any: becomes JSON
     """A map as `{rows, cols, low, high, data}` in 256 steps between `low` and `high`.
 
     Each byte is stored as its difference from its left neighbour (the first of a row from the one
@@ -56,7 +68,7 @@ def heat(values: Values, *, long_side: int = LONG_SIDE) -> dict[str, Any]:  # An
     change = bytes_.copy()
     change[:, 1:] -= bytes_[:, :-1]
     change[1:, 0] -= bytes_[:-1, 0]
-    data = base64.b64encode(zlib.compress(change.tobytes(), 9)).decode()
+    data = base64.b64encode(zlib.compress(change.tobytes(), 6)).decode()
     return {"rows": small.shape[0], "cols": small.shape[1], "low": low, "high": high, "data": data}
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from . import colour, finding, part_list, picture_row, summary
+from . import colour, finding, map_card, packed, part_list, picture_row, summary
 from .wording import counted, listed
 
 if TYPE_CHECKING:
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 _STYLES = ("page.css", "small.css")
 _SCRIPTS = ("maps.js", "figures.js", "page.js")
 _VERSION = 1
+_LIMIT = 4_500_000  # bytes for ten pictures
 
 
 def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
     """Everything that `page.html.j2` names."""
     good = [item for item in report.items if not item.error]
-    setting = picture_row.Setting(
-        count=len(good), domains=summary.domains(good), tints=part_list.tints(good)
-    )
-    cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
+    cards = _cards(good)
     maps = [m.pop("packed") for card in cards for m in card["maps"] if not m["error"]]
     script = "\n".join(_asset(name) for name in _SCRIPTS)
     return {
@@ -60,6 +58,27 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
             }
         ),
     }
+
+
+def _cards(good: list["Item"]) -> list[dict[str, Any]]:
+    """The rows of the page, in the richest detail at which ten pictures stay under the limit."""
+    domains, tints = summary.domains(good), part_list.tints(good)
+    cards: list[dict[str, Any]] = []
+    for detail in packed.DETAILS:
+        setting = map_card.Setting(detail=detail, domains=domains, tints=tints)
+        cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
+        if sum(map(_weight, cards)) <= _LIMIT * max(1.0, len(good) / 10):
+            break
+    return cards
+
+
+def _weight(card: dict[str, Any]) -> int:
+    """About how many bytes a row adds to the page."""
+    sent = [m for m in card["maps"] if not m["error"]]
+    maps = [m["packed"] for m in sent] + [m["packed"]["signed"] or {} for m in sent]
+    lines = [path for m in sent for path in m["contours"]]
+    texts = [card["picture"], *(m["still"] for m in sent), *(m.get("data", "") for m in maps)]
+    return sum(map(len, [*texts, *lines])) + 8_000 * len(sent)
 
 
 def embedded(data: Mapping[str, Any]) -> Markup:

@@ -2,7 +2,7 @@
 them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .wording import percent
 if TYPE_CHECKING:
     from ..report import Item
 
-Tints = dict[str, tuple[str, str]]
+Tints = Mapping[str, tuple[str, str]]
 
 _NEUTRAL = ("#ffffff", "")
 _ROWS = 6  # parts told apart on a card; the rest is summed up

@@ -2,33 +2,19 @@
 classes and parts.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
-from . import colour, curve, finding, map_card, packed, paint, part_list, summary
+from . import colour, curve, finding, map_card, packed, paint, part_list
 from .wording import percent
 
 if TYPE_CHECKING:
     from ..report import Curve, Item
 
-_MANY = 12  # pictures; above this they are embedded smaller, so that a page stays light
 
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What all pictures of a page share: how many there are, the ranges of the strips, the colours
-    of the parts.
-    """
-
-    count: int
-    domains: summary.Domains
-    tints: part_list.Tints
-
-
-def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
+def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     """The context of one picture: what it is called, how it is framed, its parts and the cards of
     its maps.
     """
@@ -36,10 +22,7 @@ def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
     frame = _frame(item, base.shape[:2])
     shape = _map_shape(item)
     window = _window(item, base, frame)
-    maps = [
-        map_card.card(item, m, (index, k), (shape, window, setting.domains))
-        for k, m in enumerate(item.maps)
-    ]
+    maps = [map_card.card(item, m, (index, k), window, setting) for k, m in enumerate(item.maps)]
     for card, shares in zip(maps, part_list.shares(item), strict=True):
         card["shares"] = [] if card.get("empty") else shares
     shown = [m for m in item.maps if m.values is not None]
@@ -48,7 +31,6 @@ def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
         [m.values for m in shown if m.values is not None],
         item.parts,
     )
-    side = 720 if setting.count <= _MANY else 480 if setting.count <= 4 * _MANY else 320
     return {
         "id": f"picture-{index + 1}",
         "number": index + 1,
@@ -56,7 +38,7 @@ def row(item: "Item", index: int, setting: Setting) -> dict[str, Any]:
         "called": called(item),
         "where": item.headline or where,
         "label": item.top[0][0] if item.top else item.target,
-        "picture": packed.picture(base, long_side=side),
+        "picture": packed.picture(base, long_side=setting.detail.picture),
         "aspect": round(base.shape[1] / base.shape[0], 4),
         "frame": frame,
         "frame_aspect": round(shape[1] / shape[0], 4),

@@ -30,16 +30,21 @@ def with_interval(value: float, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return number(value)
     below, above = value - interval[0], interval[1] - value
-    half = max(below, above)
-    if not half > 0:
+    wide = max(below, above)
+    if not wide > 0:
         return number(value)
-    exponent = math.floor(math.log10(half))
-    first_digit = half / 10**exponent
-    places = max(0, -exponent + (1 if first_digit < 2.95 else 0))
-    if abs(below - above) <= 0.1 * half + 1e-12:
-        return f"{_fixed(value, places)} ± {_fixed(half, places)}"
-    ends = f"{_fixed(interval[0], places)} to {_fixed(interval[1], places)}"
-    return f"{_fixed(value, places)} ({ends})"
+    if abs(below - above) <= 0.1 * wide:
+        places = _places(wide)
+        return f"{_fixed(value, places)} ± {_fixed(wide, places)}"
+    places = _places(min(below, above) if min(below, above) > 0 else wide)
+    low, high = (_fixed(end, places) for end in interval)
+    return f"{_fixed(value, places)} ({low} to {high})"
+
+
+def _places(width: float) -> int:
+    """Decimals that show one digit of a width, two where the first digit is a 1 or a 2."""
+    exponent = math.floor(math.log10(width))
+    return max(0, (1 if width / 10**exponent < 2.95 else 0) - exponent)
 
 
 def percent(share: float) -> str:

@@ -1,0 +1,317 @@
+"""The report in a real browser: no script errors, nothing scrolls sideways, every control works."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sightline import report
+from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, Report
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+QUIET += ["--disable-component-update", "--no-first-run"]
+LONG = (
+    "a label that goes on and on " * 6
+    + "Donaudampfschifffahrtselektrizitätengesellschaft"
+    + "<b>x</b>"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """Opens a report at a width and in a theme; fails afterwards if a script or a request did."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_page(
+        content: Report, width: int = 1280, theme: str = "light", script: bool = True
+    ) -> Any:
+        goal = report.write(content, tmp_path / "report.html")
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=theme, java_script_enabled=script
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+        tab.on(
+            "request", lambda asked: troubles.append(asked.url) if "http" in asked.url[:5] else None
+        )
+        tab.goto(goal.as_uri())
+        if script and tab.locator(".map-card canvas").count():
+            tab.wait_for_function(
+                "[...document.querySelectorAll('.ramp')].every(ramp => ramp.style.length)"
+            )
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def spot(row: float, col: float, rows: int = 56, cols: int = 56) -> np.ndarray:
+    y, x = np.mgrid[0:rows, 0:cols]
+    return np.exp(-((y - row) ** 2 + (x - col) ** 2) / 60).astype(np.float32)
+
+
+def entry(name: str, values: np.ndarray, native: np.ndarray | None = None) -> MapEntry:
+    x = [0.0, 0.5, 1.0]
+    line = Curve(x=x, y=[0.9, 0.3, 0.1], low=[0.8, 0.5, 0.1], high=[1.0, 0.7, 0.1])
+    numbers = MetricEntry(
+        name="deletion",
+        value=0.2,
+        direction="lower",
+        nulls={"random": 0.3, "edge map": 0.25},
+        curve=line,
+    )
+    return MapEntry(
+        method=Method(name=name, title=name.title(), doubt="Do not trust it blindly."),
+        values=values,
+        native=native,
+        metrics=(numbers,),
+        layer="layer4",
+        passes=(1, 1),
+        provenance={"seed": 0, "parameters": {"layer": "layer4"}},
+    )
+
+
+def item(k: int = 0, label: str = "wren", size: tuple[int, int] = (80, 120)) -> Item:
+    rows, cols = size
+    side = float(min(size))
+    left, top = (cols - side) / 2, (rows - side) / 2
+    maps = (
+        entry("grad-cam", spot(20, 30), native=(spot(20, 30) - 0.2)[::8, ::8].copy()),
+        entry("rise", spot(22, 30) + np.float32(0.4)),
+        entry("gradient", spot(20, 28) - spot(40, 40)),
+    )
+    return Item(
+        name=f"picture-{k}.jpg",
+        picture=np.random.default_rng(k).integers(0, 255, (*size, 3), dtype=np.uint8),
+        box=(left, top, left + side, top + side),
+        top=((label, 0.93), ("robin", 0.04)),
+        target=label,
+        probability=0.93,
+        parts={"crest": spot(20, 30) > 0.5, "tail": spot(45, 10) > 0.5},
+        maps=maps,
+    )
+
+
+def one(**more: Any) -> Report:
+    return Report(
+        title="Where it looks", items=(item(**more),), next_steps=("Type `sightline demo`",)
+    )
+
+
+def ten() -> Report:
+    return Report(title="Where it looks", items=tuple(item(k) for k in range(10)))
+
+
+def sideways(tab: Any) -> int:
+    return tab.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+
+
+def pixel(tab: Any, card: str, x: float = 0.5, y: float = 0.4) -> list[int]:
+    return tab.evaluate(
+        """([card, x, y]) => {
+          const c = document.querySelector(`${card} canvas`);
+          return [...c.getContext("2d").getImageData(c.width * x, c.height * y, 1, 1).data];
+        }""",
+        [card, x, y],
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(one(), id="one"),
+        pytest.param(ten(), id="ten"),
+        pytest.param(Report(title="No picture"), id="none"),
+        pytest.param(one(label=LONG), id="long label"),
+        pytest.param(one(size=(240, 70)), id="portrait"),
+        pytest.param(one(size=(60, 260)), id="panorama"),
+    ],
+)
+def test_nothing_but_the_grids_scrolls_sideways(visit: Any, content: Report) -> None:
+    tab = visit(content, 390, "dark")
+    for width in (390, 768, 1280):
+        tab.set_viewport_size({"width": width, "height": 844})
+        assert sideways(tab) == 0
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert sideways(tab) == 0
+
+
+def test_the_three_views_show_picture_overlay_and_map(visit: Any) -> None:
+    tab = visit(one())
+    stage = tab.locator("#picture-1-map-1 .stage")
+    for key, view in (("1", "picture"), ("3", "map"), ("2", "overlay")):
+        tab.keyboard.press(key)
+        assert stage.get_attribute("data-view") == view
+    tab.locator("#picture-1-map-1 .look").click()
+    assert stage.get_attribute("data-view") == "map"
+    assert tab.locator("#picture-1-map-2 .stage").get_attribute("data-view") == "overlay"
+
+
+def test_the_strongest_place_is_painted_and_the_weakest_is_clear(visit: Any) -> None:
+    tab = visit(one())
+    assert pixel(tab, "#picture-1-map-1", 30 / 56, 20 / 56)[3] > 240
+    assert pixel(tab, "#picture-1-map-1", 0.02, 0.98)[3] < 10
+
+
+def test_each_scale_changes_the_numbers_under_the_bar(visit: Any) -> None:
+    tab = visit(one())
+    ends = tab.locator("#picture-1-map-2 .ends")
+    said = {ends.inner_text()}
+    for _ in range(2):
+        tab.keyboard.press("s")
+        tab.wait_for_timeout(300)
+        said.add(ends.inner_text() + tab.locator("#picture-1-map-2 .unit").inner_text())
+    assert len(said) == 3
+    assert "1.4" in ends.inner_text()
+
+
+def test_evidence_against_is_blue(visit: Any) -> None:
+    tab = visit(one())
+    tab.keyboard.press("e")
+    tab.wait_for_timeout(300)
+    red, _, blue, _ = pixel(tab, "#picture-1-map-3", 40 / 56, 40 / 56)
+    assert blue > red
+    red, _, blue, _ = pixel(tab, "#picture-1-map-3", 28 / 56, 20 / 56)
+    assert red > blue
+
+
+def test_opacity_contours_parts_and_frame_follow_their_controls(visit: Any) -> None:
+    tab = visit(one())
+    tab.locator("#opacity").fill("30")
+    assert (
+        tab.locator("#picture-1-map-1 .heat").evaluate("e => getComputedStyle(e).opacity") == "0.3"
+    )
+    for box, shown in (("#contours", ".contours"), ("#outlines", ".parts")):
+        drawing = tab.locator(f"#picture-1-map-1 {shown}")
+        assert not drawing.is_visible()
+        tab.locator(box).check()
+        assert drawing.is_visible()
+    wide = tab.locator("#picture-1-map-1 .stage").bounding_box()
+    tab.locator("#crop").check()
+    square = tab.locator("#picture-1-map-1 .stage").bounding_box()
+    assert wide["width"] / wide["height"] == pytest.approx(1.5, abs=0.05)
+    assert square["width"] / square["height"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_cross_reads_all_maps_at_one_place(visit: Any) -> None:
+    tab = visit(one())
+    tab.locator("#picture-1-map-1 .look").hover()
+    said = [tab.locator(f"#picture-1-map-{k} .readout").inner_text() for k in (1, 2, 3)]
+    assert all(said) and len(set(said)) == 3
+
+
+def test_everything_is_reached_by_keyboard_with_a_visible_focus(visit: Any) -> None:
+    tab = visit(one())
+    seen = set()
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        kind, outline = tab.evaluate(
+            """() => {
+              const e = document.activeElement, f = e.nextElementSibling ?? e;
+              const lit = (x) => getComputedStyle(x).outlineStyle !== "none";
+              return [e.id || e.className || e.tagName, lit(e) || lit(f) || lit(e.parentElement)];
+            }"""
+        )
+        seen.add(kind)
+        assert outline or kind == "BODY", kind
+    assert {"theme", "help", "opacity", "contours"} <= seen
+    assert any("look" in kind for kind in seen)
+
+
+def test_the_question_mark_opens_the_keys_and_escape_closes_them(visit: Any) -> None:
+    tab = visit(one())
+    tab.keyboard.press("?")
+    assert tab.locator("#keys").is_visible()
+    tab.keyboard.press("Escape")
+    assert not tab.locator("#keys").is_visible()
+
+
+def test_the_theme_switch_wins_over_the_system(visit: Any) -> None:
+    tab = visit(one(), theme="dark")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = tab.evaluate(paper)
+    tab.locator("#theme").click()
+    assert tab.evaluate(paper) != dark
+    tab.locator("#theme").click()
+    assert tab.evaluate(paper) == dark
+
+
+def test_what_is_opened_under_one_map_opens_under_its_neighbours(visit: Any) -> None:
+    tab = visit(ten())
+    tab.locator("#picture-2-map-1 details.making summary").click()
+    tab.wait_for_timeout(100)
+    opened = tab.locator("#picture-2 details.making").evaluate_all("all => all.map(d => d.open)")
+    assert opened == [True, True, True]
+    assert tab.locator("#picture-3 details[open]").count() == 0
+
+
+def test_j_and_k_go_from_picture_to_picture(visit: Any) -> None:
+    tab = visit(ten())
+    tab.keyboard.press("j")
+    tab.keyboard.press("j")
+    tab.wait_for_timeout(700)
+    assert tab.evaluate("document.activeElement.id") == "picture-2"
+
+
+def test_the_table_sorts_by_a_column(visit: Any) -> None:
+    tab = visit(ten())
+    first = "#summary tbody tr:first-child th"
+    tab.locator("#summary thead th:first-child .sorter").click()
+    assert tab.locator(first).inner_text() == "Grad-Cam"
+    tab.locator("#summary thead th:first-child .sorter").click()
+    assert tab.locator(first).inner_text() == "Rise"
+
+
+def test_a_map_can_be_enlarged(visit: Any) -> None:
+    tab = visit(one())
+    tab.locator("#picture-1-map-1 .enlarge").click()
+    assert tab.locator("#large .stage").count() == 2
+    assert tab.locator("#large .stage").last.bounding_box()["width"] > 400
+
+
+def test_without_script_the_maps_are_still_there(visit: Any) -> None:
+    tab = visit(one(), script=False)
+    assert tab.locator("#picture-1-map-1 noscript img, #picture-1-map-1 img").first.is_visible()
+    assert not tab.locator("#controls").is_visible()
+
+
+def test_motion_is_off_for_those_who_asked(visit: Any) -> None:
+    tab = visit(one())
+    tab.emulate_media(reduced_motion="reduce")
+    assert tab.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_print_shows_contours_and_no_controls(visit: Any) -> None:
+    tab = visit(one(), theme="dark")
+    tab.emulate_media(media="print")
+    assert tab.locator("#picture-1-map-1 .contours").is_visible()
+    assert not tab.locator("#controls").is_visible()
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 247)"
+    assert len(tab.pdf(prefer_css_page_size=True)) > 10_000

@@ -1,0 +1,237 @@
+"""The report is one file that says what was found, escapes what it was given, and stays small."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightline import report
+from sightline.errors import FileProblem
+from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, Report
+from sightline.views import packed, page, summary
+
+CAM = Method(
+    name="grad-cam",
+    title="Grad-CAM",
+    question="How much?",
+    doubt="Do not trust it where `mean` misleads.",
+)
+EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
+
+
+def spot(rows: int = 40, cols: int = 40, row: int = 10, col: int = 12) -> np.ndarray:
+    y, x = np.mgrid[0:rows, 0:cols]
+    return np.exp(-((y - row) ** 2 + (x - col) ** 2) / 30).astype(np.float32)
+
+
+def metric(name: str = "deletion", value: float = 0.1, direction: str = "lower") -> MetricEntry:
+    line = Curve(x=[0.0, 0.5, 1.0], y=[0.9, 0.3, 0.1], low=[0.8, 0.5, 0.1], high=[1.0, 0.7, 0.1])
+    nulls = {"random": 0.3, "edge map": 0.2}
+    return MetricEntry(name=name, value=value, direction=direction, nulls=nulls, curve=line)
+
+
+def entry(values: np.ndarray | None = None, **more: object) -> MapEntry:
+    values = spot() if values is None else values
+    facts = {"method": "grad-cam", "parameters": {"layer": "layer4"}, "seed": 0}
+    given = {"metrics": (metric(),), "passes": (1, 1), "seconds": 0.04, "layer": "layer4"}
+    return MapEntry(method=CAM, values=values, provenance=facts, **{**given, **more})
+
+
+def item(label: str = "wren", size: tuple[int, int] = (60, 90), **more: object) -> Item:
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    given = {
+        "picture": picture,
+        "box": (15.0, 0.0, 75.0, 60.0),
+        "maps": (entry(),),
+        "name": "a.jpg",
+    }
+    given |= {"top": ((label, 0.97), ("robin", 0.02)), "target": label, "probability": 0.97}
+    return Item(**{**given, **more})
+
+
+class Reader(HTMLParser):
+    """Collects tags, text by heading, and addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("h1", "h2"):
+            self.headings.append("")
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1] == tag:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.headings[-1] += data
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    text = report.build(Report(title="t", items=(item(),)))
+    for tag, attributes in Reader(text).tags:
+        address = attributes.get("src") or attributes.get("href") or "#"
+        assert address.startswith(("data:", "#")), (tag, address)
+    assert "url(" not in text and "@import" not in text
+    assert re.search(r"default-src 'none'.*script-src [^;]*'sha256-", text)
+
+
+def test_only_our_own_script_may_run() -> None:
+    scripts = [
+        a for t, a in Reader(report.build(Report(title="t", items=(item(),)))).tags if t == "script"
+    ]
+    assert [a.get("type") for a in scripts] == ["application/json", "module"]
+
+
+@pytest.mark.parametrize("where", ["title", "label", "file", "error", "note", "provenance", "part"])
+def test_html_in_names_stays_text(where: str) -> None:
+    mask = np.ones((40, 40), dtype=bool)
+    bad = item(
+        EVIL if where == "label" else "wren",
+        name=EVIL if where == "file" else "a.jpg",
+        parts={EVIL if where == "part" else "crest": mask},
+        maps=(
+            entry(),
+            MapEntry(method=CAM, error=EVIL if where == "error" else "no"),
+            MapEntry(method=CAM, values=spot(), provenance={EVIL: EVIL}),
+        ),
+    )
+    text = report.build(
+        Report(
+            title=EVIL if where == "title" else "t",
+            items=(bad,),
+            notes=(EVIL,),
+            facts=((EVIL, EVIL),),
+        )
+    )
+    reader = Reader(text)
+    assert sum(tag == "script" for tag, _ in reader.tags) == 2
+    assert not any("onerror" in attributes for _, attributes in reader.tags)
+
+
+def test_json_in_the_page_cannot_end_its_element() -> None:
+    text = page.embedded({"a": "</script>\u2028&<!--"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": "</script>\u2028&<!--"}
+
+
+def test_the_script_gets_maps_that_come_back() -> None:
+    text = report.build(Report(title="t", items=(item(),)))
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert found
+    sent = json.loads(found[1])["maps"][0]
+    back = packed.heat_back(sent)
+    assert abs(float(back.max()) - float(spot().max())) < 0.02
+    assert f'id="{sent["id"]}"' in text
+
+
+def test_the_heading_states_the_finding() -> None:
+    parts = {"crest": spot() > 0.5, "bird": spot() > 0.01}
+    headings = Reader(report.build(Report(title="t", items=(item(parts=parts),)))).headings
+    assert any(
+        h.startswith("Called wren (97") and "Grad-CAM peaks on the crest." in h for h in headings
+    )
+
+
+def test_a_wrong_answer_and_another_target_are_said() -> None:
+    told = " ".join(
+        Reader(
+            report.build(
+                Report(title="t", items=(item(truth="robin", target="robin", probability=0.02),))
+            )
+        ).headings
+    )
+    assert "Called wren (97" in told
+    assert "it is robin" in told
+    assert "explained for robin (2" in told
+
+
+def test_an_empty_map_is_explained_and_its_signed_map_is_sent() -> None:
+    empty = entry(np.zeros((40, 40), dtype=np.float32), native=-spot(5, 5, 2, 2))
+    text = report.build(Report(title="t", items=(item(maps=(empty,)),)))
+    assert "No relevance anywhere is positive for wren; this is the signed map." in text
+    sent = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["maps"][0]  # type: ignore[index]
+    assert sent["empty"] and sent["signed"]["low"] < 0
+
+
+def test_failures_are_listed_with_their_reason() -> None:
+    broken = Item(name="b.jpg", error="the file ends early; copy it again.")
+    refused = item(maps=(entry(), MapEntry(method=CAM, error="no attention here.")))
+    text = report.build(Report(title="t", items=(refused, broken)))
+    assert "2 entries failed" in text
+    assert "the file ends early; copy it again." in text and "no attention here." in text
+
+
+@pytest.mark.parametrize("items", [(), (Item(name="b.jpg", error="not a picture."),)])
+def test_a_report_without_any_map_is_still_a_page(items: tuple[Item, ...]) -> None:
+    headings = Reader(report.build(Report(title="t", items=items))).headings
+    assert any("nothing to show" in h or "None of the pictures" in h for h in headings)
+
+
+@pytest.mark.parametrize("size", [(600, 90), (40, 400), (1, 1)])
+def test_portrait_panorama_and_a_single_pixel_are_drawn(size: tuple[int, int]) -> None:
+    box = (0.0, 0.0, float(size[1]), float(size[0]))
+    assert "Called wren" in report.build(Report(title="t", items=(item(size=size, box=box),)))
+
+
+def test_tensors_without_a_picture_are_shown_as_the_model_saw_them() -> None:
+    bare = item(picture=None, box=None, shown=np.random.default_rng(0).random((40, 40, 3)))
+    assert "data:image/" in report.build(Report(title="t", items=(bare,)))
+
+
+def test_ten_pictures_with_three_methods_stay_under_five_megabytes() -> None:
+    dice = np.random.default_rng(0)
+    noise = [dice.random((224, 224), dtype=np.float32) for _ in range(3)]
+    picture = dice.integers(0, 255, (90, 120, 3), dtype=np.uint8).repeat(12, 0).repeat(12, 1)
+    many = tuple(
+        item(picture=picture, box=(180.0, 0.0, 1260.0, 1080.0), maps=tuple(entry(v) for v in noise))
+        for _ in range(10)
+    )
+    assert len(report.build(Report(title="t", items=many)).encode()) < 5e6
+
+
+def test_numbers_come_with_their_null_levels_and_a_verdict() -> None:
+    text = report.build(Report(title="t", items=(item(),)))
+    assert "random\N{NO-BREAK SPACE}0.30" in text
+    assert "Better than maps that know nothing on deletion." in text
+
+
+def test_a_verdict_names_what_does_as_well() -> None:
+    won, lost = metric(), metric("insertion", 0.1, "higher")
+    assert summary.verdict([won, lost]).endswith("; a random map does as well on insertion.")
+    assert summary.verdict([lost]).startswith("No better than a map that knows nothing")
+    assert summary.verdict([]).startswith("No metric was run")
+
+
+def test_several_pictures_are_summed_up_with_an_interval() -> None:
+    mean, interval = summary.mean_interval([0.1, 0.2, 0.3])
+    assert mean == pytest.approx(0.2)
+    assert interval == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-3)
+    assert summary.mean_interval([0.1, 0.2])[1] is None
+    table = summary.table([item(), item()])
+    assert table and table["rows"][0]["cells"][0]["won"] == 2
+
+
+def test_writing_replaces_in_one_step_and_says_where(tmp_path: Path) -> None:
+    goal = tmp_path / "new" / "report.html"
+    assert report.write(Report(title="one"), goal) == goal
+    report.write(Report(title="two"), goal)
+    assert "<h1>two</h1>" in goal.read_text("utf-8")
+    assert [p.name for p in goal.parent.iterdir()] == ["report.html"]
+
+
+def test_a_path_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(FileProblem, match="could not be written"):
+        report.write(Report(title="t"), tmp_path / "report.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
