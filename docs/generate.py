@@ -17,6 +17,7 @@ from sightline.worlds import aviary
 CLAIMS = {
     "class-sensitive": "another class gives another map",
     "weight-sensitive": "other weights give another map",
+    "scale-invariant": "scaling all class scores by a factor changes no ranking of pixels",
     "complete": "the map sums to the score minus the baseline's score",
     "exact-on-linear": "on a linear model it is the exact answer",
     "exact-on-pooled-head": "exact, up to a factor, with one linear layer behind a global mean",

@@ -55,6 +55,10 @@ def test_help_lists_the_verbs_that_work_and_no_other(sightline: Command) -> None
     assert not any(f"\n  {verb} " in told for verb in LATER)
 
 
+def test_version_is_told(sightline: Command) -> None:
+    assert sightline("--version").output == f"sightline {sl.__version__}\n"
+
+
 @pytest.mark.parametrize("verb", LATER)
 def test_a_verb_of_later_says_so(verb: str, sightline: Command) -> None:
     for words in ((verb,), (verb, "--help"), (verb, "x", "--model", "y")):

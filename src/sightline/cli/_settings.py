@@ -24,12 +24,10 @@ _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 def model(name: str | None, *, device: str, precision: str, batch: int | None = None) -> Model:
     """The model of that name on the device; the embedded one, said aloud, for no name."""
+    made = zoo.load(name or DEFAULT, precision=precision)
     if name is None:
-        name = DEFAULT
-        log.info(
-            "no model was named: using %s, which knows twelve drawn birds and nothing else", name
-        )
-    made = zoo.load(name, precision=precision)
+        count = len(made.labels or ())
+        log.info("no model was named: using %s, which knows %d drawn birds only", DEFAULT, count)
     made.module.to(_device(device))
     made.batch = batch or made.batch
     return made

@@ -34,21 +34,32 @@ LATER = (
     "studio",
 )
 
-app.command("demo")(demo.demo)
-app.command("explain", no_args_is_help=True)(explain.explain)
-app.command("methods")(methods.methods)
-app.command("inspect", no_args_is_help=True)(inspect.inspect)
+app.command("demo", short_help="The main job on drawn birds; no network needed.")(demo.demo)
+app.command(
+    "explain", no_args_is_help=True, short_help="Maps, numbers and a report for your pictures."
+)(explain.explain)
+app.command("methods", short_help="What there is: question, paper, cost, claims.")(methods.methods)
+app.command("inspect", no_args_is_help=True, short_help="What a network is made of.")(
+    inspect.inspect
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sightline {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and leave."
+        ),
     ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"sightline {__version__}")
-        raise typer.Exit
+    """Options before the verb."""
 
 
 def _announce(verb: str) -> None:

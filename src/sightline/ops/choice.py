@@ -134,15 +134,16 @@ class _Search:
         class_map, cuts = _without_class_maps(cuts, self.census)
         self.owners = _owners(cuts, self.census)
         cuts = [g for g in cuts if not _owned(g, self.owners)]
-        last = self._last_cut(cuts)
-        joint, partial = self._joint(last), False
+        last, partial = self._last_cut(cuts), False
+        joint = self._joint(last)
         if joint:
             last = max(joint, key=lambda g: g.grid)
             partial = not self.paths.are_cut({g.edge for g in joint})
-        else:
-            last = _earliest_copy(last, cuts) if last is not None else None
-            exit_ = self._later_exit(last)
-            last, partial = exit_ or last, exit_ is not None
+        elif last is not None:
+            last = _earliest_copy(last, cuts)
+        exit_ = self._later_exit(last) if partial or not joint else None
+        if exit_ is not None:
+            last, joint, partial = exit_, [], True
         if last is None:
             reason = "no gradient of its scores reaches a layer that keeps places apart."
             return Choice(reason=reason)
@@ -191,6 +192,7 @@ class _Search:
         calls = [c for c in self.census.calls if c.name and len(c.outputs) > 1]
         for call in sorted(calls, key=lambda c: c.outputs[0].time, reverse=True):
             edges = {s.edge for s in call.outputs if s.edge and self.paths.passed(s.edge)}
+            edges -= {e for e in edges if e in known and known[e].first.time < call.start}
             maps = [known[e] for e in edges if e in known and min(known[e].grid) >= 2]
             large = any(min(g.grid) >= 4 for g in maps)
             if call.outputs[0].time <= after or len(edges) < 2 or not large:
