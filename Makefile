@@ -24,7 +24,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/pyright
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/speed.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

@@ -210,7 +210,7 @@ def test_a_verdict_names_what_does_as_well() -> None:
     won, lost = metric(), metric("insertion", 0.1, "higher")
     assert summary.verdict([won, lost]).endswith("; a random map does as well on insertion.")
     assert summary.verdict([lost]).startswith("No better than a map that knows nothing")
-    assert summary.verdict([]).startswith("No metric was run")
+    assert summary.verdict([]) == ""
 
 
 def test_several_pictures_are_summed_up_with_an_interval() -> None:

@@ -340,6 +340,14 @@ class Engine:
         self._digest = self._digest or digest(module)
         return self._digest
 
+    def says(self, module: nn.Module, images: Tensor) -> str:
+        """What runs in place of the user's network, or why nothing does; in words."""
+        copy = self._copy(module, images, (), "exact")
+        if copy is None:
+            return f"none: {self.reasons['exact']}"
+        norms = len(copy.folded_norms)
+        return f"equal to {TOLERANCE:g} of the scores' spread, {norms} batch norms folded"
+
     def _renew(self, module: nn.Module) -> None:
         if self._watch is None or not self._watch.unchanged(module):
             self._watch, self._digest = Watch.over(module), ""

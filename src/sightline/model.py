@@ -96,7 +96,7 @@ class Model:
         self._session: Session | None = None
         self._sources: Any = WeakTensorKeyDictionary()
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
-        self._engine = Engine(self._forward)
+        self.engine = Engine(self._forward)
 
     @classmethod
     def of(cls, model: "Model | nn.Module") -> "Model":
@@ -226,7 +226,7 @@ class Model:
     def digest(self) -> str:
         """A fingerprint of the weights, 16 hexadecimal digits; computed again when they change."""
         with self._lock:
-            return self._engine.digest(self.module)
+            return self.engine.digest(self.module)
 
     def _forward(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
         like = next(module.parameters(), None)
@@ -286,7 +286,7 @@ class Model:
         known = self._anatomies.get((*size, images.shape[1]))
         precision = "user" if rules else self.precision
         with (
-            self._engine.running(self.module, images, (*read, *edit), precision) as module,
+            self.engine.running(self.module, images, (*read, *edit), precision) as module,
             torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
         ):
             circuit = Circuit(
@@ -295,7 +295,7 @@ class Model:
                 known.layouts if known else {},
                 self.evaluations,
                 self.batch or BATCH,
-                self._engine.fans,
+                self.engine.fans,
             )
             rows = torch.arange(len(images)) if rows is None else rows
             return circuit.trace(images, read, edit, rules, rows)
@@ -316,7 +316,7 @@ class Model:
         if self.batch or self.side:
             return self.batch or BATCH
         with self._lock:
-            return self._engine.pace(self.module, images, self.precision, planned) or BATCH
+            return self.engine.pace(self.module, images, self.precision, planned) or BATCH
 
     def aim(self, images: Tensor, target: Any) -> Target:
         """`target` (None, an index, a label, a Target, one per image) fixed on these images."""
@@ -392,7 +392,7 @@ class Model:
         """The model with side inputs (a question, a command); their first axis is the batch."""
         other = copy(self)
         other.side = {**self.side, **side}
-        other._session, other._engine = None, Engine(other._forward)
+        other._session, other.engine = None, Engine(other._forward)
         return other
 
     def take(self, rows: Sequence[int] | slice) -> "Model":

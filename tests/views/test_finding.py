@@ -71,5 +71,5 @@ def test_shares_of_parts_and_elsewhere_add_up() -> None:
 
 def test_agreement_is_counted_only_where_there_are_several_maps() -> None:
     rows = [[spot(5, 5), spot(5, 5)], [spot(3, 3), spot(16, 16)], [spot(1, 1)], [None, spot(2, 2)]]
-    assert finding.agreement_rate(rows) == (1, 2)
-    assert finding.agreement_rate([[spot(1, 1)]]) is None
+    assert finding.agreements(rows) == "The methods agree on 1 of 2."
+    assert finding.agreements([[spot(1, 1)]]) == ""

@@ -89,7 +89,7 @@ def test_the_outline_of_a_mask_runs_along_its_border() -> None:
 def test_a_mask_that_touches_the_border_still_has_a_closed_outline() -> None:
     (line,) = paint.trace_level(np.ones((4, 4), dtype=np.float32), 0.5)
     assert (line[0] == line[-1]).all()
-    assert paint.svg_path([line], (100.0, 100.0)).startswith("M")
+    assert paint.svg_path([line], (100, 100)).startswith("M")
 
 
 FINITE = st.floats(-1e6, 1e6, width=32)

@@ -44,10 +44,11 @@ app.command("inspect", no_args_is_help=True, short_help="What a network is made 
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"sightline {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -65,8 +65,27 @@ def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's
         "attention": anatomy["attention"],
         "fused attention": anatomy["fused_attention"],
         "never ran": anatomy["silent"],
+        **_exactness(model, anatomy),
         "notes": anatomy["notes"],
         "layouts": anatomy["layouts"],
+    }
+
+
+def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
+    """Behind which layer copies of one image run exactly, and what runs in the network's place."""
+    import torch
+
+    from ..errors import NotExplainable
+
+    dice = torch.Generator().manual_seed(0)
+    probe = torch.rand(1, anatomy["channels"], *anatomy["input_size"], generator=dice)
+    try:
+        copies = model.fan_out(probe) if anatomy["spatial"] else None
+    except NotExplainable:
+        copies = None
+    return {
+        "copies exact behind": copies or "no layer: full forwards are run",
+        "execution copy": model.engine.says(model.module, probe),
     }
 
 

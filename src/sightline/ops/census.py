@@ -223,8 +223,9 @@ class _Watch:
 
         return module.register_forward_pre_hook(hook, with_kwargs=True)
 
-    def _after(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _after(self, module: nn.Module, inputs: Any, output: Any) -> Any:
         call = self._stack.pop()
+        output = _apart(output) if torch.is_grad_enabled() else output
         self._clock += 1
         self._weights += call.weighted
         for item, named, tensor in _tensors(output):
@@ -232,6 +233,7 @@ class _Watch:
             seen = Seen(call, item, named, tensor.shape, edge, self._clock, self._weights)
             call.outputs.append(seen)
             self.look(seen, tensor)
+        return output
 
     def attending(self) -> TorchFunctionMode:
         return _Attending(self)
@@ -329,6 +331,16 @@ def _tensors(value: Any, depth: int = 0) -> list[tuple[int | None, bool, Tensor]
         else:
             found.extend((None, False, t) for _, _, t in _tensors(part, depth + 1))
     return found
+
+
+def _apart(output: Any) -> Any:
+    """What a module returns, each tensor of several a clone: what it used inside is another tensor.
+
+    Some modules return what nobody takes, or one tensor twice; reading it there would read nothing.
+    """
+    if type(output) not in (list, tuple) or len(output) < 2:
+        return output
+    return type(output)(v.clone() if isinstance(v, Tensor) else v for v in output)
 
 
 def _checked(scores: Any, count: int) -> Tensor:

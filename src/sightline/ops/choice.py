@@ -192,7 +192,6 @@ class _Search:
         calls = [c for c in self.census.calls if c.name and len(c.outputs) > 1]
         for call in sorted(calls, key=lambda c: c.outputs[0].time, reverse=True):
             edges = {s.edge for s in call.outputs if s.edge and self.paths.passed(s.edge)}
-            edges -= {e for e in edges if e in known and known[e].first.time < call.start}
             maps = [known[e] for e in edges if e in known and min(known[e].grid) >= 2]
             large = any(min(g.grid) >= 4 for g in maps)
             if call.outputs[0].time <= after or len(edges) < 2 or not large:

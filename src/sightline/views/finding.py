@@ -20,6 +20,7 @@ from .wording import listed, percent
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 ELSEWHERE = "elsewhere"
 _TENTH = 0.1
+_PARTLY = 0.25
 _AGREE = 0.5  # of the strongest tenths shared: five times what chance gives
 
 
@@ -99,8 +100,8 @@ def overlap(a: Values, b: Values) -> float:
     return len(np.intersect1d(first, second)) / count
 
 
-def agreement_rate(rows: Sequence[Sequence[Values | None]]) -> tuple[int, int] | None:
-    """On how many pictures, of those with several maps, the maps agree; None where none has
+def agreements(rows: Sequence[Sequence[Values | None]]) -> str:
+    """On how many pictures, of those with several maps, the maps agree; nothing where none has
     several.
     """
     means = []
@@ -108,7 +109,18 @@ def agreement_rate(rows: Sequence[Sequence[Values | None]]) -> tuple[int, int] |
         maps = [v for v in row if v is not None and paint.mass(v).sum() > 0]
         if len(maps) > 1:
             means.append(_mean_overlap(maps))
-    return (sum(m >= _AGREE for m in means), len(means)) if means else None
+    if len(means) < 2:
+        return ""
+    fully = sum(_word(m) == "agree" for m in means)
+    partly = sum(_word(m) == "agree in part" for m in means)
+    told = f"The methods agree on {fully} of {len(means)}"
+    return f"{told}, in part on {partly}." if partly else f"{told}."
+
+
+def _word(overlapping: float) -> str:
+    if overlapping >= _AGREE:
+        return "agree"
+    return "agree in part" if overlapping >= _PARTLY else "disagree"
 
 
 def _mean_overlap(maps: Sequence[Values]) -> float:
@@ -137,8 +149,7 @@ def _together(names: list[str]) -> str:
 
 def _agreement(maps: list[tuple[str, Values]]) -> str:
     mean = _mean_overlap([values for _, values in maps])
-    word = "agree" if mean >= _AGREE else "agree in part" if mean >= 0.25 else "disagree"
     names = [name for name, _ in maps]
     who = listed(names) if len(names) < 4 else f"The {len(names)} methods"
     chance = percent(_TENTH)
-    return f"{who} {word}: their strongest tenths overlap by {percent(mean)} (chance: {chance})."
+    return f"{who} {_word(mean)}: their strongest tenths overlap by {percent(mean)} (chance: {chance})."

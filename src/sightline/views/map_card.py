@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..report import Item, MapEntry, MetricEntry
 
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
-_FRAME = 200.0  # units on the long side of the outlines' coordinate system
+_FRAME = 2000  # units on the long side of the outlines' coordinate system
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def outline_box(shape: tuple[int, int]) -> tuple[float, float]:
+def outline_box(shape: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the coordinate system in which outlines over a map are drawn."""
     longest = max(shape)
-    return round(shape[1] / longest * _FRAME, 1), round(shape[0] / longest * _FRAME, 1)
+    return round(shape[1] / longest * _FRAME), round(shape[0] / longest * _FRAME)

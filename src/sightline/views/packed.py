@@ -29,6 +29,13 @@ DETAILS = (Detail(720, 224), Detail(560, 160), Detail(400, 128), Detail(320, 96)
 """From rich to light: a page takes the first at which it stays small."""
 
 
+def lighter(excess: float) -> Detail:
+    """The first detail whose maps take `excess` times fewer pixels than the richest one's."""
+    richest = DETAILS[0].map
+    fitting = [d for d in DETAILS if (richest / d.map) ** 2 >= excess * 1.1]
+    return fitting[0] if fitting else DETAILS[-1]
+
+
 def picture(pixels: Pixels, *, long_side: int, quality: int = 82) -> str:
     """The picture as a `data:` address, at most `long_side` pixels long; a very small one without
     loss.

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +63,15 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
 
 def _cards(good: list["Item"]) -> list[dict[str, Any]]:
     """The rows of the page, in the richest detail at which ten pictures stay under the limit."""
-    domains, tints = summary.domains(good), part_list.tints(good)
-    cards: list[dict[str, Any]] = []
-    for detail in packed.DETAILS:
-        setting = map_card.Setting(detail=detail, domains=domains, tints=tints)
-        cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
-        if sum(map(_weight, cards)) <= _LIMIT * max(1.0, len(good) / 10):
-            break
-    return cards
+    setting = map_card.Setting(
+        detail=packed.DETAILS[0], domains=summary.domains(good), tints=part_list.tints(good)
+    )
+    cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
+    excess = sum(map(_weight, cards)) / (_LIMIT * max(1.0, len(good) / 10))
+    if excess <= 1:
+        return cards
+    lighter = replace(setting, detail=packed.lighter(excess))
+    return [picture_row.row(item, k, lighter) for k, item in enumerate(good)]
 
 
 def _weight(card: dict[str, Any]) -> int:
@@ -107,14 +109,14 @@ def _lead(report: "Report", good: list["Item"]) -> str:
     sentences = []
     if good:
         sentences.append(f"{counted(len(good), 'picture')}, explained by {who or 'no method'}.")
-    agreeing = finding.agreement_rate([[m.values for m in i.maps] for i in good])
-    if agreeing and len(good) > 1:
-        sentences.append(f"The methods agree on {agreeing[0]} of {agreeing[1]}.")
+    sentences.append(finding.agreements([[m.values for m in i.maps] for i in good]))
     judged = [item for item in good if item.truth and item.top]
     if judged and len(good) > 1:
         right = sum(item.top[0][0] == item.truth for item in judged)
         sentences.append(f"The model is right about {right} of {len(judged)}.")
-    return " ".join(sentences)
+    if good and not any(m.metrics for item in good for m in item.maps):
+        sentences.append("No metric was run: nothing here says how far to trust the maps.")
+    return " ".join(filter(None, sentences))
 
 
 def _failures(report: "Report") -> list[dict[str, str]]:

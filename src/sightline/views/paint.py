@@ -19,7 +19,8 @@ Scale = Literal["per-image", "shared", "symmetric"] | tuple[float, float]
 
 MASSES = (0.25, 0.5, 0.75)
 _RAISED = 1e-3  # of the highest value: below this a lowest value counts as zero
-_COARSE = 64  # cells on the long side of outlines: finer ones of a noisy map are only dust
+_COARSE = 56  # cells on the long side of outlines: finer ones of a noisy map are only dust
+_SHORTEST = 8  # points of an outline; shorter ones are dust too
 
 
 def limits(maps: list[Values], scale: Scale = "per-image") -> list[tuple[float, float]]:
@@ -141,7 +142,8 @@ def outlines(values: Values) -> list[list[Line]]:
         values = stretch(
             np.nan_to_num(values), (max(2, round(rows / shrink)), max(2, round(cols / shrink)))
         )
-    return [trace_level(values, level) for level in mass_levels(values)]
+    lines = [trace_level(values, level) for level in mass_levels(values)]
+    return [[line for line in level if len(line) >= _SHORTEST] for level in lines]
 
 
 def trace_level(values: Values, level: float) -> list[Line]:
@@ -156,19 +158,10 @@ def trace_level(values: Values, level: float) -> list[Line]:
     return [np.asarray(line) for line in contour_generator(x, y, framed).lines(level)]
 
 
-def svg_path(lines: list[Line], size: tuple[float, float]) -> str:
-    """Lines in [0, 1] as the `d` of an SVG path in a box of (width, height); duplicate points are
-    dropped.
-    """
-    scale = np.array(size, dtype=np.float64)
-    parts = []
-    for line in lines:
-        points = (line * scale).round(1)
-        keep = np.r_[True, (np.diff(points, axis=0) != 0).any(axis=1)]
-        words = [f"{x:g} {y:g}" for x, y in points[keep]]
-        if len(words) > 2:
-            parts.append("M" + "L".join(words))
-    return "".join(parts)
+def svg_path(lines: list[Line], size: tuple[int, int]) -> str:
+    """Lines in [0, 1] as the `d` of an SVG path in a box of (width, height) whole units."""
+    scaled = [(line * np.array(size)).round().astype(int) for line in lines if len(line) > 2]
+    return "".join(f"M{' '.join(map(str, points.ravel().tolist()))}" for points in scaled)
 
 
 def _range(values: Values) -> tuple[float, float]:

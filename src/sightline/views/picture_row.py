@@ -18,8 +18,9 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     """The context of one picture: what it is called, how it is framed, its parts and the cards of
     its maps.
     """
-    base = _base(item)
-    frame = _frame(item, base.shape[:2])
+    whole = _base(item)
+    frame = _frame(item, (whole.shape[0], whole.shape[1]))
+    base = packed.fit_picture(whole, setting.detail.picture)
     shape = _map_shape(item)
     window = _window(item, base, frame)
     maps = [map_card.card(item, m, (index, k), window, setting) for k, m in enumerate(item.maps)]
@@ -35,6 +36,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "id": f"picture-{index + 1}",
         "number": index + 1,
         "name": item.name,
+        "file": item.name.rstrip("/").rsplit("/", 1)[-1],
         "called": called(item),
         "where": item.headline or where,
         "label": item.top[0][0] if item.top else item.target,

@@ -40,11 +40,11 @@ def beats(metric: "MetricEntry") -> bool | None:
 
 def verdict(metrics: Sequence["MetricEntry"]) -> str:
     """One sentence: on which metrics the map is better than every null, and what does as well
-    elsewhere.
+    elsewhere; nothing without metrics.
     """
     judged = [(m, beats(m)) for m in metrics if beats(m) is not None]
     if not judged:
-        return "No metric was run on this map: nothing here says how far to trust it."
+        return ""
     better = [m.name for m, won in judged if won]
     equals: dict[str, list[str]] = {}
     for metric, won in judged:
