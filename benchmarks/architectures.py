@@ -261,8 +261,8 @@ Processor seconds of the measurement, one thread: median {median:.1f}, largest {
 
 - *locality*: correlation of place in the map with place in the picture.
 - *attend*: modules that attend, of which fused.
-- *maps*: Grad-CAM's signed map at the layer's resolution, for five random classes: `fine` is neither
-  zero nor constant. A class whose score cannot change is refused with the reason given.
+- *maps*: Grad-CAM's signed map at the layer's resolution, for five random classes: `fine` is
+  neither zero nor constant. A class whose score cannot change is refused with the reason given.
 
 | {columns} |
 |{rule}|

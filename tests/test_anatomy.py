@@ -275,6 +275,31 @@ def test_pooling_that_changes_nothing_is_skipped():
     assert (found.spatial, found.head) == ("0", "flattened-mlp")
 
 
+def test_what_a_module_returns_and_nobody_takes_is_no_layer():
+    class Stage(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = nn.Sequential(*convolutions(8, 12))
+            self.deeper = nn.Conv2d(12, 16, 3, padding=1)
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            maps = self.maps(images)
+            return maps, self.deeper(maps)
+
+    class Taking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stage = Stage()
+            self.head = nn.Linear(16, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(self.stage(images)[1].mean((2, 3)))
+
+    found = study(Taking(), (32, 32))
+    assert (found.spatial, found.joint, found.partial) == ("stage[1]", (), False)
+    assert "stage[0]" in found.layouts and "stage[0]" not in found.candidates
+
+
 def test_a_functional_relu_that_overwrites_the_layer_is_seen():
     class Dense(nn.Module):
         def __init__(self) -> None:
@@ -302,8 +327,9 @@ def test_frozen_and_half_precision_networks_are_studied_as_they_are():
     assert study(net, (32, 48)).spatial == "blocks.1"
     assert not any(p.requires_grad for p in net.parameters())
     assert study(net.to(torch.bfloat16), (32, 48)).spatial == "blocks.1"
-    with torch.no_grad():
-        assert study(net, (32, 48)).spatial == "blocks.1"
+    for quiet in (torch.no_grad, torch.inference_mode):
+        with quiet():
+            assert study(net, (32, 48)).spatial == "blocks.1"
 
 
 def test_the_answer_is_cached_and_forgotten_with_the_weights(tmp_path: Path):

@@ -56,7 +56,7 @@ class Explainer(ABC):
         for start in range(0, len(tensors), BATCH):
             rows = slice(start, start + BATCH)
             whole = len(tensors) <= BATCH
-            batch = tensors if whole else tensors[rows]
+            batch = (tensors if whole else tensors[rows]).to(model.device)
             parts.append(
                 self._part(
                     model if whole else model.take(rows),

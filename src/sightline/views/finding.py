@@ -151,5 +151,5 @@ def _agreement(maps: list[tuple[str, Values]]) -> str:
     mean = _mean_overlap([values for _, values in maps])
     names = [name for name, _ in maps]
     who = listed(names) if len(names) < 4 else f"The {len(names)} methods"
-    chance = percent(_TENTH)
-    return f"{who} {_word(mean)}: their strongest tenths overlap by {percent(mean)} (chance: {chance})."
+    told = f"{who} {_word(mean)}: their strongest tenths overlap by {percent(mean)}"
+    return f"{told} (chance: {percent(_TENTH)})."

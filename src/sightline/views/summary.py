@@ -50,7 +50,9 @@ def verdict(metrics: Sequence["MetricEntry"]) -> str:
     for metric, won in judged:
         if not won:
             equals.setdefault(_article(_rival(metric)), []).append(metric.name)
-    doubtful = listed([f"{rival} does as well on {listed(on)}" for rival, on in equals.items()])
+    doubtful = listed(
+        [f"{rival} does at least as well on {listed(on)}" for rival, on in equals.items()]
+    )
     if not better:
         return f"No better than a map that knows nothing: {doubtful}."
     sentence = f"Better than maps that know nothing on {listed(better)}"
