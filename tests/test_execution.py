@@ -11,8 +11,8 @@ from torch import nn
 
 from sightline import execution
 from sightline.execution import ExecutionCopy, bfloat16_pays, chunks, measure_batch, within_memory
-from sightline.ops.folding import difference
-from sightline.ops.watch import Watch
+from sightline.ops.network.folding import difference
+from sightline.ops.network.watch import Watch
 
 
 def run(module, images):

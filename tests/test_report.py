@@ -208,7 +208,9 @@ def test_numbers_come_with_their_null_levels_and_a_verdict() -> None:
 
 def test_a_verdict_names_what_does_as_well() -> None:
     won, lost = metric(), metric("insertion", 0.1, "higher")
-    assert summary.verdict([won, lost]).endswith("; a random map does at least as well on insertion.")
+    assert summary.verdict([won, lost]).endswith(
+        "; a random map does at least as well on insertion."
+    )
     assert summary.verdict([lost]).startswith("No better than a map that knows nothing")
     assert summary.verdict([]) == ""
 

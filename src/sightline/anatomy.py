@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from .errors import BadModel, SightlineError
-from .ops.census import Census, Forward, take_census
-from .ops.choice import Choice, choose
-from .ops.layouts import Layout
-from .ops.unharmed import scores_in, unharmed
+from .ops.network.census import Census, Forward, take_census
+from .ops.network.choice import Choice, choose
+from .ops.network.unharmed import scores_in, unharmed
+from .ops.tracing.layouts import Layout
 
 _PROCEDURE = 1  # raise when the procedure changes, so that cached answers are forgotten
 _log = logging.getLogger("sightline")

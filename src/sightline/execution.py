@@ -1,7 +1,8 @@
 """The private copy of a network that does the work: folded, channels-last, frozen, maybe bfloat16.
 
 The user's module is never changed. The copy is compared with the original on one batch and given up
-where they differ; it is stale when weights change (ops/watch.py). What is folded: ops/folding.py.
+where they differ; it is stale when weights change (ops/network/watch.py). What is
+folded: ops/network/folding.py.
 """
 
 import time
@@ -15,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .ops.folding import TOLERANCE, Pair, difference, fold, pairs
-from .ops.unharmed import digest, unharmed
-from .ops.watch import Watch
+from .ops.network.folding import TOLERANCE, Pair, difference, fold, pairs
+from .ops.network.unharmed import digest, unharmed
+from .ops.network.watch import Watch
 
 Run = Callable[[nn.Module, Tensor], Tensor]  # (module, images) -> scores (batch, class)
 

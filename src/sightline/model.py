@@ -24,12 +24,12 @@ from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
 from .images import Picture, read
 from .ops.batches import check, chunks, listed
-from .ops.black_box import BlackBox
 from .ops.labels import find_label
-from .ops.modules import channels_of, device_of, unwrapped
-from .ops.outputs import as_rows, scores_of
+from .ops.network.black_box import BlackBox
+from .ops.network.modules import channels_of, device_of, unwrapped
+from .ops.network.outputs import as_rows, scores_of
+from .ops.network.unharmed import unharmed
 from .ops.rules import Rule
-from .ops.unharmed import unharmed
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .target import Target, to_target
 from .trace import Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted

@@ -1,4 +1,4 @@
-"""Names of the tensors that travel between files: `Images`, `Maps`, `Weights`, `Heat`, `Scores`, `Rows`.
+"""Names of the tensors that travel between files: `Images`, `Maps`, `Weights`, `Heat`, ...
 
 They are checked in tests only (jaxtyping's import hook); users pay nothing for them.
 """
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 Images = Float[Tensor, "batch channel row col"]
-"""Pictures in the model's input frame, natural units [0, 1] unless the model has no preprocessing."""
+"""Pictures in the model's input frame, in [0, 1] unless the model has no preprocessing."""
 
 Maps = Float[Tensor, "batch filter mrow mcol"]
 """A layer's output, one map per filter, whatever the layout inside the network."""

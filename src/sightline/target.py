@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .errors import BadTarget, ShapeError
-from .ops.passes import Pass
+from .ops.tracing.passes import Pass
 
 
 @dataclass(frozen=True, eq=False)

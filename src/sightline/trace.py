@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from .errors import NotExplainable, UnknownName, near
-from .ops.layouts import Layout, from_maps, to_maps
-from .ops.operations import Rewriting
-from .ops.replay import Address, Prefix, item_of, with_item
 from .ops.rules import Rule
+from .ops.tracing.layouts import Layout, from_maps, to_maps
+from .ops.tracing.operations import Rewriting
+from .ops.tracing.replay import Address, Prefix, item_of, with_item
 
 Edit = Callable[[Tensor], Tensor]
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..shapes import Images
-from .layouts import Layout
+from .tracing.layouts import Layout
 
 STRIPS = 4
 """The picture is changed in this many horizontal and as many vertical strips."""

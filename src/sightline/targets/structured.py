@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import BadTarget, ShapeError
 from ..ops.boxes import overlap
-from ..ops.passes import Pass
+from ..ops.tracing.passes import Pass
 from ..target import Target, logits_of, probabilities_of, taken
 
 

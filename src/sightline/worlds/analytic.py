@@ -128,14 +128,14 @@ def two_paths(batch: int = 1, row: int = 6, col: int = 6, *, target: int = 0) ->
 class _Finder(nn.Module):
     def __init__(self, pattern: Tensor) -> None:
         super().__init__()
-        self.match = nn.Conv2d(1, 1, pattern.shape[-1], padding=pattern.shape[-1] // 2, bias=True)
+        self.match = nn.Conv2d(1, 1, pattern.shape[-1], padding=pattern.shape[-1] // 2, bias=False)
         self.maps = nn.ReLU()
+        self.enough = 0.6 * float(pattern.clamp(min=0).sum())
         with torch.no_grad():
             self.match.weight.copy_(pattern)
-            self.match.bias.fill_(-0.6 * float(pattern.clamp(min=0).sum()))
 
     def forward(self, images: Tensor) -> Tensor:
-        found = self.maps(self.match(images)).sum((2, 3))
+        found = self.maps(self.match(images) - self.enough).sum((2, 3))
         return torch.cat([found, -found], 1)
 
 
@@ -154,6 +154,8 @@ def planted_patch(batch: int = 2, row: int = 16, col: int = 16) -> Known:
 
 
 class _Blind(nn.Module):
+    seen: Tensor
+
     def __init__(self, seen: Tensor) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):

@@ -61,13 +61,14 @@ class Pointing(Metric):
         return torch.tensor(found)
 
     def _hits(self, heat: np.ndarray, frame: Frame | None, truth: Truth) -> float:
-        boxes, masks = truth.boxes, truth.masks
+        boxes = truth.boxes[0] if truth.boxes is not None else None
+        mask = truth.masks[0] if truth.masks is not None else None
         tolerance = self.tolerance
-        if boxes is not None and boxes[0] is not None:
+        if boxes is not None:
             heat = frame.to_original(heat) if frame else heat
-            inside = _drawn(boxes[0], heat.shape)
-        elif masks is not None and masks[0] is not None:
-            inside = np.asarray(masks[0], dtype=bool)
+            inside = _drawn(boxes, heat.shape)
+        elif mask is not None:
+            inside = np.asarray(mask, dtype=bool)
             tolerance = tolerance * _scale(frame) if frame else tolerance
         else:
             return float("nan")

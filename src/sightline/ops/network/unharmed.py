@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadModel
+from ...errors import BadModel
 
 _OWN = frozenset(nn.Module().__dict__)
 

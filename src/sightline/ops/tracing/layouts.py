@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import NotExplainable
+from ...errors import NotExplainable
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 from torch.overrides import TorchFunctionMode
 
-from ..errors import BadModel
-from ..shapes import Images
-from .graph import Paths, count_paths, edge_of
-from .layouts import Layout
-from .stats import is_firm, layout_by_shape, locate, strips
+from ...errors import BadModel
+from ...shapes import Images
+from ..graph import Paths, count_paths, edge_of
+from ..stats import is_firm, layout_by_shape, locate, strips
+from ..tracing.layouts import Layout
 
 _FUSED = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import BadModel
+from ...errors import BadModel
 
 
 def scores_of(returned: Any) -> Any:  # Any: a tensor, or a detector's list of dictionaries

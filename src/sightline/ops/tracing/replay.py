@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from ..errors import NotExplainable
+from ...errors import NotExplainable
 from .layouts import Layout, from_maps, to_maps
 from .operations import Repeating
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .rules import Call, Rule
+from ..rules import Call, Rule
 
 _RELU: dict[Any, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from ..graph import Paths, bends
+from ..stats import head_kind
+from ..tracing.layouts import Layout, to_maps
 from .census import Call, Census, Seen
-from .graph import Paths, bends
-from .layouts import Layout, to_maps
-from .stats import head_kind
 
 _MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, all are too many
 
