@@ -62,7 +62,7 @@ def _birds(count: int, size: int) -> "list[Source]":
         masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
         truth = Truth(
             labels=[bird.label],
-            boxes=[[bird.box]],
+            boxes=[[tuple(map(float, bird.box))]],
             masks=[bird.silhouette],
             parts=[masks],
             keypoints=[bird.keypoints],

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import FileProblem
@@ -16,7 +17,8 @@ def write_bytes(path: Path, data: bytes) -> Path:
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise FileProblem(
             f"{path} could not be written: {error.strerror or error}. Free some space or choose"
             " another folder."
