@@ -199,6 +199,13 @@ def differences(before: Row, after: Row) -> list[str]:
 
 def run(row: Row, seconds: int) -> Row:
     """One network in its own process, forked so that the libraries are imported once."""
+    import timm  # noqa: F401
+    import torchvision  # noqa: F401
+
+    import sightline.model  # noqa: F401
+    from sightline.registry import create
+
+    create("explainer", "grad-cam")
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(row, sender))

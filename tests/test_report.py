@@ -52,6 +52,12 @@ def item(label: str = "wren", size: tuple[int, int] = (60, 90), **more: object) 
     return Item(**{**given, **more})
 
 
+def maps_of(text: str) -> list[dict]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found[1])["maps"]
+
+
 class Reader(HTMLParser):
     """Collects tags, text by heading, and addresses."""
 
@@ -127,9 +133,7 @@ def test_json_in_the_page_cannot_end_its_element() -> None:
 
 def test_the_script_gets_maps_that_come_back() -> None:
     text = report.build(Report(title="t", items=(item(),)))
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found
-    sent = json.loads(found[1])["maps"][0]
+    sent = maps_of(text)[0]
     back = packed.heat_back(sent)
     assert abs(float(back.max()) - float(spot().max())) < 0.02
     assert f'id="{sent["id"]}"' in text
@@ -160,7 +164,7 @@ def test_an_empty_map_is_explained_and_its_signed_map_is_sent() -> None:
     empty = entry(np.zeros((40, 40), dtype=np.float32), native=-spot(5, 5, 2, 2))
     text = report.build(Report(title="t", items=(item(maps=(empty,)),)))
     assert "No relevance anywhere is positive for wren; this is the signed map." in text
-    sent = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["maps"][0]  # type: ignore[index]
+    sent = maps_of(text)[0]
     assert sent["empty"] and sent["signed"]["low"] < 0
 
 

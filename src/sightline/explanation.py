@@ -136,7 +136,7 @@ class Heatmap(Explanation):
             )
         return [f.to_original(v) for f, v in zip(self.frames, self.numpy(), strict=True)]
 
-    def take(self: _Kind, rows: Sequence[int] | slice) -> _Kind:
+    def take(self, rows: Sequence[int] | slice) -> "Heatmap":
         """The explanation of some images of the batch, in the order of `rows`."""
         picked = list(range(len(self))[rows]) if isinstance(rows, slice) else [int(r) for r in rows]
         index = torch.tensor(picked, dtype=torch.long)

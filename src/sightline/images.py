@@ -212,7 +212,7 @@ def _calm(notes: list[str]) -> Iterator[None]:
 def _opened(stream: io.BufferedIOBase, name: str, start: bytes, notes: list[str]) -> Image.Image:
     try:
         with _calm(notes):
-            return Image.open(stream, formats=_formats())
+            return Image.open(stream, formats=_formats())  # pyright: ignore[reportArgumentType]
     except UnidentifiedImageError:
         raise BadImage(
             f"{name} is not a picture, or its first bytes are broken ({start!r}); expected JPEG, "

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class Model:
         known = preprocess if isinstance(preprocess, Preprocess) else understand(preprocess)
         self.preprocess: Preprocess | Opaque | None = known
         if known is None and preprocess is not None:
-            self.preprocess = Opaque(preprocess)
+            self.preprocess = Opaque(cast(Callable[..., Any], preprocess))
         self.labels = list(labels) if labels is not None else None
         self.output, self.forward = output, forward
         self.multilabel, self.precision = multilabel, precision

@@ -18,9 +18,10 @@ from . import registry, zoo
 from .errors import BadField, NotExplainable, SightlineError
 from .explainer import BATCH, Explainer, versions
 from .explanation import Explanation, Heatmap
-from .images import Picture
+from .images import Picture, Pixels
 from .metric import Case, Metric, Truth
 from .model import Model
+from .ops.pictures.frame import Corners
 from .ops.references import NULLS, reference
 from .report import Curve, Item, MapEntry, Method, MetricEntry, Report
 from .target import Target, to_target
@@ -319,22 +320,32 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Ite
     order = [] if shares is None else shares.argsort(descending=True)[:5].tolist()
     index = aimed.indices(1)[0]
     frames = model.frames(tensors)
-    rows, cols = picture.size
-    shrink = min(1.0, _PAGE_SIDE / max(rows, cols))
-    page_size = (max(1, round(rows * shrink)), max(1, round(cols * shrink)))
-    box = frames[0].box if frames else None
-    scale = (page_size[1] / cols, page_size[0] / rows) * 2
+    shown, box = _page_picture(picture, frames[0].box if frames else None)
     return Item(
         name=picture.name,
-        picture=picture.array if shrink == 1 else np.asarray(picture.pil().resize(page_size[::-1])),
+        picture=shown,
         shown=(tensors[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
         if model.preprocess
         else None,
-        box=None if box is None else tuple(b * s for b, s in zip(box, scale, strict=True)),
+        box=box,
         top=tuple((model.label(i), float(shares[i])) for i in order) if shares is not None else (),
         target=repr(aimed) if index is None else model.label(index),
         probability=None if shares is None or index is None else float(shares[index]),
     )
+
+
+def _page_picture(picture: Picture, box: Corners | None) -> tuple[Pixels, Corners | None]:
+    """The picture as large as a page shows it, and the model's frame in its pixels."""
+    rows, cols = picture.size
+    shrink = _PAGE_SIDE / max(rows, cols)
+    if shrink >= 1:
+        return picture.array, box
+    high, wide = max(1, round(rows * shrink)), max(1, round(cols * shrink))
+    smaller = np.asarray(picture.pil().resize((wide, high)))
+    if box is None:
+        return smaller, None
+    x, y = wide / cols, high / rows
+    return smaller, (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 def _shares(model: Model, tensors: Tensor) -> Tensor | None:

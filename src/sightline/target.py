@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -135,7 +136,7 @@ class Class(Target):
 
     def bind(self, model: Any, images: Tensor) -> Target:
         many = isinstance(self.which, tuple)
-        which = self.which if many else (self.which,)
+        which = self.which if isinstance(self.which, tuple) else (self.which,)
         found = tuple(model.index(w) if isinstance(w, str) else int(w) for w in which)
         if many and len(found) != len(images):
             raise ShapeError(
@@ -163,7 +164,7 @@ class Class(Target):
         if isinstance(self.which, tuple):
             index = torch.tensor(self.which, device=values.device)[trace.rows.to(values.device)]
             return values.gather(1, index[:, None])[:, 0]
-        return values[:, self.which]
+        return values[:, int(self.which)]
 
     def take(self, rows: Sequence[int] | slice) -> Target:
         return (
@@ -206,7 +207,7 @@ class Top(Target):
 
     def measure(self, trace: Pass) -> Tensor:
         fixed = self.fix(trace)
-        return fixed.measure(replace(trace, rows=torch.arange(len(trace.output))))
+        return fixed.measure(trace.alone())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -281,11 +282,11 @@ class PerImage(Target):
         return self._each(lambda i, t: t.bind(model, images[i : i + 1]))
 
     def fix(self, trace: Pass) -> Target:
-        return self._each(lambda i, t: t.fix(_one(trace, i)))
+        return self._each(lambda i, t: t.fix(trace.alone(i)))
 
     def measure(self, trace: Pass) -> Tensor:
         rows = trace.rows.tolist()
-        return torch.cat([self.targets[r].score(_one(trace, i)) for i, r in enumerate(rows)])
+        return torch.cat([self.targets[r].score(trace.alone(i)) for i, r in enumerate(rows)])
 
     def take(self, rows: Sequence[int] | slice) -> Target:
         return replace(self, targets=taken(self.targets, rows))
@@ -307,13 +308,6 @@ class PerImage(Target):
         return replace(self, targets=tuple(change(i, t) for i, t in enumerate(self.targets)))
 
 
-def _one(trace: Pass, i: int) -> Pass:
-    raw = {name: value[i : i + 1] for name, value in trace.raw.items()}
-    return replace(
-        trace, output=trace.output[i : i + 1], raw=raw, rows=torch.zeros(1, dtype=torch.long)
-    )
-
-
 def to_target(value: Any) -> Target:
     """What people write for a target: None (the top class), an index, a label, a Target, or one per
     image.
@@ -332,7 +326,7 @@ def to_target(value: Any) -> Target:
         if all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
             return Class(tuple(value))
         return PerImage(tuple(to_target(v) for v in value))
-    if type(value).__module__ == "numpy":
+    if isinstance(value, (np.ndarray, np.generic)):
         return to_target(value.tolist())
     raise BadTarget(
         f"{value!r} is not a target; give an index, a label, a Target, or a list of them."

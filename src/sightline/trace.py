@@ -9,8 +9,7 @@ the last call); `name[0]` is the first tensor of a tuple; `input` is the picture
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -53,10 +52,19 @@ class Trace:
     spent: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
     remembered: dict[Any, Tensor] = field(default_factory=dict)
 
-    @cached_property
-    def maps(self) -> "_Maps":
+    @property
+    def maps(self) -> Mapping[str, Tensor]:
         """Each layer that was read, as (batch, filter, row, col) whatever its layout."""
         return _Maps(self)
+
+    def alone(self, row: int | None = None) -> "Trace":
+        """One row as if it were the only image; None: every row as an image of its own."""
+        if row is None:
+            return replace(self, rows=torch.arange(len(self.rows)), remembered={})
+        one = slice(row, row + 1)
+        raw = {name: value[one] for name, value in self.raw.items()}
+        rows = torch.zeros(1, dtype=torch.long)
+        return replace(self, output=self.output[one], raw=raw, rows=rows, remembered={})
 
     def layout(self, layer: str) -> Layout:
         if layer == "input":
@@ -184,6 +192,7 @@ class Circuit:
                 else:
                     stack.enter_context(self._recording(address, raw))
             for address, change in edit.items():
+                assert not isinstance(change, Fan)
                 stack.enter_context(self._editing(address, change))
             if rules:
                 running = stack.enter_context(self._naming())

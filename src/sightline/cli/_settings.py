@@ -144,7 +144,8 @@ def _with(
                 raise BadField(
                     f"{explainer.registered_name}.{name} is {kind}; got {text!r}."
                 ) from None
-    return replace(explainer, **changes) if changes else explainer
+    made: Any = explainer  # every explainer is a dataclass, which its contract cannot say
+    return replace(made, **changes) if changes else explainer
 
 
 def _hints(explainer: Explainer) -> dict[str, Any]:

@@ -60,9 +60,10 @@ def _birds(count: int, size: int) -> "list[Source]":
     sources = []
     for bird in aviary.bundle(count, size):
         masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
+        x0, y0, x1, y1 = map(float, bird.box)
         truth = Truth(
             labels=[bird.label],
-            boxes=[[tuple(map(float, bird.box))]],
+            boxes=[[(x0, y0, x1, y1)]],
             masks=[bird.silhouette],
             parts=[masks],
             keypoints=[bird.keypoints],

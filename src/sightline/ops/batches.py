@@ -22,9 +22,8 @@ def listed(images: Any) -> Tensor | list[Any]:
     sources = list(images) if many else [images]
     if not sources:
         raise ShapeError("no images were given; at least one is needed.")
-    if all(isinstance(s, Tensor) for s in sources):
-        return torch.stack(sources)
-    return sources
+    tensors = [s for s in sources if isinstance(s, Tensor)]
+    return torch.stack(tensors) if len(tensors) == len(sources) else sources
 
 
 def chunks(n: int, size: int) -> list[slice]:

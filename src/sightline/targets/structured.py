@@ -94,13 +94,14 @@ class Region(Target):
 
     def measure(self, trace: Pass) -> Tensor:
         output = trace.output
-        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] <= self.label:
+        label = int(self.label)
+        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] <= label:
             raise BadTarget(
                 "Region needs an output of shape (batch, class, row, col) that has the class."
             )
         values = probabilities_of(output.float(), self) if self.probability else output.float()
         mask = F.interpolate(self.mask[None, None].to(values), size=output.shape[-2:], mode="area")
-        return (values[:, self.label] * mask[:, 0]).sum((1, 2)) / mask.sum()
+        return (values[:, label] * mask[:, 0]).sum((1, 2)) / mask.sum()
 
     def __repr__(self) -> str:
         return f"{'-' if self.negated else ''}Region(mask, {self.label!r})"
@@ -163,7 +164,7 @@ class Box(Target):
     def measure(self, trace: Pass) -> Tensor:
         values = []
         for row, found in zip(trace.rows.tolist(), self._detections(trace), strict=True):
-            mine = found["labels"] == self.label
+            mine = torch.eq(found["labels"], int(self.label))
             match = overlap(self._box(row, found["boxes"]), found["boxes"][mine])
             values.append((match * found["scores"][mine]).max() if mine.any() else match.sum())
         return torch.stack(values).float()

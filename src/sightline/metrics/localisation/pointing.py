@@ -81,7 +81,8 @@ def _share(heat: np.ndarray, inside: np.ndarray, tolerance: float) -> float:
     if not high > low:
         return 0.0
     maxima = np.nan_to_num(heat, nan=-np.inf) >= high - EQUAL * (high - low)
-    return float((distance_transform_edt(~inside)[maxima] <= tolerance).mean())
+    away = np.asarray(distance_transform_edt(~inside))
+    return float((away[maxima] <= tolerance).mean())
 
 
 def _drawn(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
