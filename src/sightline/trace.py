@@ -19,6 +19,7 @@ from .errors import NotExplainable, UnknownName, near
 from .ops.rules import Rule
 from .ops.tracing.layouts import Layout, from_maps, to_maps
 from .ops.tracing.operations import Rewriting
+from .ops.tracing.passes import Pass
 from .ops.tracing.replay import Address, Prefix, item_of, with_item
 
 Edit = Callable[[Tensor], Tensor]
@@ -37,7 +38,7 @@ class Fan:
 
 
 @dataclass(eq=False)
-class Trace:
+class Trace(Pass):
     """One pass through the network: its `output`, the layers read, and the way back from a score to
     a layer.
 

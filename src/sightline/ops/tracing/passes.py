@@ -1,20 +1,21 @@
 """One pass through a network as a target sees it: what came out, and the layers that were read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import Tensor
 
 
-@runtime_checkable
-class Pass(Protocol):
+class Pass(ABC):
     """What a target scores: the output, the maps of the layers it reads, the image of each row."""
 
     output: Any  # scores (batch, class), or a detector's list of dictionaries
-    raw: dict[str, Tensor]
     rows: Tensor
 
     @property
+    @abstractmethod
     def maps(self) -> Mapping[str, Tensor]: ...
 
+    @abstractmethod
     def alone(self, row: int | None = None) -> "Pass": ...
