@@ -50,6 +50,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
             viewport={"width": width, "height": 844}, color_scheme=theme, java_script_enabled=script
         )
         contexts.append(context)
+        context.set_default_timeout(120_000)  # a shared machine may be slow
         tab = context.new_page()
         tab.on("pageerror", lambda error: troubles.append(str(error)))
         tab.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)

@@ -28,7 +28,7 @@ async function draw(figure) {
   const values = await field(figure, signed);
   const scale = map.empty ? "own" : root.dataset.scale;
   const now = placed(map, values, signed, scale, data.maps.filter((m) => m.column === map.column));
-  paint(card.querySelector("canvas"), values, now.places, { signed, clear: !alone, table: tables[name] });
+  paint(card.querySelector("canvas"), values, now.places, pixelTable(tables[name], signed, !alone));
   figure.now = { ...values, ...now };
   card.querySelectorAll(".ends span").forEach((span, k) => { span.textContent = now.ends[k]; });
   card.querySelector(".unit").textContent = now.unit;

@@ -35,14 +35,19 @@ function colourTable(stops) {
 // What part of a map's evidence lies in places that are no stronger, place by place, with the sign kept.
 // It means the same for every method, whatever its unit: 0.75 is the line that holds a quarter of the evidence.
 function shares(values, floor, signed) {
-  const height = (value) => (signed ? Math.abs(value) : Math.max(0, value - floor));
-  const top = values.reduce((most, value) => Math.max(most, height(value)), 0) || 1;
-  const bin = (value) => Math.round((height(value) / top) * 2047);
-  const held = new Float64Array(2048);
+  const heights = values.map((value) => (signed ? Math.abs(value) : Math.max(0, value - floor)));
+  let top = 0;
   let total = 0;
-  values.forEach((value) => { held[bin(value)] += height(value); total += height(value); });
+  for (const height of heights) {
+    top = Math.max(top, height);
+    total += height;
+  }
+  if (!(total > 0)) return heights;
+  const bins = Uint16Array.from(heights, (height) => Math.round((height / top) * 2047));
+  const held = new Float64Array(2048);
+  for (let k = 0; k < bins.length; k++) held[bins[k]] += heights[k];
   for (let k = 1; k < held.length; k++) held[k] += held[k - 1];
-  return values.map((value) => (total > 0 ? (held[bin(value)] / total) * (signed ? Math.sign(value) : 1) : 0));
+  return values.map((value, k) => (held[bins[k]] / total) * (signed ? Math.sign(value) : 1));
 }
 
 // Every value as a place on the colour bar, in [0, 1], with the numbers and the unit under the bar.
@@ -68,19 +73,24 @@ function placed(map, field, signed, scale, column) {
   };
 }
 
-function paint(canvas, field, places, { signed, clear, table }) {
+// The 256 colours of a bar as four-byte pixels; clear ones let the picture through where the map is weak.
+function pixelTable(table, signed, clear) {
+  const bytes = new Uint8ClampedArray(256 * 4);
+  for (let k = 0; k < 256; k++) {
+    const strength = signed ? Math.abs(2 * (k / 255) - 1) : k / 255;
+    bytes.set(table.subarray(3 * k, 3 * k + 3), 4 * k);
+    bytes[4 * k + 3] = clear ? 255 * strength ** 0.75 : 255;
+  }
+  return new Uint32Array(bytes.buffer);
+}
+
+function paint(canvas, field, places, colours) {
   canvas.width = field.cols;
   canvas.height = field.rows;
   const context = canvas.getContext("2d");
   const image = context.createImageData(field.cols, field.rows);
-  places.forEach((place, k) => {
-    const step = 3 * Math.round(place * 255);
-    const strength = signed ? Math.abs(2 * place - 1) : place;
-    image.data[4 * k] = table[step];
-    image.data[4 * k + 1] = table[step + 1];
-    image.data[4 * k + 2] = table[step + 2];
-    image.data[4 * k + 3] = clear ? 255 * strength ** 0.75 : 255;
-  });
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let k = 0; k < pixels.length; k++) pixels[k] = colours[Math.round(places[k] * 255)];
   context.putImageData(image, 0, 0);
 }
 

@@ -251,16 +251,16 @@ def _is_image(group: _Group, census: Census) -> bool:
 
 
 def _without_class_maps(cuts: list[_Group], census: Census) -> tuple[str | None, list[_Group]]:
-    """Take off trailing maps with one filter per class; more than three are features of an
-    encoder.
+    """Take off trailing maps with one filter per class, behind which nothing has parameters.
+
+    Where the map before them has as many filters, the output is an encoder's features.
     """
-    kept = list(cuts)
-    while kept and kept[-1].filters == census.scores.shape[-1]:
+    kept, total = list(cuts), max(seen.weights for seen in census.seen)
+    classes = census.scores.shape[-1]
+    while kept and kept[-1].filters == classes and kept[-1].first.weights == total:
         kept.pop()
-    dropped = len(cuts) - len(kept)
-    if census.scores.ndim != 2 or not kept or not 0 < dropped <= 3:
-        return None, cuts
-    return cuts[-1].name, kept
+    few = 0 < len(cuts) - len(kept) <= 3 and bool(kept) and kept[-1].filters != classes
+    return (cuts[-1].name, kept) if few and census.scores.ndim == 2 else (None, cuts)
 
 
 def _owners(cuts: list[_Group], census: Census) -> list[Call]:
