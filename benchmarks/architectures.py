@@ -30,6 +30,7 @@ MEMORY = 20 << 30  # bytes that one network may use
 CLASSES = 5
 UNVERIFIED = "the layout was read from the shape"
 PARTIAL = "a part of the score"
+NOT_RUN = "not run yet"
 Row = dict[str, Any]
 
 
@@ -240,7 +241,7 @@ def outcome(row: Row) -> str:
     a map that should not be trusted, without a word; or a network that was changed.
     """
     if "failure" in row:
-        return "failed"
+        return "not run" if row["failure"] == NOT_RUN else "failed"
     if row["harmed"]:
         return "silent"
     if row["layer"] is None or all(v.startswith("refused") for v in row["maps"]):
@@ -301,6 +302,7 @@ def page(rows: list[Row]) -> str:
         "maps flat, and said before that place is not verified": became["flat"],
         "refused with a reason": became["refused"],
         "failed, stated": became["failed"],
+        "not run yet": became["not run"],
         "**silent failure**": became["silent"],
         "layer carries a part of the score only, and said so": sum(PARTIAL in n for n in notes),
     }
@@ -369,7 +371,7 @@ def main() -> None:
         with file.open("a") as out:
             out.write(json.dumps(done[key]) + "\n")
         print(outcome(done[key]), *key, done[key].get("layer"), file=sys.stderr)
-    listed = [done[k] for r in everything if (k := (r["source"], r["name"])) in done]
+    listed = [done.get((r["source"], r["name"]), {**r, "failure": NOT_RUN}) for r in everything]
     given.page.parent.mkdir(parents=True, exist_ok=True)
     given.page.write_text(page(listed))
 
