@@ -299,7 +299,7 @@ def test_a_map_can_be_enlarged(visit: Any) -> None:
 
 def test_without_script_the_maps_are_still_there(visit: Any) -> None:
     tab = visit(one(), script=False)
-    assert tab.locator("#picture-1-map-1 noscript img, #picture-1-map-1 img").first.is_visible()
+    assert tab.locator("#picture-1-map-1 .fallback").is_visible()
     assert not tab.locator("#controls").is_visible()
 
 

@@ -30,10 +30,11 @@ async function draw(figure) {
   const now = placed(map, values, signed, scale, data.maps.filter((m) => m.column === map.column));
   paint(card.querySelector("canvas"), values, now.places, pixelTable(tables[name], signed, !alone));
   figure.now = { ...values, ...now };
+  card.classList.add("painted");
   card.querySelectorAll(".ends span").forEach((span, k) => { span.textContent = now.ends[k]; });
   card.querySelector(".unit").textContent = now.unit;
   const ramp = card.querySelector(".ramp");
-  ramp.style.setProperty("--ramp", ramps[name]);
+  ramp.style.backgroundImage = ramps[name];
   ramp.classList.toggle("quarters", scale === "shared" && !signed);
 }
 

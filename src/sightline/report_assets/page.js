@@ -132,7 +132,7 @@ function start() {
     if (event.target === dialog) dialog.close();
   }));
   if (!byId("controls")) return;
-  if (!("DecompressionStream" in window)) say("This browser is too old to paint the maps; any from 2023 on can.");
+  if (!("DecompressionStream" in window)) say("This browser is too old to recolour the maps; any from 2023 on can.");
   document.querySelectorAll("#controls input[type=radio]").forEach((input) => input.addEventListener("change", () => choose(input.name, input.value)));
   document.querySelectorAll("#controls input[type=checkbox]").forEach((box) => box.addEventListener("change", () => flip(box.id, box.checked)));
   byId("opacity").addEventListener("input", (event) => setOpacity(Number(event.target.value)));

@@ -48,6 +48,7 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
         "has_signed": any(m["signed"] for m in maps),
         "light": _tokens(colour.LIGHT),
         "dark": _tokens(colour.DARK),
+        "stops": {name: colour.stops(name) for name in ("magnitude", "signed")},
         "css": Markup("\n".join(_asset(name) for name in _STYLES)),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
