@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from sightline import Class, Model, create
 from sightline.errors import BadField
+from sightline.explainers.cam import score
 from sightline.explainers.cam._clusters import clustered, normalised
 from sightline.ops.resize import resize
 from sightline.worlds import analytic
@@ -117,6 +118,31 @@ def test_clusters_of_like_filters_share_one_evaluation() -> None:
     found = fast(model, images, 1)
     assert found.provenance["evaluations"]["forward"] <= 2 * (1 + 1 + 64 + 32)
     assert_close(found.native, exact.native, atol=1e-4, rtol=1e-3)
+
+
+class Unalike(nn.Module):
+    """Four hundred filters, each with a weight of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Conv2d(3, 400, 4, stride=4)
+        self.head = nn.Linear(400, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head((self.maps(images) ** 2).mean((2, 3)))
+
+
+def test_fast_falls_back_to_every_filter_where_clusters_do_not_agree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(score, "ALIKE", 1.1)  # nothing is good enough
+    model, images = Model(Unalike(), size=(32, 32)), torch.rand(1, 3, 32, 32)
+    exact = create("explainer", "score-cam", layer="maps")(model, images, 1)
+    fast = create("explainer", "score-cam", layer="maps").fast()(model, images, 1)
+    assert_close(fast.native, exact.native, atol=1e-5, rtol=1e-4)
+    assert exact.provenance["evaluations"]["forward"] == 1 + 1 + 400
+    # the probes are not scored again; only the trial of 64 clusters is lost (256 more do not pay)
+    assert fast.provenance["evaluations"]["forward"] == 1 + 1 + 400 + 64
 
 
 def test_fast_takes_every_filter_where_filters_are_few_or_tokens() -> None:
