@@ -4,6 +4,7 @@
 are committed.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ CLAIMS = {
     "complete": "the map sums to the score minus the baseline's score",
     "exact-on-linear": "on a linear model it is the exact answer",
     "exact-on-pooled-head": "exact, up to a factor, with one linear layer behind a global mean",
+    "additive": "the map sums to the logit without its bias where one linear layer follows",
     "ignores-dead-input": "a pixel that nothing reads gets exactly zero",
     "non-negative": "no value is below zero",
     "seed-stable": "another seed gives nearly the same map",
@@ -48,7 +50,7 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
     lines = [f"# `{entry.name}`", "", entry.question, ""]
     if entry.kind == "explainer":
         lines += [f"![three birds under {entry.name}]({entry.name}.png)", ""]
-    lines += [*_body(entry), "", f"**Paper:** {_link(entry.paper)}", ""]
+    lines += [*_body(entry), "", f"**Paper:** {_link(entry.paper)}", "", *_notes(entry)]
     lines += [*_fields(facts["fields"]), *_claims(entry.claims)]
     if facts["passes"]:
         spent = facts["passes"]
@@ -84,6 +86,13 @@ def _body(entry: registry.Entry) -> Iterator[str]:
         yield ""
 
 
+def _notes(entry: registry.Entry) -> list[str]:
+    """What the file says of its paper: the equation, every deviation, what is not confirmed."""
+    told = importlib.import_module(entry.module).__doc__ or ""
+    paragraphs = [" ".join(p.split()) for p in told.split("\n\n")[1:]]
+    return ["## The paper and this", "", *(line for p in paragraphs for line in (p, ""))]
+
+
 def _fields(fields: dict[str, Any]) -> list[str]:  # Any: defaults of all types
     if not fields:
         return []
@@ -98,9 +107,12 @@ def _claims(claims: tuple[str, ...]) -> list[str]:
 
 
 def _link(paper: str) -> str:
-    start, _, number = paper.partition(":")
     links = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
-    return f"[{paper}]({links[start]}{number})" if start in links else paper
+    found = []
+    for each in paper.split():
+        start, _, number = each.partition(":")
+        found.append(f"[{each}]({links[start]}{number})" if start in links else each)
+    return " · ".join(found)
 
 
 def pictures(folder: Path) -> None:

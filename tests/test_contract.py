@@ -21,22 +21,36 @@ from sightline.registry import entry, from_json, to_json
 from sightline.worlds.miniatures import MINIATURES
 
 # Untrained networks may hold nothing but evidence against a class: the map is rightly empty.
-pytestmark = pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive"),
+    pytest.mark.filterwarnings("ignore:.*maps with negative values"),
+]
 
 EXPLAINERS = available("explainer")
 NETWORKS = ("pooled-cnn", "token-net", "channels-last", "black-box")
 
 # Who refuses what, and in which words. A method that is not named here must explain the network.
 REFUSED = {
+    ("ablation-cam", "black-box"): "needs gradients and layer",
+    ("abs-cam", "black-box"): "needs gradients and layer",
+    ("cam", "black-box"): "needs gradients and layer",
+    ("cam", "token-net"): "the score is another function of the layer",
+    ("eigen-cam", "black-box"): "needs layer",
+    ("fd-cam", "black-box"): "needs gradients and layer",
     ("grad-cam", "black-box"): "needs gradients and layer",
+    ("grad-cam++", "black-box"): "needs gradients and layer",
     ("gradient", "black-box"): "needs gradients",
     ("hires-cam", "black-box"): "needs gradients and layer",
     ("integrated-gradients", "black-box"): "needs gradients",
+    ("layer-cam", "black-box"): "needs gradients and layer",
+    ("recipro-cam", "black-box"): "needs gradients and layer",
     ("rollout", "black-box"): "needs attention",
     ("rollout", "channels-last"): "attends inside windows",
     ("rollout", "pooled-cnn"): "reads attention, and PooledCNN has none",
     ("score-cam", "black-box"): "needs layer",
+    ("shap-cam", "black-box"): "needs gradients and layer",
     ("smooth-grad", "black-box"): "needs gradients",
+    ("xgrad-cam", "black-box"): "needs gradients and layer",
 }
 
 
@@ -363,4 +377,10 @@ def test_functional_activations_are_as_good_as_modules(name: str) -> None:
         fields = {"layer": "second"}
         explain = create("explainer", name, **fields)
     twin = Model(Functional(model.module), size=(32, 32))
-    assert_close(explain(twin, images, 1).native, explain(model, images, 1).native)
+    try:
+        expected = explain(model, images, 1).native
+    except NotExplainable as reason:  # what lies behind that layer is not for this method
+        with pytest.raises(NotExplainable, match=str(reason)[:40]):
+            explain(twin, images, 1)
+        return
+    assert_close(explain(twin, images, 1).native, expected)

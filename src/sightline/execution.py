@@ -305,7 +305,8 @@ class Engine:
     """Which network runs a pass: a proven copy where it means the same, else the user's own.
 
     run: (module, images) -> scores. A copy is tried again only when the weights have changed.
-    fans: why copies behind a layer are not exact, or nothing, for the layers tried so far.
+    fans: why copies behind a layer are not exact, or nothing, for the layers tried so far. facts:
+    what other start-up checks found, forgotten when the weights change.
     """
 
     def __init__(self, run: Run) -> None:
@@ -317,6 +318,8 @@ class Engine:
         self._digest = ""
         self._paces: dict[tuple[Any, ...], int] = {}
         self.fans: dict[str, str] = {}
+        self.plans: dict[Any, Any] = {}
+        self.facts: dict[tuple[Any, ...], Any] = {}
 
     @contextmanager
     def running(
@@ -363,7 +366,7 @@ class Engine:
     def _renew(self, module: nn.Module) -> None:
         if self._watch is None or not self._watch.unchanged(module):
             self._watch, self._digest = Watch.over(module), ""
-            self._copies, self._agreed = {}, {}
+            self._copies, self._agreed, self.facts = {}, {}, {}
 
     def _copy(
         self, module: nn.Module, images: Tensor, layers: Sequence[str], precision: str

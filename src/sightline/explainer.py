@@ -8,6 +8,7 @@ A method writes `explain`.
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +32,8 @@ class Explainer(ABC):
 
     needs: what the model must offer, of `gradients`, `layer`, `attention`; a method that needs a
     layer has a field `layer`, None for the model's last spatial one. probability: what is scored
-    where the target does not say.
+    where the target does not say. A method that runs others names them in `parts`: what they need
+    it needs too, and it scores by the habit of the first.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -71,6 +73,7 @@ class Explainer(ABC):
             provenance={
                 **result.provenance,
                 **self._facts(model),
+                "copies": spent.pop("copies"),
                 "evaluations": spent,
                 "seconds": round(time.perf_counter() - started, 4),
             },
@@ -78,6 +81,23 @@ class Explainer(ABC):
             pictures=model.pictures(tensors),
             frames=model.frames(tensors),
         )
+
+    @property
+    def parts(self) -> "tuple[Explainer, ...]":
+        """The explainers that this one holds in its fields and runs; by default there are none."""
+        return ()
+
+    @property
+    @final
+    def whole(self) -> "tuple[Explainer, ...]":
+        """This explainer and all that it holds, in depth."""
+        return (self, *(each for part in self.parts for each in part.whole))
+
+    @property
+    @final
+    def habit(self) -> bool:
+        """Whether a target that does not say is scored as a probability."""
+        return self.parts[0].habit if self.parts else self.probability
 
     @abstractmethod
     def explain(self, model: Model, images: Tensor, target: Target) -> Explanation:
@@ -106,6 +126,8 @@ class Explainer(ABC):
                 f"{name} reads attention, and {model.name} has none; use a CAM or a gradient"
                 " method."
             )
+        for part in self.parts:
+            part.check(model, size, channels)
 
     @final
     def layer_of(self, model: Model) -> str:
@@ -127,16 +149,15 @@ class Explainer(ABC):
 
     @final
     def _part(self, model: Model, images: Tensor, target: Target) -> Explanation:
-        wants_gradients = "gradients" in self.needs
-        read = (self.layer_of(model),) if "layer" in self.needs else ()
-        read = (*(read or (("input",) if wants_gradients else ())), *target.reads)
+        read, wants_gradients = reading(model, (self,))
+        read = (*read, *target.reads)
         with (
             model.shared(images, read, gradients=wants_gradients),
             torch.set_grad_enabled(wants_gradients),
         ):
             clean = model.trace(images, read=read)
             _refuse_bad(clean.output, model)
-            fixed = target.with_habit(self.probability).fix(clean).held()
+            fixed = target.with_habit(self.habit).fix(clean).held()
             result = self.explain(model, images, fixed)
             score = fixed.score(clean).detach()
         facts = _aim_facts(model, fixed, clean.output, score)
@@ -154,7 +175,7 @@ class Explainer(ABC):
             "schema": 1,
             "method": spec["name"],
             "parameters": spec["fields"],
-            "layer": self.layer_of(model) if "layer" in self.needs else None,
+            "layer": next((e.layer_of(model) for e in self.whole if "layer" in e.needs), None),
             "model": model.name,
             "weights_digest": model.digest,
             "preprocessing": str(model.preprocess)
@@ -187,6 +208,19 @@ def part_method(spec: "Explainer | str") -> "Explainer":
     if isinstance(spec, Explainer):
         return spec
     raise BadField(f"expected the name of an explainer or an Explainer; got {spec!r}.")
+
+
+def reading(model: Model, explainers: Sequence[Explainer]) -> tuple[tuple[str, ...], bool]:
+    """What one clean pass for all of these records, and whether it keeps gradients.
+
+    The picture is recorded where a method differentiates that far; layers otherwise.
+    """
+    every = [each for explainer in explainers for each in explainer.whole]
+    differentiated = [each for each in every if "gradients" in each.needs]
+    read = dict.fromkeys(each.layer_of(model) for each in every if "layer" in each.needs)
+    if any("layer" not in each.needs for each in differentiated):
+        read = {"input": None, **read}
+    return tuple(read), bool(differentiated)
 
 
 def _refuse_bad(output: Any, model: Model) -> None:

@@ -32,7 +32,7 @@ from .ops.network.unharmed import unharmed
 from .ops.rules import Rule
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .target import Target, to_target
-from .trace import Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted
+from .trace import SPENT, Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted
 
 BATCH = 16  # images in one pass where nothing was measured
 _known: "weakref.WeakKeyDictionary[nn.Module, Model]" = weakref.WeakKeyDictionary()
@@ -86,7 +86,7 @@ class Model:
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
         self.differentiable = True
         self.batch: int | None = None
-        self.evaluations = {"forward": 0, "backward": 0}
+        self.evaluations = dict.fromkeys(SPENT, 0)
         self.side: dict[str, Any] = {}
         mean, std = (known.mean, known.std) if known else ((0.0,), (1.0,))
         self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)

@@ -115,10 +115,10 @@ def _together(
 def _joined(model: Model, tensors: Tensor, parts: Sequence[Explanation]) -> Explanation:
     whole = type(parts[0]).join(parts)  # type: ignore[attr-defined]
     spent = {k: sum(p.provenance["evaluations"][k] for p in parts) for k in ("forward", "backward")}
-    seconds = round(sum(p.provenance["seconds"] for p in parts), 4)
+    told = {k: round(sum(p.provenance[k] for p in parts), 4) for k in ("copies", "seconds")}
     return replace(
         whole,
-        provenance={**whole.provenance, "evaluations": spent, "seconds": seconds},
+        provenance={**whole.provenance, "evaluations": spent, **told},
         images=tensors,
         pictures=model.pictures(tensors),
         frames=model.frames(tensors),

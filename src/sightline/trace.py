@@ -23,6 +23,8 @@ from .ops.tracing.passes import Pass
 from .ops.tracing.replay import Address, Prefix, item_of, with_item
 
 Edit = Callable[[Tensor], Tensor]
+SPENT = ("forward", "backward", "copies")  # images through the network; copies: behind a layer only
+_COPIES = 2 << 20  # values of edited maps in one pass
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Trace(Pass):
     raw: dict[str, Tensor]
     layouts: Mapping[str, Layout]
     rows: Tensor
-    spent: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
+    spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
     remembered: dict[Any, Tensor] = field(default_factory=dict)
 
     @property
@@ -145,7 +147,7 @@ class Circuit:
     module: nn.Module
     run: Callable[[Tensor, Tensor], Any]
     layouts: Mapping[str, Layout]
-    spent: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
+    spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
     chunk: int = 16
     fans: dict[str, str] = field(default_factory=dict)
     _found: dict[str, nn.Module] = field(default_factory=dict)
@@ -239,10 +241,12 @@ class Circuit:
         for i in range(len(images)):
             prefix = Prefix(self, address)
             self.spent["forward"] += 1
+            self.spent["copies"] += fan.n
             with torch.no_grad():
                 maps = prefix.record(images[i : i + 1], rows[i : i + 1])
-            for start in range(0, fan.n, self.chunk):
-                part = slice(start, min(start + self.chunk, fan.n))
+            chunk = max(self.chunk, _COPIES // maps.numel())
+            for start in range(0, fan.n, chunk):
+                part = slice(start, min(start + chunk, fan.n))
                 copies = fan.make(maps, part)
                 outputs.append(prefix.run(images[i : i + 1], rows[i : i + 1], copies))
             origin.append(rows[i : i + 1].expand(fan.n))

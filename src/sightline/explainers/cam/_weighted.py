@@ -11,7 +11,7 @@ from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
 from ...ops.resize import resize
-from ...shapes import Images, Maps, Weights
+from ...shapes import Heat, Images, Maps, Weights
 from ...target import Target
 from ...trace import Trace
 
@@ -41,6 +41,21 @@ class LayerView:
         """Gradient of the target with respect to `maps`, computed on first use."""
         return self.trace.gradient(self.target, self.layer).detach().float()
 
+    @cached_property
+    def scores(self) -> Tensor:
+        """The target's value on the clean images, (batch,)."""
+        return self.target.score(self.trace).detach().float()
+
+    @property
+    def tokens(self) -> bool:
+        return self.trace.layout(self.layer).style == "tokens"
+
+
+def drawn(raw: Heat, images: Tensor, keep_sign: bool = False, **details: Tensor) -> Heatmap:
+    """The heatmap of a map at the layer's resolution: clipped at zero and resized."""
+    shown = raw if keep_sign else raw.relu()
+    return Heatmap(resize(shown[:, None], images.shape[-2:])[:, 0], native=raw, details=details)
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedCAM(Explainer):
@@ -59,9 +74,7 @@ class WeightedCAM(Explainer):
     @final
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         view = LayerView(model, images, target, self.layer_of(model))
-        raw = (self.weigh(view) * view.maps).sum(1, keepdim=True)
-        cam = raw if self.keep_sign else raw.relu()
-        return Heatmap(resize(cam, images.shape[-2:])[:, 0], native=raw[:, 0])
+        return drawn((self.weigh(view) * view.maps).sum(1), images, self.keep_sign)
 
     @abstractmethod
     def weigh(self, view: LayerView) -> Weights:

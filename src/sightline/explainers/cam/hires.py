@@ -15,7 +15,13 @@ from ._weighted import LayerView, WeightedCAM
 @register(
     "hires-cam",
     paper="arXiv:2011.08891",
-    claims=("class-sensitive", "weight-sensitive", "scale-invariant", "exact-on-pooled-head"),
+    claims=(
+        "class-sensitive",
+        "weight-sensitive",
+        "scale-invariant",
+        "exact-on-pooled-head",
+        "additive",
+    ),
 )
 @dataclass(frozen=True, kw_only=True)
 class HiResCAM(WeightedCAM):

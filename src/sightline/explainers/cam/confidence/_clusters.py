@@ -3,18 +3,18 @@
 import torch
 from torch import Tensor
 
-from ...ops.noise import generator
+from ....ops.noise import generator
 
 ROUNDS = 10
 
 
 def normalised(maps: Tensor) -> Tensor:
-    """Each of `maps` (map, row, col) stretched to [0, 1]; 0 where a map is constant."""
+    """Each of `maps` (map, ...) stretched to [0, 1]; 0 where a map is constant."""
     flat = maps.flatten(1)
-    low, high = flat.amin(1), flat.amax(1)
-    spread = (high - low).view(-1, 1, 1)
-    stretched = (maps - low.view(-1, 1, 1)) / torch.where(spread > 0, spread, 1)
-    return torch.where(spread > 0, stretched, 0)
+    shape = (-1, *[1] * (maps.ndim - 1))
+    low, high = flat.amin(1).view(shape), flat.amax(1).view(shape)
+    spread = high - low
+    return torch.where(spread > 0, (maps - low) / torch.where(spread > 0, spread, 1), 0)
 
 
 def clustered(points: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -16,16 +16,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...errors import BadField
-from ...model import Model
-from ...ops.fill import Fill
-from ...ops.masks import blend
-from ...ops.resize import resize
-from ...registry import register
-from ...shapes import Weights
-from ...target import Target
+from ....errors import BadField
+from ....registry import register
+from ....shapes import Weights
+from .._weighted import LayerView, WeightedCAM
 from ._clusters import clustered, normalised
-from ._weighted import LayerView, WeightedCAM
+from ._seen import Seen
 
 COUNTS = (64, 256)  # clusters to try, fewest first
 PROBES = 32  # filters scored by themselves to check the clusters
@@ -84,17 +80,15 @@ class ScoreCAM(WeightedCAM):
 
     def _weights(self, view: LayerView, row: int, maps: Tensor) -> Tensor:
         """What each of one picture's live maps (map, row, col) counts for."""
-        image = view.images[row : row + 1]
-        filled = Fill("mean").like(image, view.model)
         target = view.target.with_probability(True) if self.weights == "prob" else view.target
-        empty = view.model.scores(filled, target, rows=torch.tensor([row])).float()
+        seen = Seen(view, row, target)
+        empty = seen.empty()
 
         def rise(chosen: Tensor) -> Tensor:
-            scores = _masked(view.model, image, filled, chosen, (target, row))
+            scores = seen.scores(chosen, normalised)
             return scores - empty.to(scores)
 
-        tokens = view.trace.layout(view.layer).style == "tokens"
-        if self.clusters is None or tokens:
+        if self.clusters is None or view.tokens:
             rises = rise(maps)
         elif self.clusters == "auto":
             rises = _fewest(maps, rise, self.seed)
@@ -103,18 +97,6 @@ class ScoreCAM(WeightedCAM):
         if self.weights == "softmax":
             return rises.softmax(0)  # a constant, the empty picture's score, changes no softmax
         return rises + empty.to(rises) if self.weights == "prob" else rises
-
-
-def _masked(
-    model: Model, image: Tensor, filled: Tensor, maps: Tensor, aim: tuple[Target, int]
-) -> Tensor:
-    """The score of the picture seen through each map; masks are made chunk by chunk."""
-    found = []
-    for part in maps.split(model.chunk(image, len(maps))):
-        masks = normalised(resize(part[:, None], image.shape[-2:])[:, 0])[:, None]
-        rows = torch.full((len(part),), aim[1])
-        found.append(model.scores(blend(image, masks.to(image), filled), aim[0], rows=rows))
-    return torch.cat(found).float().to(maps.device)
 
 
 def _grouped(maps: Tensor, rise: Callable[[Tensor], Tensor], k: int, seed: int) -> Tensor:

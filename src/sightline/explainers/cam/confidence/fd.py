@@ -1,0 +1,67 @@
+"""FD-CAM: weigh filters by what switching their group on and off does, and by their gradient.
+
+Paper: Li et al., ICPR 2022. A filter's group are the filters whose maps are most like its own
+(cosine above its quantile `alike`). Its faithful part is the score with the group alone plus the
+fall of the score without it; its discriminative part is the mean gradient. Weight: exp(N(e)) N(g) -
+0.5, N to [0, 1] over the filters. Deviations: a filter is always in its own group (the authors'
+code loses dead and duplicated filters); any number of filters and any network. Whether the paper,
+like the code, takes 0.5 off is not confirmed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....errors import BadField
+from ....registry import register
+from ....shapes import Weights
+from .._head import Head
+from .._weighted import LayerView, WeightedCAM
+from ._clusters import normalised
+
+
+@register(
+    "fd-cam",
+    paper="arXiv:2206.08792",
+    claims=("weight-sensitive", "scale-invariant", "non-negative"),
+)
+@dataclass(frozen=True, kw_only=True)
+class FDCAM(WeightedCAM):
+    """Which filters does the model need, and which of them speak for this target rather than
+    another?
+
+    alike: filters above this quantile of likeness are switched together, 0.95 for the 5 % most
+    alike. Costs two copies of the part behind the layer per filter.
+
+    Do not trust its sign: the filter with the smallest gradient gets -0.5 whatever switching it
+    does, and weights say which filters lead, not how much they add to the score.
+    """
+
+    alike: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alike <= 1:
+            raise BadField(f"alike is a quantile between 0 and 1; got {self.alike}.")
+
+    def weigh(self, view: LayerView) -> Weights:
+        head = Head(view)
+        switched = torch.stack([self._switched(head, row) for row in range(len(view.maps))])
+        gradient = normalised(view.grads.mean((2, 3)))
+        return (normalised(switched).exp() * gradient - 0.5)[:, :, None, None]
+
+    def _switched(self, head: Head, row: int) -> Tensor:
+        """Score with each filter's group alone plus the fall of the score without it, (filter,), up
+        to the clean score, which is the same for all."""
+        group = _groups(head.view.maps[row].flatten(1), self.alike)
+        masks = torch.cat([group, ~group])[:, :, None, None]
+        alone, without = head.masked(row, len(masks), lambda part: masks[part]).chunk(2)
+        return alone - without
+
+
+def _groups(maps: Tensor, alike: float) -> Tensor:
+    """Which filters are switched with each, bool (filter, filter), from maps (filter, place)."""
+    units = torch.nn.functional.normalize(maps, dim=1)  # a dead filter is like none
+    likeness = units @ units.T
+    above = torch.stack([row > row.quantile(alike) for row in likeness])
+    return above | torch.eye(len(maps), dtype=torch.bool, device=maps.device)
