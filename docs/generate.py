@@ -4,7 +4,6 @@
 are committed.
 """
 
-import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +87,7 @@ def _body(entry: registry.Entry) -> Iterator[str]:
 
 def _notes(entry: registry.Entry) -> list[str]:
     """What the file says of its paper: the equation, every deviation, what is not confirmed."""
-    told = importlib.import_module(entry.module).__doc__ or ""
+    told = sys.modules[entry.cls.__module__].__doc__ or ""
     paragraphs = [" ".join(p.split()) for p in told.split("\n\n")[1:]]
     return ["## The paper and this", "", *(line for p in paragraphs for line in (p, ""))]
 
