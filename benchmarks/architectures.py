@@ -93,7 +93,8 @@ def native_size(source: str, name: str, module: Any) -> tuple[int, int, int]:
 
         weights = next(iter(torchvision.models.get_model_weights(name)), None)
         crop = weights.transforms().crop_size if weights else [224]
-        return 3, crop[0], crop[0]
+        side = getattr(module, "image_size", crop[0])  # of the vision transformers
+        return 3, side, side
     return tuple(module.pretrained_cfg["input_size"])
 
 

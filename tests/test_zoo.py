@@ -12,6 +12,7 @@ import torch
 import sightline as sl
 from sightline.errors import BadModel, MissingExtra, SightlineError, UnknownName
 from sightline.nets import default
+from sightline.nets.builders import LIBRARIES
 from sightline.preprocess import Preprocess
 
 SMALL = "torchvision:squeezenet1_1"
@@ -25,6 +26,12 @@ def test_a_torchvision_name_brings_preprocessing_and_labels():
     assert model.labels[:2] == ["tench", "goldfish"] and len(model.labels) == 1000
     assert "random" in model.name and not model.module.training
     assert sl.load("torchvision:resnet18.IMAGENET1K_V1", pretrained=False).size == (224, 224)
+
+
+def test_a_network_built_for_one_size_has_that_of_its_preprocessing():
+    with torch.device("meta"):  # built, not filled: the network is large
+        net = LIBRARIES["torchvision"].build("vit_b_16.IMAGENET1K_SWAG_E2E_V1", False, {})
+    assert net.image_size == 384
 
 
 def test_a_timm_name_brings_its_own_preprocessing():

@@ -99,7 +99,11 @@ def _build_torchvision(name: str, pretrained: bool, fields: Fields) -> nn.Module
     _check_tag(f"torchvision:{arch}", tag, [member.name for member in enumeration])
     if not pretrained:
         own = {"init_weights": True} if arch in _INITIALISED_ON_REQUEST else {}
-        return _called(models.get_model, arch, {"weights": None, **own, **fields})
+        net = _called(models.get_model, arch, {"weights": None, **own, **fields})
+        size = enumeration[tag or "DEFAULT"].transforms().crop_size[0]
+        if "image_size" in fields or getattr(net, "image_size", size) == size:
+            return net  # only the vision transformers are built for one size
+        return _called(models.get_model, arch, {"weights": None, **fields, "image_size": size})
     return fetched(
         lambda: models.get_model(arch, weights=tag or "DEFAULT"),
         f"torchvision:{name}",
