@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from refusals import REFUSED
 from sightline import Model, available, create
 from sightline.errors import BadImage, BadTarget, NotExplainable, ShapeError, UnknownName
+from sightline.explainer import Explainer, part_method
 from sightline.explanation import Heatmap
 from sightline.registry import entry, from_json, to_json
 from sightline.worlds.miniatures import MINIATURES
@@ -28,30 +31,6 @@ pytestmark = [
 
 EXPLAINERS = available("explainer")
 NETWORKS = ("pooled-cnn", "token-net", "channels-last", "black-box")
-
-# Who refuses what, and in which words. A method that is not named here must explain the network.
-REFUSED = {
-    ("ablation-cam", "black-box"): "needs gradients and layer",
-    ("abs-cam", "black-box"): "needs gradients and layer",
-    ("cam", "black-box"): "needs gradients and layer",
-    ("cam", "token-net"): "the score is another function of the layer",
-    ("eigen-cam", "black-box"): "needs layer",
-    ("fd-cam", "black-box"): "needs gradients and layer",
-    ("grad-cam", "black-box"): "needs gradients and layer",
-    ("grad-cam++", "black-box"): "needs gradients and layer",
-    ("gradient", "black-box"): "needs gradients",
-    ("hires-cam", "black-box"): "needs gradients and layer",
-    ("integrated-gradients", "black-box"): "needs gradients",
-    ("layer-cam", "black-box"): "needs gradients and layer",
-    ("recipro-cam", "black-box"): "needs gradients and layer",
-    ("rollout", "black-box"): "needs attention",
-    ("rollout", "channels-last"): "attends inside windows",
-    ("rollout", "pooled-cnn"): "reads attention, and PooledCNN has none",
-    ("score-cam", "black-box"): "needs layer",
-    ("shap-cam", "black-box"): "needs gradients and layer",
-    ("smooth-grad", "black-box"): "needs gradients",
-    ("xgrad-cam", "black-box"): "needs gradients and layer",
-}
 
 
 def loud(net: nn.Module) -> nn.Module:
@@ -368,14 +347,19 @@ class Functional(nn.Module):
         return self.head(maps.mean((2, 3)))
 
 
+def reading(method: Explainer, layer: str) -> Explainer:
+    """The method, and each that it holds, reading this layer where it reads one."""
+    changes: dict[str, Any] = {"layer": layer} if "layer" in method.needs else {}
+    for name, held in ((f.name, getattr(method, f.name)) for f in fields(method)):
+        if isinstance(held, Explainer) or held in EXPLAINERS:
+            changes[name] = reading(part_method(held), layer)
+    return replace(method, **changes)
+
+
 @pytest.mark.parametrize("name", [n for n, _ in pairs("pooled-cnn")])
 def test_functional_activations_are_as_good_as_modules(name: str) -> None:
     model, images = network("pooled-cnn")
-    explain = create("explainer", name)
-    fields = {}
-    if "layer" in explain.needs:  # the last ReLU is no module here: read one that both have
-        fields = {"layer": "second"}
-        explain = create("explainer", name, **fields)
+    explain = reading(create("explainer", name), "second")  # both have it; not so the last ReLU
     twin = Model(Functional(model.module), size=(32, 32))
     try:
         expected = explain(model, images, 1).native

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import registry, zoo
 from .errors import BadField, NotExplainable, SightlineError
-from .explainer import BATCH, Explainer, versions
+from .explainer import BATCH, Explainer, reading, versions
 from .explanation import Explanation, Heatmap
 from .images import Picture, Pixels
 from .metric import Case, Metric, Truth
@@ -129,11 +129,8 @@ def _shared(
     model: Model, tensors: Tensor, explainers: Sequence[Explainer]
 ) -> Any:  # a context manager
     """One clean pass for all; its graph starts at the image if a method differentiates that far."""
-    differentiated = [e for e in explainers if "gradients" in e.needs]
-    read = dict.fromkeys(e.layer_of(model) for e in explainers if "layer" in e.needs)
-    if any("layer" not in e.needs for e in differentiated):
-        read = {"input": None, **read}
-    return model.shared(tensors, tuple(read), gradients=bool(differentiated))
+    read, gradients = reading(model, explainers)
+    return model.shared(tensors, read, gradients=gradients)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

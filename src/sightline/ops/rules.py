@@ -79,12 +79,18 @@ def _pullback(compute: Callable[..., Tensor], inputs: tuple[Tensor, ...], signal
 
 @dataclass(frozen=True)
 class GuidedReLU:
-    """Only positive signals pass back, and only where the unit was open."""
+    """Only positive signals pass back, and only where the unit was open.
+
+    layers: the layer of every call that was rewritten, in order; empty where there was none.
+    """
 
     operations: tuple[str, ...] = ("relu",)
     inside: tuple[str, ...] = ()
+    layers: list[str] = field(default_factory=list, compare=False)
 
     def run(self, call: Call) -> Tensor:
+        self.layers.append(call.layer)
+
         def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return _pullback(call.compute, inputs, signal.clamp(min=0))
 
@@ -93,12 +99,15 @@ class GuidedReLU:
 
 @dataclass(frozen=True)
 class DeconvReLU:
-    """Only positive signals pass back, whatever the unit's own sign."""
+    """Only positive signals pass back, whatever the unit's own sign. layers: as in `GuidedReLU`."""
 
     operations: tuple[str, ...] = ("relu",)
     inside: tuple[str, ...] = ()
+    layers: list[str] = field(default_factory=list, compare=False)
 
     def run(self, call: Call) -> Tensor:
+        self.layers.append(call.layer)
+
         def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return (signal.clamp(min=0),)
 

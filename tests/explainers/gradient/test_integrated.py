@@ -2,6 +2,7 @@
 twice.
 """
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -98,3 +99,49 @@ def test_the_baseline_is_a_named_fill() -> None:
     for fields in ({"baseline": "pink"}, {"steps": 0}, {"tolerance": 0.0}, {"limit": 10}):
         with pytest.raises(BadField):
             create("explainer", "integrated-gradients", **fields)
+
+
+class Powers(nn.Module):
+    """s = sum of c x^6: along the way the gradient is a polynomial of degree 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 3, 4, 5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.einsum("bcij,kcij->bk", images**6, self.weight)
+
+
+def test_three_gauss_legendre_nodes_integrate_degree_five_exactly() -> None:
+    net, images = Powers(), torch.rand(2, 3, 4, 5)
+    model = Model(net, size=(4, 5))
+    exact = create("explainer", "integrated-gradients", steps=3, nodes="gauss-legendre")
+    heat = exact(model, images, 1)
+    assert_close(heat.channels, net.weight[1].detach() * images**6, atol=1e-5, rtol=1e-4)
+    assert heat.provenance["evaluations"] == {"forward": 2 + 2 + 6, "backward": 6}
+    plain = create("explainer", "integrated-gradients", steps=3)(model, images, 1)
+    assert not torch.allclose(plain.channels, heat.channels, rtol=0.01)
+
+
+def test_gauss_legendre_is_its_weighted_sum() -> None:
+    net, images = CNN(), torch.rand(2, 3, *CNN.size)
+    explain = create("explainer", "integrated-gradients", steps=7, nodes="gauss-legendre")
+    heat = explain(Model(net, size=CNN.size), images, 3)
+    net, way = net.double(), images.double()
+    expected = torch.zeros_like(way)
+    for place, weight in zip(*np.polynomial.legendre.leggauss(7), strict=True):
+        between = ((1 + place) / 2 * way).requires_grad_()
+        expected += weight / 2 * way * torch.autograd.grad(net(between)[:, 3].sum(), between)[0]
+    assert_close(heat.channels, expected.float(), atol=1e-8, rtol=1e-3)
+
+
+def test_gauss_legendre_nodes_are_not_nested_so_each_tripling_starts_anew() -> None:
+    model, images = Model(CNN(), size=CNN.size), torch.rand(2, 3, *CNN.size)
+    strict = create(
+        "explainer", "integrated-gradients", tolerance=1e-9, limit=60, nodes="gauss-legendre"
+    )
+    heat = strict(model, images, 1)
+    assert heat.steps.tolist() == [60, 60]
+    assert heat.provenance["evaluations"]["backward"] == 2 * (20 + 60)
+    fresh = create("explainer", "integrated-gradients", steps=60, nodes="gauss-legendre")
+    assert_close(heat.channels, fresh(model, images, 1).channels, atol=1e-8, rtol=1e-3)

@@ -1,0 +1,43 @@
+"""Gradients of the picture under another rule for ReLUs, refused where the rule met no ReLU."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...errors import NotExplainable
+from ...model import Model
+from ...ops.rules import DeconvReLU, GuidedReLU
+from ...target import Target
+from ...trace import Trace
+
+
+def ruled(
+    model: Model,
+    images: Tensor,
+    rule: GuidedReLU | DeconvReLU,
+    score: Callable[[Trace], Tensor],
+    reads: tuple[str, ...],
+) -> Tensor:
+    """What `rule` hands back to the pictures from `score` of a pass that recorded `reads` too.
+
+    Raises: NotExplainable where the network has no ReLU: the rule would change nothing, and the
+    result would be the plain gradient under another name.
+    """
+    found = []
+    with torch.enable_grad():
+        for rows in torch.arange(len(images)).split(model.chunk(images, len(images))):
+            part = images[rows[0] : rows[-1] + 1]
+            trace = model.trace(part, read=("input", *reads), rules=(rule,), rows=rows)
+            if not rule.layers:
+                raise NotExplainable(
+                    f"{model.name} has no ReLU, and a rule for ReLUs means nothing elsewhere (GELU,"
+                    " SiLU, tanh). Use gradient, smooth-grad or integrated-gradients."
+                )
+            found.append(trace.grad(score(trace), "input").float())
+    return torch.cat(found)
+
+
+def of_target(target: Target) -> Callable[[Trace], Tensor]:
+    """The target's value as the score of a pass."""
+    return lambda trace: target.score(trace)

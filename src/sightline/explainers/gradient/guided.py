@@ -1,0 +1,40 @@
+"""Guided backpropagation: the gradient, with negative signals stopped at every ReLU.
+
+Paper: Springenberg et al., ICLR workshop 2015, section 3.4 (number from memory): backward through a
+ReLU, R_in = R_out * [R_out > 0] * [z > 0]. Deviations: the paper shows single units, and any target
+is allowed here; the reduction over colours is that of `gradient`, so that the two compare.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ...explainer import Explainer
+from ...explanation import Heatmap
+from ...model import Model
+from ...ops.rules import GuidedReLU
+from ...registry import register
+from ...shapes import Images
+from ...target import Target
+from ._ruled import of_target, ruled
+
+
+@register("guided-backprop", paper="arXiv:1412.6806", claims=("scale-invariant", "non-negative"))
+@dataclass(frozen=True, kw_only=True)
+class GuidedBackprop(Explainer):
+    """Which strokes of the picture do the active units pass on, if only encouragement counts?
+
+    values: the largest absolute value over colours. channels: signed, per unit of natural
+    brightness. native: the signed sum over colours, at the resolution of the input. Functional,
+    in-place and re-used ReLUs all obey the rule; other activations beside them keep their plain
+    derivative, and a network without any ReLU is refused.
+
+    Do not trust it to explain the class: it fails the sanity check. The picture barely depends on
+    the top layers or on the target (Adebayo et al., 2018, and its erratum): it redraws the edges
+    that the first layers see. Use it for detail inside another map, as `guided-grad-cam` does.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("gradients",)
+
+    def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
+        signals = ruled(model, images, GuidedReLU(), of_target(target), target.reads)
+        return Heatmap(signals.abs().amax(1), native=signals.sum(1), channels=signals)
