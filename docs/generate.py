@@ -1,18 +1,36 @@
-"""Writes one page for each registered method, from what its file says of itself.
+"""Writes one page for each registered method, from what its file says of itself, and a gallery.
 
-`make docs` runs it. The pictures are maps of the same three drawn birds; neither pages nor pictures
-are committed.
+`make docs` runs it. The pictures are maps of the same three drawn birds and, where a folder of
+photographs and networks lies beside the project, of the same three photographs; neither pages nor
+pictures are committed.
 """
 
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sightline import registry
-from sightline.cli._record import fitting, record
+import numpy as np
+from PIL import Image
+
+from sightline import registry, zoo
+from sightline.cli._record import record, shown
+from sightline.errors import NotExplainable, SightlineWarning
+from sightline.explanation import Explanation, Heatmap
 from sightline.images import Picture, encode_png
+from sightline.model import Model
 from sightline.worlds import aviary
+
+DATA = Path(__file__).parents[2] / "shared" / "data"  # used where it is there
+PHOTOGRAPHS = ("n02110341_0_train", "n02009912_0_train", "n04409515_0_val")
+NETWORKS = {
+    "mobilenet_v2_imagenet": "arch=torchvision:mobilenet_v2&pad_type=same&mean=0.5&std=0.5",
+    "squeezenet1_1_imagenet": "arch=torchvision:squeezenet1_1&mean=0.485,0.456,0.406"
+    "&std=0.229,0.224,0.225",
+    "deit_tiny_patch16_224_imagenet": "arch=timm:deit_tiny_patch16_224&size=224&crop=0.875"
+    "&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
+}
 
 CLAIMS = {
     "class-sensitive": "another class gives another map",
@@ -56,7 +74,8 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
         lines += [
             "## Cost",
             "",
-            f"{spent['forward']} images forward, {spent['backward']} backward, to explain one",
+            f"{spent['forward']} images forward, {spent['backward']} backward and"
+            f" {spent['copies']} copies behind a layer, to explain one",
         ]
         lines += ["picture of 128 px with the embedded network.", ""]
     if entry.kind == "metric":
@@ -115,24 +134,66 @@ def _link(paper: str) -> str:
 
 
 def pictures(folder: Path) -> None:
-    """The map of every explainer on three birds, side by side."""
-    import numpy as np
-
+    """The map of every explainer on three birds and on three photographs, side by side."""
     birds = [Picture(b.image, b.species) for b in aviary.bundle(3)]
+    photographs = _photographs()
     for name in registry.available("explainer"):
         explainer = registry.create("explainer", name)
-        if (model := fitting(explainer)) is not None:
-            heat = explainer(model, birds)
-            row = np.concatenate([heat.overlay(i) for i in range(3)], 1)
-            (folder / f"{name}.png").write_bytes(encode_png(row))
+        _save(folder / f"{name}.png", shown(explainer, birds))
+        for network, taken in photographs.items():
+            try:
+                explainer.check(network)
+                heat = explainer.fast()(network, taken)
+            except NotExplainable:
+                continue
+            _save(folder / f"{name}--{network.name}.png", heat)
+
+
+def _photographs() -> dict[Model, list[Path]]:
+    """Three photographs and the networks that know them, where the data folder is beside us."""
+    found = [DATA / "imagenet" / "photos" / f"{name}.jpg" for name in PHOTOGRAPHS]
+    found = [path for path in found if path.exists()]
+    networks = {}
+    for name, told in NETWORKS.items():
+        if found and (weights := DATA / "weights" / f"{name}.safetensors").exists():
+            model = zoo.load(f"file:{weights}?{told}")
+            model.name = name.removesuffix("_imagenet")
+            networks[model] = found
+    return networks
+
+
+def _save(path: Path, heat: Explanation | None) -> None:
+    if isinstance(heat, Heatmap):
+        side = min(heat.overlay(i).shape[0] for i in range(len(heat)))
+        shown = [
+            np.asarray(Image.fromarray(heat.overlay(i)).resize((side, side)))
+            for i in range(len(heat))
+        ]
+        path.write_bytes(encode_png(np.concatenate(shown, 1)))
+
+
+def gallery(folder: Path) -> str:
+    """All methods on the same pictures, one below the other, from the files in `folder`."""
+    lines = ["# The same pictures under every method", ""]
+    for name in registry.available("explainer"):
+        entry = registry.entry("explainer", name)
+        drawn = sorted(p.name for p in folder.glob(f"{name}.png"))
+        drawn += sorted(p.name for p in folder.glob(f"{name}--*.png"))
+        lines += [f"## [`{name}`]({name}.md)", "", entry.question, ""]
+        for file in drawn:
+            network = file.removesuffix(".png").partition("--")[2] or "the embedded network"
+            lines += [f"{network}:", "", f"![{name}, {network}]({file})", ""]
+    return "\n".join(lines)
 
 
 def main(folder: Path) -> None:
     """Writes all pages and pictures into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore", SightlineWarning)  # an empty map is shown as one
     for name, text in pages().items():
         (folder / name).write_text(text, "utf-8")
     pictures(folder)
+    (folder / "gallery.md").write_text(gallery(folder), "utf-8")
     print(f"{len(list(folder.glob('*.md')))} pages in {folder}")
 
 

@@ -9,10 +9,11 @@ import torch
 
 import sightline as sl
 from sightline import registry, report, run
-from sightline.errors import BadField, NotExplainable, SightlineError, UnknownName
+from sightline.errors import BadField, NotExplainable, SightlineError, SightlineWarning, UnknownName
 from sightline.images import Picture
 from sightline.metric import Case, Truth
 from sightline.worlds import aviary
+from sightline.worlds.miniatures import MINIATURES
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,35 @@ def test_more_images_than_a_batch_give_what_each_gives_alone(model: sl.Model) ->
     assert cam.provenance["evaluations"]["forward"] >= 18
     alone = sl.explain(model, images[17:], method="gradient")
     torch.testing.assert_close(gradient.values[17:], alone.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_group_is_all_of_a_room_and_leaves_out_who_refuses() -> None:
+    mini = MINIATURES["token-net"]  # no ReLU
+    images = torch.rand((1, 3, *mini.size), generator=torch.Generator().manual_seed(0))
+    wanted = registry.group("explainer", "all-gradient")
+    with pytest.warns(SightlineWarning) as told:
+        heats = sl.explain(mini(), images, "all-gradient", target=1)
+    found = [h.provenance["method"] for h in heats]
+    left = [str(w.message).split()[0] for w in told if "left out" in str(w.message)]
+    assert found == [name for name in wanted if name not in left]
+    assert "gradient" in found and "guided-backprop" in left
+
+
+def test_a_group_of_which_nobody_can_is_refused(model: sl.Model, bird: aviary.Bird) -> None:
+    with (
+        pytest.warns(SightlineWarning, match="rollout is left out"),
+        pytest.raises(NotExplainable, match="none of all-attention"),
+    ):
+        sl.explain(model, bird.image, "all-attention")
+
+
+def test_groups_are_named_after_rooms() -> None:
+    cams = registry.group("explainer", "all-cam")
+    assert {"cam", "grad-cam", "score-cam"} <= set(cams) < set(registry.available("explainer"))
+    assert registry.group("explainer", "all") == registry.available("explainer")
+    assert registry.group("explainer", "grad-cam") == []
+    with pytest.raises(UnknownName, match="all-cam"):
+        registry.group("explainer", "all-camera")
 
 
 def test_a_method_that_refuses_stops_the_call_before_any_work(

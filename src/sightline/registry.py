@@ -117,6 +117,22 @@ def entry(kind: str, name: str) -> Entry:
     return found
 
 
+def group(kind: str, word: str) -> list[str]:
+    """The names that `all` or `all-ROOM` (`all-cam`, `all-gradient`) stands for; none for any other
+    word. Raises: UnknownName for a room that does not exist."""
+    start, _, room = word.strip().lower().replace("_", "-").partition("-")
+    if start != "all" or (kind, _spelling(word)) in _entries:
+        return []
+    found: dict[str, list[str]] = {}
+    for name in available(kind):
+        place = entry(kind, name).cls.__module__.split(".")
+        found.setdefault(place[2] if len(place) > 3 else "", []).append(name)
+    if room and room not in found:
+        rooms = sorted(f"all-{r}" for r in found if r)
+        raise UnknownName(f"no group {word!r}{near(word, rooms)} Groups: all, {', '.join(rooms)}.")
+    return found[room] if room else available(kind)
+
+
 def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depends on the name
     """Make the method called `name` with these parameters.
 

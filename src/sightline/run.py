@@ -5,7 +5,9 @@ Here names become methods, methods share one forward pass, and what was found be
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, overload
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import registry, zoo
-from .errors import BadField, NotExplainable, SightlineError
+from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
 from .explainer import BATCH, Explainer, reading, versions
 from .explanation import Explanation, Heatmap
 from .images import Picture, Pixels
@@ -44,9 +46,10 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
     model: a Model, a torch.nn.Module or a name for `load`. images: what `model.prepare` takes or
     returned. method: a name, an Explainer, or a list of them, which gives a list of Explanations in
     that order that share one forward pass; None is `grad-cam`, or `rise` where the model has no
-    gradients. target: None is the top class.
+    gradients. `all-cam` (or another room, or `all`) is a list of all its methods; those that cannot
+    treat the model are left out with a warning. target: None is the top class.
 
-    Raises: NotExplainable, before any work, where one of the methods cannot treat the model;
+    Raises: NotExplainable, before any work, where one of the methods named cannot treat the model;
     UnknownName, BadImage, BadTarget, ShapeError.
 
     >>> import torch, sightline as sl
@@ -55,13 +58,42 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
     torch.Size([1, 8, 8])
     """
     model = zoo.load(model) if isinstance(model, str) else Model.of(model)
-    many = isinstance(method, (list, tuple))
     explainers = chosen(model, method)
     tensors = model.prepare(images)
+    if isinstance(method, str) and registry.group("explainer", method):
+        if found := _willing(model, tensors, explainers, target):
+            return found
+        raise NotExplainable(f"none of {method} can explain {model.name}; the warnings say why.")
     for explainer in explainers:
         explainer.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
     found = _together(model, tensors, explainers, target)
-    return found if many else found[0]
+    return found if isinstance(method, (list, tuple)) else found[0]
+
+
+def _willing(
+    model: Model, tensors: Tensor, explainers: Sequence[Explainer], target: Any
+) -> list[Explanation]:
+    """What those methods of a group say that can treat the model; a warning for each other."""
+    found, kept = [], []
+    for explainer in explainers:
+        try:
+            explainer.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
+            kept.append(explainer)
+        except NotExplainable as reason:
+            _leave_out(explainer, reason)
+    with _shared(model, tensors, kept) if len(tensors) <= BATCH else nullcontext():
+        for explainer in kept:
+            try:
+                found.append(explainer(model, tensors, target))
+            except NotExplainable as reason:
+                _leave_out(explainer, reason)
+    return found
+
+
+def _leave_out(explainer: Explainer, reason: NotExplainable) -> None:
+    warnings.warn(
+        f"{explainer.registered_name} is left out: {reason}", SightlineWarning, stacklevel=4
+    )
 
 
 def evaluate(*_: Any, **__: Any) -> None:
@@ -81,7 +113,9 @@ def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked
         method = "grad-cam" if model.differentiable else "rise"
         why = "" if model.differentiable else f" ({model.name} has no gradients)"
         log.info("no method was named: using %s%s", method, why)
-    wanted = list(method) if isinstance(method, (list, tuple)) else [method]
+    given = list(method) if isinstance(method, (list, tuple)) else [method]
+    groups = [registry.group("explainer", w) if isinstance(w, str) else [] for w in given]
+    wanted = [each for w, names in zip(given, groups, strict=True) for each in names or [w]]
     if not wanted:
         raise BadField(
             "an empty list of methods; name at least one, or give None for the usual one."

@@ -19,7 +19,8 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method",
-        help="Names, separated by commas; `sightline methods` lists them.",
+        help="Names, separated by commas; `sightline methods` lists them. all-cam (all-gradient,"
+        " all-mask, all) means all of a kind.",
         show_default=False,
     ),
 ]

@@ -56,8 +56,11 @@ def methods(
     layer: str | None = None,
     seed: int | None = None,
 ) -> list[Explainer]:
-    """The explainers of a comma-separated list, with their parameters set."""
-    words = None if names is None else list(dict.fromkeys(_words(names)))
+    """The explainers of a comma-separated list of names and groups, with their parameters set."""
+    words = None
+    if names is not None:
+        meant = [registry.group("explainer", word) or [word] for word in _words(names)]
+        words = list(dict.fromkeys(name for each in meant for name in each))
     made = run.chosen(model, words)
     given = [_setting(text) for text in settings]
     given += [(None, "layer", layer)] if layer is not None else []

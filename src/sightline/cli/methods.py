@@ -47,9 +47,18 @@ def _table(records: list[dict[str, Any]]) -> None:  # Any: whatever JSON holds
         )
         for record in (r for r in records if r["kind"] == kind):
             spent, claims = record["passes"], ", ".join(record["claims"])
-            cost = f"{spent['forward']} + {spent['backward']}" if spent else record["direction"]
+            cost = _passes(spent) if spent else record["direction"]
             told = Text(record["question"]).append(f"\n{claims}" if claims else "", "dim")
             table.add_row(Text(record["name"], "bold"), cost or "", record["paper"], told)
         console.print(f"{kind}s", style="bold underline")
         console.print(table)
-    console.print("passes: images forward + backward to explain one picture of 128 px", style="dim")
+    console.print(
+        "passes: images forward + backward to explain one picture of 128 px; copies run behind a"
+        " layer only",
+        style="dim",
+    )
+
+
+def _passes(spent: dict[str, int]) -> str:
+    copies = f"\n{spent['copies']} copies" if spent["copies"] else ""
+    return f"{spent['forward']} + {spent['backward']}{copies}"
