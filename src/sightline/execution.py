@@ -318,7 +318,6 @@ class Engine:
         self._digest = ""
         self._paces: dict[tuple[Any, ...], int] = {}
         self.fans: dict[str, str] = {}
-        self.plans: dict[Any, Any] = {}
         self.facts: dict[tuple[Any, ...], Any] = {}
 
     @contextmanager

@@ -1,12 +1,18 @@
 """Occlusion: exact on a linear model, its definition as loops, and what it cannot see."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Class, Model, create
 from sightline.errors import BadField, NotExplainable
+from sightline.explainers.mask import _incremental
+from sightline.ops.incremental.replay import Plan
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 
@@ -85,3 +91,150 @@ def test_the_fill_matters_and_gaps_are_refused() -> None:
         create("explainer", "occlusion", window=3, stride=4)
     with pytest.raises(BadField, match="at least 1"):
         create("explainer", "occlusion", window=0)
+
+
+def residual() -> nn.Module:
+    """A block with an in-place ReLU, functional operations and a shortcut of another stride."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 1, 1)
+            self.shortcut, self.norm = nn.Conv2d(8, 8, 1, 2), nn.BatchNorm2d(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.second(F.relu(self.first(x), inplace=True))
+            return F.relu(self.norm(y).add_(self.shortcut(x)))
+
+    stem = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+    return headed(nn.Sequential(stem, Block()), 8)
+
+
+def headed(body: nn.Module, filters: int) -> nn.Module:
+    return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters, 9))
+
+
+def googlenet() -> nn.Module:
+    return torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False)
+
+
+NETS: dict[str, tuple[Callable[[], nn.Module], bool]] = {  # and whether windows run as boxes
+    "residual": (residual, True),
+    "vgg11": (lambda: headed(torchvision.models.vgg11(weights=None).features, 512), True),
+    "resnet18": (lambda: torchvision.models.resnet18(weights=None), True),
+    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(weights=None), True),
+    "squeezenet1_1": (lambda: torchvision.models.squeezenet1_1(weights=None), True),
+    "densenet": (lambda: torchvision.models.DenseNet(12, (3, 3), 16, num_classes=9), True),
+    "googlenet": (googlenet, True),
+    "efficientnet_b0": (lambda: torchvision.models.efficientnet_b0(weights=None), False),
+    "vit": (
+        lambda: torchvision.models.VisionTransformer(96, 16, 8, 2, 64, 128, num_classes=9),
+        False,
+    ),
+    "swin": (
+        lambda: torchvision.models.swin_transformer.SwinTransformer(
+            [4, 4], 16, [1, 1], [2, 2], [4, 4], num_classes=9
+        ),
+        False,
+    ),
+}
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    net = NETS[name][0]().eval()
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None and part.running_var is not None
+            part.running_mean.normal_(0, 0.1)
+            part.running_var.uniform_(0.5, 1.5)
+    for weight in net.parameters():
+        if not weight.any():
+            nn.init.normal_(weight.data, 0, 0.1)
+    return net
+
+
+def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_incremental, "GAIN", float("inf"))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_boxes_and_full_forwards_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, images, boxed = network(name), torch.rand(1, 3, 96, 96), NETS[name][1]
+    model, target = Model(net), Class(3, probability=False)
+    if boxed:  # small pictures gain little
+        monkeypatch.setattr(_incremental, "GAIN", 0.0)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    explain = create("explainer", "occlusion", window=16, stride=16, fill="blur")
+    quick = explain(model, images, target).native
+    used = [plan for plan in model.engine.facts.values() if isinstance(plan, Plan)]
+    assert bool(used) == boxed and all(len(plan.locals) > 4 for plan in used)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    in_full(monkeypatch)
+    full = explain(Model(net, name="again"), images, target).native
+    spread = Model(net, name="logits").outputs(images).std()
+    assert_close(quick, full, atol=1e-4 * float(spread), rtol=0)
+
+
+@pytest.mark.parametrize("window, stride", [(32, 16), (16, 8), (25, 7)])
+def test_any_window_and_stride_agrees(
+    window: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, images = network("squeezenet1_1"), torch.rand(2, 3, 96, 85)
+    explain = create("explainer", "occlusion", window=window, stride=stride)
+    model = Model(net)
+    monkeypatch.setattr(_incremental, "GAIN", 0.0)
+    monkeypatch.setattr(_incremental, "FEWEST", 1)
+    quick = explain(model, images, 3)
+    assert any(isinstance(plan, Plan) for plan in model.engine.facts.values())
+    alone = explain(model, images[1:], 3)
+    assert_close(alone.native[0], quick.native[1], atol=1e-6, rtol=1e-4)
+    in_full(monkeypatch)
+    full = explain(Model(net), images, 3)
+    assert_close(quick.native, full.native, atol=1e-6, rtol=1e-3)
+
+
+def test_every_window_counts_as_one_forward_and_the_clean_maps_as_another() -> None:
+    model, images = Model(network("residual")), torch.rand(2, 3, 64, 64)
+    explain = create("explainer", "occlusion", window=8, stride=8)
+    explain(model, images, 1)
+    counted = dict(model.evaluations)
+    explain(model, images, 1)
+    spent = model.evaluations["forward"] - counted["forward"]
+    assert spent - 2 * (64 + 1) in (0, 2, 4)  # and the clean scores
+    assert model.evaluations["backward"] == counted["backward"]
+
+
+def test_new_weights_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, images = network("residual"), torch.rand(1, 3, 64, 64)
+    model, explain = Model(net), create("explainer", "occlusion", window=8, stride=8)
+    first = explain(model, images, 1).native
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.mul_(1.1)
+    second = explain(model, images, 1).native
+    assert not torch.allclose(first, second)
+    in_full(monkeypatch)
+    assert_close(explain(Model(net), images, 1).native, second, atol=1e-6, rtol=1e-3)
+
+
+def test_nothing_is_left_behind_when_the_forward_raises() -> None:
+    class Fragile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.broken = network("residual"), False
+
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) == 3:  # the second run of the tape
+                raise RuntimeError("three are too many")
+            return self.body(x)
+
+    net = Fragile().eval()
+    explain = create("explainer", "occlusion", window=16, stride=8)
+    before = {name: set(vars(part)) for name, part in net.named_modules()}
+    model = Model(net)
+    found = explain(model, torch.rand(1, 3, 64, 64), 1)
+    assert found.native.isfinite().all()
+    assert not any(isinstance(plan, Plan) for plan in model.engine.facts.values())
+    assert {name: set(vars(part)) for name, part in net.named_modules()} == before
+    assert torch.relu(-torch.ones(1)) == 0  # no mode is left on

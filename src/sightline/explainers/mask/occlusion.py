@@ -3,7 +3,8 @@
 Paper: Zeiler and Fergus, ECCV 2014, section 2.2, figure 6. Each pixel gets the mean drop of the
 windows that cover it. Deviations: the last window of a line is shifted back inside, so that every
 pixel is covered by windows of one size; the window is a field, because the paper's depends on the
-picture.
+picture. On convolutional networks only what a window changes is computed (_incremental.py): the
+same scores, to 1e-4 of their spread, for less work.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
 from ...ops.fill import Fill
-from ...ops.masks import cut_windows, windows
+from ...ops.masks import windows
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._masked import masked_scores
+from ._incremental import occluded_scores
 
 
 @register("occlusion", paper="arXiv:1311.2901", claims=("class-sensitive", "weight-sensitive"))
@@ -63,13 +64,14 @@ class Occlusion(Explainer):
         filled = Fill(self.fill).like(images, model)
         drops = torch.zeros((len(images), rows, cols), device=images.device)
         covered = torch.zeros((rows, cols), device=images.device)
-        corners = windows((rows, cols), (window, window), (stride, stride)).to(images.device)
-        for part in corners.split(model.chunk(images, len(corners) * len(images))):
-            masks = cut_windows(part, (rows, cols)).to(images)
-            inside = 1 - masks[:, 0].float()
-            covered += inside.sum(0)
-            for row in range(len(images)):
-                drop = clean[row] - masked_scores(model, images, filled, masks, (target, row))
-                drops[row] += torch.einsum("w,wrc->rc", drop.to(inside), inside)
+        corners = windows((rows, cols), (window, window), (stride, stride))
+        for row in range(len(images)):
+            scores = occluded_scores(model, images, filled, corners, (target, row))
+            for (top, left, bottom, right), drop in zip(
+                corners.tolist(), clean[row] - scores, strict=True
+            ):
+                drops[row, top:bottom, left:right] += drop
+        for top, left, bottom, right in corners.tolist():
+            covered[top:bottom, left:right] += 1
         found = drops / covered
         return Heatmap(found, native=found)
