@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,21 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def learned_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tiny untrained networks for methods with learned parts, made for whatever model comes."""
+    from sightline.explainers.mask import realtime_saliency
+    from sightline.nets.masking import Blueprint, MaskingNetwork, write_masking
+
+    def masks_for(model: Any) -> Path:
+        blueprint = Blueprint.of(model, base=4)
+        path = tmp_path / f"{blueprint.digest}-{blueprint.layers[0]}.safetensors"
+        if not path.exists():
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                write_masking(MaskingNetwork(blueprint), path)
+        return path
+
+    monkeypatch.setattr(realtime_saliency, "shipped_for", masks_for)

@@ -87,6 +87,10 @@ class Explainer(ABC):
         """The explainers that this one holds in its fields and runs; by default there are none."""
         return ()
 
+    def reads(self, model: Model) -> tuple[str, ...]:
+        """Layers that the method reads besides `layer`, so that the clean pass records them."""
+        return ()
+
     @property
     @final
     def whole(self) -> "tuple[Explainer, ...]":
@@ -220,6 +224,7 @@ def reading(model: Model, explainers: Sequence[Explainer]) -> tuple[tuple[str, .
     read = dict.fromkeys(each.layer_of(model) for each in every if "layer" in each.needs)
     if any("layer" not in each.needs for each in differentiated):
         read = {"input": None, **read}
+    read |= dict.fromkeys(layer for each in every for layer in each.reads(model))
     return tuple(read), bool(differentiated)
 
 

@@ -3,9 +3,10 @@
 Paper: Petsiuk, Das and Saenko, BMVC 2018, eq. 6: S = 1 / (N p) * sum of f(x * M_i) M_i with N =
 4000 (VGG-16) or 8000 (ResNet-50) masks from a 7 x 7 grid with p = 0.5. Deviations: by default the
 mean score is subtracted, 1 / (N p) * sum of (f_i - mean f) M_i, the same map without a constant
-that holds nearly all its noise (125 masks are then as good as 1000); at most 512 masks are drawn,
-and fewer where the maps of the even and the odd masks already agree. `centred=False, masks=4000,
-agreement=1` is the published form.
+that is mostly noise. Where the mean score under masks is high, 125 masks are then as good as 1000;
+on three photographs under SqueezeNet, where it is 0.06 to 0.11, it took 300 to 575. At most 512
+masks are drawn, and fewer where the maps of the even and the odd masks already agree.
+`centred=False, masks=4000, agreement=1` is the published form.
 """
 
 from collections.abc import Iterator

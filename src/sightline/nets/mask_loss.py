@@ -1,0 +1,143 @@
+"""What a mask must do: kept it shows the class, cut out it takes the class away, and it is small.
+
+Paper: Dabkowski and Gal, NIPS 2017. The paper's loss is (from memory) 10 TV(M) + 1e-3 mean(M) - log
+f_c(phi(x, M)) + 5 f_c(phi(x, 1 - M))^0.3. What is here is the loss of the authors' code, which
+differs: destroyer + 8 area + 0.005 smooth + 0.3 preserver, hinges on the margin of the logits.
+Deviations: the code's pictures are in [-1, 1], ours in [0, 1], so its noise and colours are halved
+here; its blur is for 224 pixels and shrinks with the picture; each picture draws its own
+alternative.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..model import Model
+from ..ops.blur import gaussian_blur
+from ..ops.masks import blend
+from ..ops.resize import resize
+
+SIDE = 224  # pixels of the pictures that the code's blur was chosen for
+
+
+def margins(scores: Tensor, classes: Tensor) -> Tensor:
+    """How far the best other class is ahead of the class, (batch,); negative where it wins."""
+    at = classes.to(scores.device)[:, None]
+    others = scores.scatter(1, at, float("-inf")).amax(1)
+    return others - scores.gather(1, at)[:, 0]
+
+
+def area(masks: Tensor, power: float = 0.3) -> Tensor:
+    """Mean of (M + 0.0005)^power of each mask (batch, 1, row, col); the power favours empty."""
+    return ((masks + 0.0005) ** power).mean((1, 2, 3))
+
+
+def roughness(masks: Tensor, border: float = 0.3) -> Tensor:
+    """Half the squared steps between neighbours and, times `border`, the squares at the edge."""
+    down = masks.diff(dim=2).square().sum((1, 2, 3))
+    right = masks.diff(dim=3).square().sum((1, 2, 3))
+    squared = masks.square()
+    edges = squared[:, :, [0, -1]].sum((1, 2, 3)) + squared[:, :, :, [0, -1]].sum((1, 2, 3))
+    return (down + right + border * edges) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hiding:
+    """What stands where the mask is 0: a blurred picture, or one colour with noise.
+
+    All in natural units, [0, 1]. blurred: the share of pictures that are blurred. grain: noise on
+    what is kept. kernel, sigma: for 224 pixels, shrunk with the short side.
+    """
+
+    noise: float = 0.055
+    colour: float = 0.165
+    blurred: float = 0.5
+    grain: float = 0.015
+    kernel: int = 55
+    sigma: float = 11.0
+
+    def alternatives(self, images: Tensor, dice: torch.Generator, *, alike: bool) -> Tensor:
+        """Pictures to show instead; `alike`: one draw for all of the batch."""
+        draws = 1 if alike else len(images)
+        blurred = torch.rand(draws, generator=dice) < self.blurred
+        shift = (2 * torch.rand(draws, images.shape[1], 1, 1, generator=dice) - 1) * self.colour
+        flat = 0.5 + shift + self.noise * torch.randn(draws, *images.shape[1:], generator=dice)
+        other = flat.to(images).expand_as(images).clone()
+        if blurred.any():
+            sigma = self.sigma * min(images.shape[-2:]) / SIDE
+            kernel = 2 * int(self.kernel // 2 * sigma / self.sigma) + 1
+            rows = blurred.expand(len(images)).to(images.device)
+            other[rows] = gaussian_blur(images[rows], kernel, sigma)
+        return other
+
+    def __call__(
+        self, images: Tensor, masks: Tensor, dice: torch.Generator, *, alike: bool = False
+    ) -> Tensor:
+        """phi(x, M): the pictures where the masks (batch, 1, row, col) are 1, else alternatives."""
+        images = images.contiguous()  # a channels-last blur in bfloat16 takes minutes on a CPU
+        with torch.autocast(images.device.type, enabled=False):
+            other = self.alternatives(images, dice, alike=alike)
+            drawn = torch.randn(1 if alike else len(images), *images.shape[1:], generator=dice)
+            seen = images + self.grain * drawn.to(images)
+            return blend(seen, resize(masks.to(images), images.shape[-2:]), other)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Pictures, their true class (batch,), and whether the mask was made for it or for a fake."""
+
+    images: Tensor
+    classes: Tensor
+    real: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskLoss:
+    """Weights of the terms, as in the authors' training script."""
+
+    destroyer: float = 1.0
+    area: float = 8.0
+    smooth: float = 0.005
+    preserver: float = 0.3
+    hiding: Hiding = field(default_factory=Hiding)
+
+    def __call__(
+        self,
+        model: Model,
+        shown: Shown,
+        masks: Tensor,
+        dice: torch.Generator,
+        *,
+        alike: bool = False,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of each picture (batch,), differentiable in the masks, and its terms."""
+        kept = self.hiding(shown.images, masks, dice, alike=alike)
+        cut = self.hiding(shown.images, 1 - masks, dice, alike=alike)
+        both = torch.cat([kept, cut])
+        rows = torch.arange(len(masks)).repeat(2)
+        with torch.enable_grad():
+            trace = model.trace(both, read=("input",), rows=rows)
+            ahead = margins(trace.output.float(), shown.classes.repeat(2)).chunk(2)
+            preserver, destroyer = hinges(ahead[0], ahead[1], shown.real)
+            wanted = self.preserver * preserver + self.destroyer * destroyer
+            (push,) = torch.autograd.grad(wanted.sum(), trace.raw["input"])
+        # the classifier's part as a function of its pictures: right in value and in first slope
+        slope = (both * push.detach()).flatten(1).sum(1)
+        first, second = (slope - slope.detach()).chunk(2)
+        terms = {"preserver": preserver.detach(), "destroyer": destroyer.detach()}
+        terms |= {"area": area(masks), "smooth": roughness(masks)}
+        total = wanted.detach() + first + second
+        return total + self.area * terms["area"] + self.smooth * terms["smooth"], terms
+
+
+def hinges(kept: Tensor, cut: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Preserver and destroyer from the true class's margins on the kept and the cut picture.
+
+    For a real class the kept picture must show it and the cut one must not, by 5. For a fake one
+    the roles swap, so that its mask learns to be empty.
+    """
+    real = real.to(kept.device)
+    preserver = torch.where(real, (kept + 1).relu(), (1 - kept).relu())
+    destroyer = torch.where(real, (5 - cut).relu(), (cut + 1).relu())
+    return preserver, destroyer

@@ -1,0 +1,259 @@
+"""The masking network: from a classifier's own maps to a mask of what speaks for one class.
+
+Paper: Dabkowski and Gal, NIPS 2017, section 4: a frozen classifier as the encoder, up-blocks with
+skips, a class selector at the coarsest maps, output at a quarter of the picture's side. Deviations:
+the encoder is any classifier whose layers can be read, at the resolutions that it has, and the
+network holds its own layers only; a resolution that the classifier lacks gets an up-block without a
+skip; the default width is half the authors' code's 64.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import BadModel, FileProblem, NotExplainable
+from ..model import Model
+from ..ops.files import write_bytes
+from ..ops.resize import resize
+from .default import WEIGHTS
+
+KIND = "sightline masking network 1"
+EPSILON = 1e-6  # where both channels are 0 the mask is 0, not NaN
+FLOOR = -30.0  # a gate of 1e-13 is shut; below, numbers so small are slow on CPUs
+NEARLY = 0.8  # of the wanted grid is fine enough: 55 cells for 56 need no further block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """Which layers of which classifier are read, and how wide is what follows?
+
+    layers: coarse to fine, the first carries the evidence; None stands for a resolution that the
+    classifier does not have. widths, grids: filters and (row, col) of each. size: of the pictures
+    that the grids belong to. base: filters of the last up-block. digest: of the classifier.
+    """
+
+    layers: tuple[str | None, ...]
+    widths: tuple[int, ...]
+    grids: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+    classes: int
+    base: int
+    digest: str
+    name: str = ""
+
+    @classmethod
+    def of(
+        cls, model: Model, size: tuple[int, int] | None = None, base: int = 32, cell: int = 4
+    ) -> "Blueprint":
+        """The blueprint for a model, from its anatomy; cell: pixels of the picture per mask cell.
+
+        Raises: NotExplainable where no layer can be read, or the output is no row of scores.
+        """
+        if not model.differentiable:
+            raise NotExplainable(
+                f"a masking network reads layers, which the black box {model.name} does not have."
+            )
+        frame: tuple[int, int] = size or model.size or (224, 224)
+        known = model.study(frame)
+        if known.n_classes < 2:
+            raise NotExplainable(
+                f"a masking network has one selector per class; {model.name} has no row of class"
+                " scores."
+            )
+        if known.spatial is None:
+            raise NotExplainable(f"{model.name} has no spatial layer: {known.reason}")
+        grids: dict[str, tuple[int, int]] = {}
+        for name in (known.spatial, *known.candidates):
+            grid = known.layouts[name].grid
+            if grid is not None and grid not in grids.values():
+                grids[name] = grid
+        layers, steps = _climb(grids, frame, cell)
+        read = tuple(name for name in layers if name)
+        with torch.no_grad():
+            maps = model.trace(torch.full((1, known.channels, *frame), 0.5), read=read).maps
+            widths = tuple(maps[name].shape[1] if name else 0 for name in layers)
+        return cls(
+            layers=layers,
+            widths=widths,
+            grids=steps,
+            size=frame,
+            classes=known.n_classes,
+            base=base,
+            digest=model.digest,
+            name=model.name,
+        )
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The layers that the classifier must show."""
+        return tuple(name for name in self.layers if name)
+
+    def maps(self, model: Model, images: Tensor) -> list[Tensor]:
+        """The classifier's maps of these pictures, coarse to fine, without their graph."""
+        found = model.trace(images, read=self.read).maps
+        return [found[name].detach() for name in self.read]
+
+
+def _climb(
+    grids: dict[str, tuple[int, int]], size: tuple[int, int], cell: int
+) -> tuple[tuple[str | None, ...], tuple[tuple[int, int], ...]]:
+    """From the coarsest grid to cells of `cell` pixels, doubling, over the layers on the way."""
+    (first, at), *finer = grids.items()
+    layers: list[str | None] = [first]
+    steps = [at]
+    while at[0] * cell < NEARLY * size[0] and at[1] * cell < NEARLY * size[1]:
+        wanted = (2 * at[0], 2 * at[1])
+        fits = [(name, g) for name, g in finer if _alike(g[0], wanted[0], g[1], wanted[1])]
+        layer, at = fits[0] if fits else (None, wanted)
+        layers.append(layer)
+        steps.append(at)
+    return tuple(layers), tuple(steps)
+
+
+def _alike(row: int, rows: int, col: int, cols: int) -> bool:
+    return 0.75 < row / rows < 1.34 and 0.75 < col / cols < 1.34
+
+
+class Rise(nn.Module):
+    """Twice the resolution: sub-pixel convolution, then a bottleneck over it and the skip."""
+
+    def __init__(self, before: int, skip: int, after: int) -> None:
+        super().__init__()
+        inner = max(1, after // 2)
+        self.grow = nn.Sequential(
+            nn.Conv2d(before, 4 * after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(4 * after),
+            nn.ReLU(),
+            nn.PixelShuffle(2),
+        )
+        self.narrow = nn.Sequential(
+            nn.Conv2d(after + skip, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, inner, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, after, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.past = nn.Conv2d(after + skip, after, 1, bias=False)
+
+    def forward(self, maps: Tensor, skip: Tensor | None) -> Tensor:
+        maps = self.grow(maps)
+        if skip is not None:
+            maps = torch.cat([resize(maps, skip.shape[-2:]), skip], 1)
+        return functional.relu(self.narrow(maps) + self.past(maps))
+
+
+class MaskingNetwork(nn.Module):
+    """Which part of the picture speaks for this class? Answered from the classifier's maps.
+
+    Do not trust it for a class or a kind of picture that its training did not hold.
+    """
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        deepest, *skips = blueprint.widths
+        self.embedding = nn.Parameter(torch.randn(blueprint.classes, deepest) * deepest**-0.5)
+        after = [blueprint.base * 2**i for i in reversed(range(len(skips)))]
+        before = [deepest, *after]
+        rises = (Rise(*w) for w in zip(before[:-1], skips, after, strict=True))
+        self.rises = nn.ModuleList(rises)
+        self.last = nn.Conv2d(before[-1], 2, 1)
+
+    def forward(self, maps: Sequence[Tensor], classes: Tensor, confidence: float = 0.0) -> Tensor:
+        """Masks (batch, 1, row, col) in [0, 1] for one class of each picture.
+
+        maps: what `blueprint.maps` returned. confidence: evidence a place must show to be let in.
+        """
+        found, *skips = maps
+        doubt = (self.evidence(found, classes) - confidence).clamp(min=FLOOR)
+        found = found * torch.sigmoid(doubt)[:, None]
+        rest = iter(skips)
+        for rise, layer in zip(self.rises, self.blueprint.layers[1:], strict=True):
+            found = rise(found, next(rest) if layer else None)
+        return share(self.last(found).float(), EPSILON)
+
+    def evidence(self, deepest: Tensor, classes: Tensor) -> Tensor:
+        """How much each place (batch, row, col) of the coarsest maps is like the class."""
+        chosen = self.embedding[classes.to(self.embedding.device)]
+        return torch.einsum("bkij,bk->bij", deepest, chosen)
+
+    def existence(self, deepest: Tensor, classes: Tensor) -> Tensor:
+        """Logits (batch, 2) of "the class is not there" and "it is"."""
+        half = self.evidence(deepest, classes).mean((1, 2)) / 2
+        return torch.stack([-half, half], 1)
+
+
+def share(channels: Tensor, epsilon: float) -> Tensor:
+    """|a| / (|a| + |b| + epsilon) of channels (batch, 2, row, col), as (batch, 1, row, col)."""
+    a, b = channels.abs().split(1, 1)
+    return a / (a + b + epsilon)
+
+
+def write_masking(network: MaskingNetwork, path: Path) -> None:
+    """The network as safetensors, matrices in float16, with its blueprint as metadata."""
+    state = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
+    stored = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in state.items()}
+    about = {"kind": KIND, "blueprint": json.dumps(asdict(network.blueprint))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, save(stored, metadata=about))
+
+
+def read_masking(path: Path, model: Model) -> MaskingNetwork:
+    """The network in the file, for the classifier that it was trained on.
+
+    Raises: FileProblem, or BadModel for another kind of file or another classifier.
+    """
+    blueprint = blueprint_of(path)
+    if blueprint.digest != model.digest:
+        raise BadModel(
+            f"{path.name} was trained for {blueprint.name} with weights {blueprint.digest}; this is"
+            f" {model.name} with weights {model.digest}. Masks of one classifier say nothing about"
+            " another: train anew with `python -m sightline.recipes.saliency_masks`."
+        )
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
+        network = MaskingNetwork(blueprint)
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    network.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    )
+    return network.to(model.device).requires_grad_(False).eval()
+
+
+def shipped_for(model: Model) -> Path | None:
+    """The weights in this package that were trained for this very model, or None."""
+    path = WEIGHTS / "default-masks.safetensors"
+    return path if path.is_file() and blueprint_of(path).digest == model.digest else None
+
+
+def blueprint_of(path: Path) -> Blueprint:
+    """What is written in the file's metadata. Raises: FileProblem, BadModel."""
+    if not path.is_file():
+        raise FileProblem(f"there is no file {path}; expected the weights of a masking network.")
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+    except SafetensorError as error:
+        raise BadModel(f"{path} is no safetensors file ({error}).") from None
+    if about.get("kind") != KIND:
+        raise BadModel(
+            f"{path.name} holds no masking network (its kind is {about.get('kind')!r}, expected"
+            f" {KIND!r}). Make one with `python -m sightline.recipes.saliency_masks`."
+        )
+    plain: dict[str, Any] = json.loads(about["blueprint"])
+    plain["grids"] = [tuple(grid) for grid in plain["grids"]]
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    return Blueprint(**fields)

@@ -1,0 +1,371 @@
+"""Train a masking network for a classifier: `python -m sightline.recipes.saliency_masks`.
+
+Paper: Dabkowski and Gal, NIPS 2017; the loss of the authors' code, not of the paper (see
+nets/mask_loss.py for both). Phase 1 learns the class selectors alone: is the class there? Phase 2
+learns the up-blocks, with selectors of the true class and, for a share of the pictures, of a fake
+one. Without `--folder` it is the embedded default network and its drawn birds. Steps, batches and
+rates are the authors' code's; `SMALL` says what the embedded masks were trained with: about 12
+minutes on one thread of a CPU. Both phases go on where they were interrupted; a step depends only
+on the seed and its number.
+
+Deviations: phase 1 needs only each picture's mean maps (evidence is linear in them), so they are
+computed once and remembered, without augmentation; phase 2 mirrors half of the pictures.
+"""
+
+import argparse
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .. import zoo
+from ..errors import BadField, UnknownName, near
+from ..images import gather
+from ..model import Model
+from ..nets.default import WEIGHTS
+from ..nets.mask_loss import MaskLoss, Shown
+from ..nets.masking import Blueprint, MaskingNetwork, write_masking
+from ..ops.noise import generator
+from ._mask_quality import write_log
+from .embedded import TRAIN, Pictures, draw
+
+CHUNK = 64  # pictures between two looks at the clock
+
+log = logging.getLogger("sightline.saliency-masks")
+
+
+class Source(ABC):
+    """Pictures with one class each."""
+
+    labels: Tensor
+
+    @abstractmethod
+    def batch(self, model: Model, indices: Tensor) -> Tensor:
+        """(picture, channel, row, col) in [0, 1], in the model's frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held(Source):
+    """Pictures in memory, (picture, channel, row, col) in [0, 1]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def batch(self, model: Model, indices: Tensor) -> Tensor:
+        return self.images[indices]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(Source):
+    """Birds of the aviary, drawn once into a file."""
+
+    pictures: Pictures
+
+    @property
+    def labels(self) -> Tensor:  # type: ignore[override]
+        return self.pictures.labels
+
+    def batch(self, model: Model, indices: Tensor) -> Tensor:
+        return self.pictures.batch(indices).contiguous().float() / 255
+
+
+@dataclass(frozen=True, eq=False)
+class Filed(Source):
+    """Photographs in folders that are called as the classes are, or by their number."""
+
+    paths: list[Path]
+    labels: Tensor
+
+    @classmethod
+    def of(cls, folder: Path, model: Model) -> "Filed":
+        """Raises: UnknownName for a folder that is no class, BadImage where there is no picture."""
+        paths, labels = [], []
+        for place in sorted(p for p in folder.iterdir() if p.is_dir()):
+            found = gather([place])
+            paths += found
+            labels += [_class_of(place.name, model)] * len(found)
+        if len(set(labels)) < 2:
+            raise BadField(
+                f"{folder} holds {len(set(labels))} folders of pictures; expected one for each of"
+                " at least two classes, called by its label or its number."
+            )
+        return cls(paths, torch.tensor(labels))
+
+    def batch(self, model: Model, indices: Tensor) -> Tensor:
+        return model.prepare([self.paths[i] for i in indices.tolist()])
+
+
+def _class_of(name: str, model: Model) -> int:
+    labels = model.labels or []
+    if name in labels:
+        return labels.index(name)
+    if name.isdecimal() and int(name) < model.anatomy.n_classes:
+        return int(name)
+    raise UnknownName(
+        f"the folder {name!r} is no class of {model.name}{near(name, labels)}; call each folder by"
+        " its class's label or number."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How it is trained; every default but `base` is that of the authors' scripts.
+
+    decay: of the selectors. drop: steps between two tenfold drops of the selectors' rate. fakes:
+    share of pictures shown with another class's selector in phase 2 (half in phase 1). cell: pixels
+    of the picture per cell of the mask. half: compute in bfloat16 where a step allows it.
+    """
+
+    selector_steps: int = 8500
+    selector_batch: int = 128
+    selector_rate: float = 1e-3
+    decay: float = 1e-4
+    drop: int = 4000
+    steps: int = 3000
+    batch: int = 64
+    rate: float = 1e-3
+    fakes: float = 0.3
+    base: int = 32
+    cell: int = 4
+    half: bool = True
+    seed: int = 0
+    loss: MaskLoss = field(default_factory=MaskLoss)
+
+
+SMALL = Plan(steps=800, batch=32)
+
+
+@dataclass
+class Clock:
+    """Says how far a phase is and how long it will take, at most every few seconds."""
+
+    what: str
+    total: int
+    begun: float
+    first: int
+    said: float = float("-inf")
+
+    @classmethod
+    def start(cls, what: str, first: int, total: int) -> "Clock":
+        return cls(what, total, time.monotonic(), first)
+
+    def tick(self, done: int, text: str = "") -> None:
+        now = time.monotonic()
+        if done < self.total and now - self.said < 10:
+            return
+        self.said = now
+        left = (now - self.begun) / max(done - self.first, 1) * (self.total - done)
+        log.info("%s: %d of %d, %.1f min left %s", self.what, done, self.total, left / 60, text)
+
+
+def train(
+    plan: Plan, model: Model, source: Source, folder: Path, stop: int | None = None
+) -> tuple[MaskingNetwork, list[dict[str, Any]]]:
+    """The trained network and its history; goes on from the checkpoint in `folder`.
+
+    `stop` ends phase 2 after so many steps, to be continued.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    example = source.batch(model, torch.tensor([0]))
+    blueprint = Blueprint.of(model, (example.shape[2], example.shape[3]), plan.base, plan.cell)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        network = MaskingNetwork(blueprint).to(model.device)
+    begun = folder / "selectors.pt"
+    if begun.exists():
+        network.embedding.data.copy_(torch.load(begun, weights_only=True))
+    else:
+        learn_selectors(plan, network, mean_maps(model, network, source, folder), source.labels)
+        _keep(network.embedding.detach().cpu(), begun)
+    return learn_masks(plan, network, model, source, folder / "masks.pt", stop)
+
+
+def _keep(state: Any, path: Path) -> None:  # Any: what torch.save takes
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def mean_maps(model: Model, network: MaskingNetwork, source: Source, folder: Path) -> Tensor:
+    """The coarsest maps' mean over places of each picture, (picture, filter)."""
+    path = folder / "means.pt"
+    known = torch.load(path, weights_only=True) if path.exists() else torch.zeros(0)
+    parts = [known] if len(known) else []
+    count = len(source.labels)
+    clock, saved = Clock.start("phase 1, maps", len(known), count), time.monotonic()
+    deepest = network.blueprint.read[0]
+    for indices in torch.arange(len(known), count).split(CHUNK):
+        with torch.no_grad():
+            trace = model.trace(source.batch(model, indices), read=(deepest,))
+        parts.append(trace.maps[deepest].mean((2, 3)).cpu())
+        clock.tick(int(indices[-1]) + 1)
+        if time.monotonic() - saved > 60:
+            _keep(torch.cat(parts), path)
+            saved = time.monotonic()
+    _keep(torch.cat(parts), path)
+    return torch.cat(parts)
+
+
+def learn_selectors(plan: Plan, network: MaskingNetwork, means: Tensor, labels: Tensor) -> None:
+    """Phase 1: one embedding for each class, so that it tells whether the class is there."""
+    clock = Clock.start("phase 1, selectors", 0, plan.selector_steps)
+    stepper = torch.optim.Adam([network.embedding], lr=plan.selector_rate, weight_decay=plan.decay)
+    dice = generator(plan.seed, "selectors")
+    maps = means[:, :, None, None].to(network.embedding.device)
+    for step in range(plan.selector_steps):
+        for group in stepper.param_groups:
+            group["lr"] = plan.selector_rate * 0.1 ** (step // plan.drop)
+        indices = torch.randint(len(labels), (plan.selector_batch,), generator=dice)
+        real = torch.rand(plan.selector_batch, generator=dice) < 0.5
+        shown = selected(labels[indices], real, len(network.embedding), dice)
+        logits = network.existence(maps[indices], shown)
+        loss = functional.cross_entropy(logits, real.long().to(logits.device))
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+        clock.tick(step + 1, f"loss {loss.item():.4f}")
+
+
+def selected(labels: Tensor, real: Tensor, classes: int, dice: torch.Generator) -> Tensor:
+    """The class to select for each picture: its own where `real`, else any other."""
+    other = (labels + torch.randint(1, classes, labels.shape, generator=dice)) % classes
+    return torch.where(real, labels, other)
+
+
+def learn_masks(
+    plan: Plan,
+    network: MaskingNetwork,
+    model: Model,
+    source: Source,
+    path: Path,
+    stop: int | None = None,
+) -> tuple[MaskingNetwork, list[dict[str, Any]]]:
+    """Phase 2: everything but the selectors, by what the classifier says of the masked pictures."""
+    learned = [p for name, p in network.named_parameters() if name != "embedding"]
+    stepper = torch.optim.Adam(learned, lr=plan.rate)
+    history: list[dict[str, Any]] = []
+    first = 0
+    if path.exists():
+        state = torch.load(path, map_location=model.device, weights_only=True)
+        network.load_state_dict(state["network"])
+        stepper.load_state_dict(state["stepper"])
+        history, first = state["history"], state["step"]
+    network.train()
+    last = min(plan.steps, stop or plan.steps)
+    clock, sums = Clock.start("phase 2, masks", first, plan.steps), Sums()
+    for step in range(first, last):
+        lesson = Lesson(plan, model, network, source)
+        loss, terms = lesson.loss(step)
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+        sums.add(terms)
+        clock.tick(step + 1, sums.text())
+        if (step + 1) % 100 == 0 or step + 1 == last:
+            history.append({"step": step + 1, **sums.means()})
+            sums = Sums()
+            state = {"network": network.state_dict(), "stepper": stepper.state_dict()}
+            _keep({**state, "history": history, "step": step + 1}, path)
+    return network.eval(), history
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One step of phase 2."""
+
+    plan: Plan
+    model: Model
+    network: MaskingNetwork
+    source: Source
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean loss of the step's batch, and each picture's terms."""
+        plan, labels = self.plan, self.source.labels
+        dice = generator(plan.seed, f"masks, step {step}")
+        indices = torch.randint(len(labels), (plan.batch,), generator=dice).sort().values
+        images = self.source.batch(self.model, indices).to(self.model.device)
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=dice) < 0.5
+        images = torch.where(mirrored.to(images.device), images.flip(3), images)
+        real = torch.rand(len(images), generator=dice) >= plan.fakes
+        shown = selected(labels[indices], real, len(self.network.embedding), dice)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=plan.half):
+            with torch.no_grad():
+                maps = self.network.blueprint.maps(self.model, images)
+            masks = self.network(maps, shown)
+            true = labels[indices].to(images.device)
+            found, terms = plan.loss(self.model, Shown(images, true, real), masks, dice)
+        on = real.to(masks.device)
+        sizes = masks.detach().mean((1, 2, 3))
+        return found.mean(), {**terms, "mask": sizes[on], "fake mask": sizes[~on], "loss": found}
+
+
+class Sums:
+    """Means of terms over some steps."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[float]] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            if value.numel():
+                self.values.setdefault(name, []).append(float(value.detach().float().mean()))
+
+    def means(self) -> dict[str, float]:
+        found = {name: math.fsum(v) / len(v) for name, v in self.values.items()}
+        return {name: round(value, 4) for name, value in found.items()}
+
+    def text(self) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in self.means().items())
+
+
+def run(plan: Plan, model: Model, source: Source, data: Path, out: Path) -> None:
+    """Train, measure, write the weights and the log beside them."""
+    network, history = train(plan, model, source, data)
+    write_masking(network, out)
+    facts = {"plan": asdict(plan), "pictures": len(source.labels), "history": history}
+    birds = isinstance(source, Drawn)
+    write_log(out, model, source.batch, source.labels, facts, birds=birds)
+    log.info("written: %s and its log", out)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="sightline:default", help="a name for sightline.load")
+    parser.add_argument("--folder", type=Path, help="folders of pictures, one for each class")
+    parser.add_argument("--data", type=Path, default=Path("saliency-data"), help="checkpoints")
+    parser.add_argument("--out", type=Path, help="the weights to write; a log goes beside them")
+    parser.add_argument("--steps", type=int, help="of phase 2")
+    parser.add_argument("--batch", type=int, help="pictures in a step of phase 2")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(given.threads)
+    embedded = given.folder is None and given.model == "sightline:default"
+    changes = {k: v for k in ("steps", "batch") if (v := getattr(given, k)) is not None}
+    plan = replace(SMALL if embedded else Plan(), seed=given.seed, **changes)
+    model = zoo.load(given.model)
+    model.module.to("cuda" if torch.cuda.is_available() else "cpu")
+    name = given.model.replace(":", "-").replace("/", "-")
+    out = given.out or (
+        WEIGHTS / "default-masks.safetensors" if embedded else Path(f"{name}-masks.safetensors")
+    )
+    given.data.mkdir(parents=True, exist_ok=True)
+    if given.folder is not None:
+        source: Source = Filed.of(given.folder, model)
+    elif model.labels == zoo.load("sightline:default").labels:
+        source = Drawn(draw(TRAIN, given.data))
+    else:
+        parser.error(f"{given.model} does not know the drawn birds; give --folder")
+    run(plan, model, source, given.data, out)
+
+
+if __name__ == "__main__":
+    main()
