@@ -17,7 +17,7 @@ from sightline.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 NAMES = [(kind, name) for kind in registry.ROOMS for name in registry.available(kind)]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "index.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 
 
 @pytest.fixture(scope="module")
