@@ -357,6 +357,13 @@ def test_grey_pictures_and_a_forward_of_ones_own():
     assert (found.spatial, found.n_classes, found.channels) == ("3", 4, 1)
 
 
+def test_the_default_layer_of_a_segmentation_is_not_its_own_answer():
+    net = nn.Sequential(*convolutions(8, 12), nn.Conv2d(12, 4, 1), nn.Upsample(scale_factor=4.0))
+    found = study(net, (32, 32))
+    assert found.spatial != found.class_map and net.get_submodule(found.spatial) is not net[-2]
+    assert (found.spatial, found.class_map) == ("3", "5")
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("weights", "source", "layer", "head"),

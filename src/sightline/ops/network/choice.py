@@ -251,16 +251,17 @@ def _is_image(group: _Group, census: Census) -> bool:
 
 
 def _without_class_maps(cuts: list[_Group], census: Census) -> tuple[str | None, list[_Group]]:
-    """Take off trailing maps with one filter per class, behind which nothing has parameters.
+    """Take off trailing maps with one filter per class, behind which nothing has parameters: of a
+    segmentation too, whose output they are.
 
     Where the map before them has as many filters, the output is an encoder's features.
     """
     kept, total = list(cuts), max(seen.weights for seen in census.seen)
-    classes = census.scores.shape[-1]
+    classes = census.scores.shape[1 if census.scores.ndim == 4 else -1]
     while kept and kept[-1].filters == classes and kept[-1].first.weights == total:
         kept.pop()
     few = 0 < len(cuts) - len(kept) <= 3 and bool(kept) and kept[-1].filters != classes
-    return (cuts[-1].name, kept) if few and census.scores.ndim == 2 else (None, cuts)
+    return (cuts[-1].name, kept) if few and census.scores.ndim in (2, 4) else (None, cuts)
 
 
 def _owners(cuts: list[_Group], census: Census) -> list[Call]:
