@@ -85,6 +85,8 @@ class Plan:
                     found.add(Kept(number=number))
                 elif number in self.boxes and local is not None:
                     found |= {kept} if (kept := self.around(step, local, number)) else set()
+        if self.tape.output in self.boxes:  # maps are what the network returns
+            found.add(Kept(number=self.tape.output))
         return frozenset(found)
 
     def around(self, step: Step, local: Local, number: int) -> Kept | None:
@@ -219,6 +221,7 @@ class Replay:
                 if last.get(number, -1) <= i and number not in tape.constants:
                     self.boxes.pop(number, None)
                     self.wholes.pop(number, None)
+        self._complete(tape.output)
         return self.wholes[tape.output]
 
     def _complete(self, number: int) -> None:
