@@ -25,6 +25,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/heatmaps.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

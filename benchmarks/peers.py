@@ -25,6 +25,7 @@ class GradCamLibrary:
             "grad-cam": pytorch_grad_cam.GradCAM(net, layers),
             "hires-cam": pytorch_grad_cam.HiResCAM(net, layers),
             "score-cam": pytorch_grad_cam.ScoreCAM(net, layers),
+            "ablation-cam": pytorch_grad_cam.AblationCAM(net, layers),
         }
         for cam in self.cams.values():
             cam.batch_size = BATCH
