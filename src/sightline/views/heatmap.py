@@ -66,7 +66,8 @@ def figure(
 
     tokens = colour.DARK if dark else colour.LIGHT
     maps = list(heat.numpy())
-    ranges = paint.limits(maps, scale)
+    own = scale == "per-image"
+    ranges = [paint.ends(m) for m in maps] if own else paint.limits(maps, scale)
     if ax is not None:
         _draw_map(ax, (_shown(heat, i), maps[i]), ranges[i], tokens, contours)
         return ax.figure.figure  # type: ignore[return-value]
@@ -91,7 +92,7 @@ def html(heat: Heatmap) -> str:
     caption.
     """
     maps = list(heat.numpy())
-    ranges = paint.limits(maps)
+    ranges = [paint.ends(values) for values in maps]
     rows = [
         _notebook_row(heat, k, maps[k], ranges[k]) for k in range(min(len(maps), _NOTEBOOK_ROWS))
     ]
@@ -181,7 +182,11 @@ def _draw_map(
     _bare(ax, tokens)
     chosen = colour.matplotlib_map("signed" if low < 0 else "magnitude")
     norm = Normalize(low, high if high > low else low + 1.0)
-    bar = ax.figure.colorbar(ScalarMappable(norm, chosen), ax=ax, fraction=0.05, pad=0.03)
+    beyond = np.nanmin(values) < low, np.nanmax(values) > high  # what has the last colour
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond)
+    bar = ax.figure.colorbar(
+        ScalarMappable(norm, chosen), ax=ax, fraction=0.05, pad=0.03, extend=extend or "neither"
+    )
     ends = [low, (low + high) / 2, high] if high > low else [low]
     bar.set_ticks(ends, labels=[number(value) for value in ends])
     bar.ax.tick_params(labelsize=8, colors=tokens["ink-2"], length=2)

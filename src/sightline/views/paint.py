@@ -20,6 +20,7 @@ Scale = Literal["per-image", "shared", "symmetric"] | tuple[float, float]
 MASSES = (0.25, 0.5, 0.75)
 _RAISED = 1e-3  # of the highest value: below this a lowest value counts as zero
 _COARSE = 56  # cells on the long side of outlines: finer ones of a noisy map are only dust
+_USUAL, _FAR = 0.995, 2.0  # the share of pixels below the usual height, and how far is far above it
 _SHORTEST = 8  # points of an outline; shorter ones are dust too
 
 
@@ -35,6 +36,20 @@ def limits(maps: list[Values], scale: Scale = "per-image") -> list[tuple[float, 
     if scale == "shared" and ranges:
         ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(maps)
     return [_balanced(*pair) if scale == "symmetric" or pair[0] < 0 else pair for pair in ranges]
+
+
+def ends(values: Values) -> tuple[float, float]:
+    """Where the colours of one map by itself end: at its own lowest and highest value, or, where a
+    few pixels stand far above the rest (a map of single pixels), at the height that one in 200
+    reaches; what is beyond has the last colour.
+    """
+    low, high = limits([values])[0]
+    finite = np.abs(values[np.isfinite(values)])
+    usual = float(np.quantile(finite, _USUAL)) if finite.size else 0.0
+    reach = max(-low, high)
+    if usual <= max(low, 0.0) or reach <= _FAR * usual:
+        return low, high
+    return (low if low > 0 else low * usual / reach), high * usual / reach
 
 
 def rgba(values: Values, low: float, high: float) -> Pixels:
@@ -58,7 +73,8 @@ def overlay(
     """
     base = as_bytes(picture)
     fitted = stretch(values, base.shape[:2])
-    colours = rgba(fitted, *limits([fitted], scale)[0])
+    own = ends(fitted) if scale == "per-image" else limits([fitted], scale)[0]
+    colours = rgba(fitted, *own)
     alpha = colours[..., 3:] / 255.0 * opacity
     mixed = base * (1 - alpha) + colours[..., :3] * alpha
     unseen = np.isnan(fitted)[..., None]
