@@ -219,11 +219,10 @@ class Normalised(torch.nn.Module):
 
     def __init__(self, model: sl.Model) -> None:
         super().__init__()
-        self.model = [model]  # not a submodule
+        self.net, self.mean, self.std = model.module, model.mean, model.std
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        model = self.model[0]
-        return model.module((images - model.mean) / model.std)
+        return self.net((images - self.mean) / self.std)
 
 
 def score_cam(rounds: int) -> Iterator[Row]:
