@@ -26,6 +26,7 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/heatmaps.py
+	$(BIN)/python benchmarks/scaling.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
