@@ -12,6 +12,7 @@ from ....ops.resize import resize
 from ....target import Target
 from .._weighted import LayerView
 
+AT_ONCE = 8  # masked pictures on a CPU: as fast as 16 with half the memory
 AsMasks = Callable[[Tensor], Tensor]  # resized maps (map, row, col) -> masks in [0, 1]
 
 
@@ -26,12 +27,13 @@ class Seen:
     def scores(self, maps: Tensor, as_masks: AsMasks) -> Tensor:
         """The score of the picture seen through each of `maps` (map, row, col), resized."""
         image, found = self._image, []
-        filled, chunk = self._filled, self.view.model.chunk(self._image, len(maps))
-        for part in maps.split(chunk):
+        filled, model = self._filled, self.view.model
+        few = model.batch or (AT_ONCE if image.device.type == "cpu" else 0)
+        for part in maps.split(few or model.chunk(image, len(maps))):
             masks = as_masks(resize(part[:, None], image.shape[-2:])[:, 0])[:, None]
             rows = torch.full((len(masks),), self.row)
             pictures = blend(image, masks.to(image), filled)
-            found.append(self.view.model.scores(pictures, self.target, rows=rows))
+            found.append(model.scores(pictures, self.target, rows=rows))
         return torch.cat(found).float().to(maps.device)
 
     def empty(self) -> Tensor:
