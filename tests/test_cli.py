@@ -50,7 +50,7 @@ def sightline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def test_help_lists_the_verbs_that_work_and_no_other(sightline: Command) -> None:
     told = sightline("--help").output
-    for verb in ("demo", "explain", "methods", "inspect"):
+    for verb in ("demo", "explain", "evaluate", "methods", "inspect"):
         assert f"\n  {verb} " in told
     assert not any(f"\n  {verb} " in told for verb in LATER)
 
@@ -272,7 +272,11 @@ def test_methods_lists_every_registered_name_with_paper_and_cost(sightline: Comm
     for kind in registry.ROOMS:
         assert [r["name"] for r in told if r["kind"] == kind] == registry.available(kind)
     assert all(r["paper"] and r["question"] for r in told)
-    assert {r["name"]: r["passes"] for r in told}["grad-cam"] == {"forward": 1, "backward": 1, "copies": 0}
+    assert {r["name"]: r["passes"] for r in told}["grad-cam"] == {
+        "forward": 1,
+        "backward": 1,
+        "copies": 0,
+    }
     table = sightline("methods").stdout
     assert "arXiv:1610.02391" in table and "1 + 1" in table
 
