@@ -86,7 +86,7 @@ class Model:
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
         self.differentiable = True
         self.batch: int | None = None
-        self.evaluations = dict.fromkeys(SPENT, 0)
+        self.evaluations: dict[str, int] = dict.fromkeys(SPENT, 0)
         self.side: dict[str, Any] = {}
         mean, std = (known.mean, known.std) if known else ((0.0,), (1.0,))
         self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
