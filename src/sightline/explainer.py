@@ -76,6 +76,7 @@ class Explainer(ABC):
                 "copies": spent.pop("copies"),
                 "evaluations": spent,
                 "seconds": round(time.perf_counter() - started, 4),
+                "count": len(tensors),  # pictures that the costs are of, also after `take`
             },
             images=tensors,
             pictures=model.pictures(tensors),

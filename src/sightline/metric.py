@@ -5,6 +5,7 @@ A number has a meaning only beside what a map would get that knows nothing: `nul
 random map, a centred blob and an edge map on the same case.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import NotExplainable, ShapeError
-from .explainer import Explainer
+from .errors import NotExplainable, ShapeError, SightlineWarning
+from .explainer import Explainer, reading
 from .explanation import Explanation, Heatmap
-from .model import Model
+from .model import BATCH, Model
+from .ops.batches import chunks
+from .ops.fill import Fill
 from .ops.references import NULLS, reference
+from .ops.resize import resize
 from .target import Target
 
 
@@ -28,14 +32,15 @@ class Truth:
 
     boxes: x0, y0, x1, y1 in pixels of the picture as shown. masks: bool arrays (row, col), in the
     model's input frame. parts: part name -> mask, in the model's input frame. keypoints: part name
-    -> (row, col).
+    -> (row, col). scenes: what a drawn picture was drawn from (`worlds.aviary.Scene`).
     """
 
     labels: Sequence[int] | None = None
     boxes: Sequence[Sequence[tuple[float, float, float, float]] | None] | None = None
     masks: Sequence[np.ndarray | None] | None = None
-    parts: Sequence[Mapping[str, np.ndarray]] | None = None
-    keypoints: Sequence[Mapping[str, tuple[float, float]]] | None = None
+    parts: Sequence[Mapping[str, np.ndarray] | None] | None = None
+    keypoints: Sequence[Mapping[str, tuple[float, float]] | None] | None = None
+    scenes: Sequence[Any] | None = None  # Any: worlds stand above this file
 
     def take(self, rows: Sequence[int]) -> "Truth":
         """The truth of some images."""
@@ -66,6 +71,65 @@ class Case:
             )
         return self.explanation.values
 
+    @property
+    def unit(self) -> Tensor:
+        """The map in [0, 1]: its positive part over its largest value; zeros where nothing is
+        positive."""
+        shown = self.heat.clamp(min=0)
+        peak = shown.flatten(1).amax(1)[:, None, None]
+        return shown / torch.where(peak > 0, peak, 1)
+
+    @property
+    def signed(self) -> Tensor:
+        """The map before the method clipped it, where it says so, at the size of `heat`."""
+        native = getattr(self.explanation, "native", None)
+        return self.heat if native is None else resize(native[:, None], self.heat.shape[-2:])[:, 0]
+
+    def kept(self, fill: str | float = "mean") -> Tensor:
+        """The pictures seen through `unit`: untouched where it is 1, the fill where it is 0."""
+        mask = self.unit.to(self.images)[:, None]
+        return self.images * mask + Fill(fill).like(self.images, self.model) * (1 - mask)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """The target's probability (batch,) on other pictures of the same batch, float64.
+
+        Raises: NotExplainable for a target that has none.
+        """
+        asked = self.target.with_probability(True)
+        found = self.model.scores(images, asked, rows=torch.arange(len(images))).double().cpu()
+        if found.min() < 0 or found.max() > 1 + 1e-6:
+            raise NotExplainable(
+                f"this metric needs a target with a probability, such as a class; got {asked!r}."
+            )
+        return found
+
+    def again(
+        self,
+        images: Tensor,
+        model: Model | None = None,
+        target: Target | None = None,
+        signed: bool = False,
+    ) -> Tensor:
+        """The map (batch, row, col) that the same explainer gives for other pictures of this batch,
+        another model or another target; all NaN where it is zero. signed: as it is in `signed`.
+
+        Raises: NotExplainable for a case without its explainer.
+        """
+        method, model = self.explainer, model or self.model
+        if method is None:
+            raise NotExplainable(
+                "this metric explains again, so the case needs the explainer that made the map;"
+                " `judged` gives it one."
+            )
+        fixed, found = (target or self.target).with_habit(method.habit), []
+        for part in chunks(len(images), BATCH):
+            heat = _explained(method, model.take(part), images[part], fixed.take(part))
+            values = replace(self, explanation=heat).signed if signed else heat.values
+            values = values.detach().float()
+            there = torch.isfinite(values).flatten(1).all(1) & (values != 0).flatten(1).any(1)
+            found.append(torch.where(there[:, None, None], values, torch.nan))
+        return torch.cat(found)
+
     def with_heat(self, values: Tensor) -> "Case":
         """The same case with another map."""
         kept = self.explanation
@@ -75,6 +139,21 @@ class Case:
                 values, images=kept.images, pictures=kept.pictures, frames=kept.frames
             ),
         )
+
+
+def _explained(method: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:
+    """The maps of a batch, without notes of where from."""
+    images = images.to(model.device)
+    read, gradients = reading(model, (method,))
+    with (
+        warnings.catch_warnings(category=SightlineWarning, action="ignore"),
+        model.shared(images, (*read, *target.reads), gradients=gradients),
+        torch.set_grad_enabled(gradients),
+    ):
+        heat = method.explain(model, images, target)
+    if not isinstance(heat, Heatmap):
+        raise NotExplainable(f"this metric reads a heatmap, not {type(heat).__name__}.")
+    return heat
 
 
 class Metric(ABC):
@@ -109,9 +188,21 @@ class Metric(ABC):
         """One number for each image, each as it would be alone."""
 
     def curves(self, case: Case) -> Tensor | None:
-        """The curve behind each number, (batch, step), for metrics that are areas; None for the
-        others."""
+        """The numbers behind each number, (batch, step), for areas under a curve and for metrics
+        whose `summary` needs more than one number a picture; None for the others."""
         return None
+
+    def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
+        """One number for a whole collection from `values` (picture,), as scored: the mean of the
+        defined ones, NaN where none is.
+
+        A metric whose published aggregate is no mean (a best common threshold, pooled pixels) reads
+        `curves` (picture, step), what `curves(case)` gave for the same pictures; without them it
+        gives the mean. Rows may be left out or repeated, so a bootstrap draws pictures and asks
+        again.
+        """
+        defined = values[~values.isnan()]
+        return float(defined.double().mean()) if len(defined) else float("nan")
 
     @final
     def null_levels(self, case: Case, seed: int = 0) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """Pointing game: does the map's highest point lie on the object?
 
 Paper: Zhang et al., ECCV 2016 / IJCV 2018, section 4.2: a hit within 15 pixels of any annotated
-instance. Deviations: one number per image (the paper averages hits per class first, which is an
-aggregation); of several equal maxima the share that hits counts.
+instance. Deviations: one number per image, and their plain mean for a collection (the paper
+averages hits per class first: `class_mean`); of several equal maxima the share that hits counts.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,11 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ...errors import BadField, NotExplainable
-from ...metric import Case, Metric, Truth
-from ...preprocess import Frame
+from ...errors import BadField
+from ...metric import Case, Metric
 from ...registry import register
+from ._object import objects
 
-Box = tuple[float, float, float, float]
 EQUAL = 1e-6  # of the map's range: maxima that differ by less are one
 
 
@@ -48,31 +47,12 @@ class Pointing(Metric):
             raise BadField(f"tolerance is a distance in pixels, at least 0; got {self.tolerance}.")
 
     def score(self, case: Case) -> Tensor:
-        truth = case.truth
-        if truth is None or (truth.boxes is None and truth.masks is None):
-            raise NotExplainable(
-                "pointing needs boxes or masks of the object; give the case a `Truth`."
-            )
-        heat, frames = case.heat.cpu().numpy(), case.explanation.frames
-        found = [
-            self._hits(heat[i], frames[i] if frames else None, truth.take([i]))
-            for i in range(len(heat))
-        ]
-        return torch.tensor(found)
-
-    def _hits(self, heat: np.ndarray, frame: Frame | None, truth: Truth) -> float:
-        boxes = truth.boxes[0] if truth.boxes is not None else None
-        mask = truth.masks[0] if truth.masks is not None else None
-        tolerance = self.tolerance
-        if boxes is not None:
-            heat = frame.to_original(heat) if frame else heat
-            inside = _drawn(boxes, heat.shape)
-        elif mask is not None:
-            inside = np.asarray(mask, dtype=bool)
-            tolerance = tolerance * _scale(frame) if frame else tolerance
-        else:
-            return float("nan")
-        return _share(heat, inside, tolerance) if inside.any() else float("nan")
+        return torch.tensor(
+            [
+                float("nan") if o is None else _share(o.heat, o.inside, self.tolerance * o.scale)
+                for o in objects(case, "pointing")
+            ]
+        )
 
 
 def _share(heat: np.ndarray, inside: np.ndarray, tolerance: float) -> float:
@@ -85,16 +65,12 @@ def _share(heat: np.ndarray, inside: np.ndarray, tolerance: float) -> float:
     return float((away[maxima] <= tolerance).mean())
 
 
-def _drawn(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
-    """All pixels (row, col) that a box `x0, y0, x1, y1` touches."""
-    inside = np.zeros(size, dtype=bool)
-    for x0, y0, x1, y1 in boxes:
-        top, left = max(int(np.floor(y0)), 0), max(int(np.floor(x0)), 0)
-        inside[top : max(int(np.ceil(y1)), 0), left : max(int(np.ceil(x1)), 0)] = True
-    return inside
-
-
-def _scale(frame: Frame) -> float:
-    """Pixels of the model's frame per pixel of the original, along the rows."""
-    _, y0, _, y1 = frame.box
-    return frame.size[0] / (y1 - y0)
+def class_mean(values: Tensor, labels: Sequence[int]) -> float:
+    """The paper's aggregate: hits averaged within each class first, then over classes. Pictures
+    without a number are left out; NaN where all are."""
+    classes = torch.tensor(list(labels))
+    defined = ~values.isnan()
+    found = [
+        values[defined & (classes == c)].double().mean() for c in classes[defined].unique().tolist()
+    ]
+    return float(torch.stack(found).mean()) if found else float("nan")

@@ -1,0 +1,34 @@
+"""Runtime: how long did the explanation of a picture take?
+
+Project definition: the seconds in the explanation's record over its pictures; nothing is run.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ...metric import Case, Metric
+from ...registry import register
+from ._record import shared
+
+
+@register("runtime", paper="none")
+@dataclass(frozen=True, kw_only=True)
+class Runtime(Metric):
+    """How many seconds did the explanation take, for each picture?
+
+    The wall clock from the prepared pictures to the finished maps, over the pictures explained in
+    one call. NaN for a map that no method made, such as the null maps.
+
+    Do not trust it across machines, or beside other work on this one; the first call of a model
+    also pays for what is measured once. `evaluations` is what does not change.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "lower"
+    unit: ClassVar[str] = "seconds a picture"
+
+    def score(self, case: Case) -> Tensor:
+        spent = shared(case, case.explanation.provenance.get("seconds"))
+        return torch.full((len(case.images),), spent)

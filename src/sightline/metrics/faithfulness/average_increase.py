@@ -1,0 +1,41 @@
+"""Average increase: is the model surer of the class when it sees only what the map shows?
+
+Paper: Chattopadhyay et al. (Grad-CAM++), WACV 2018, section 4.1: 1 where p(e) > p(x), e the picture
+times the map in [0, 1]; the average is a share of pictures. Deviations: as `average-drop`; an
+increase below a millionth is rounding and counts as none.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from ...metric import Case, Metric
+from ...ops.fill import Fill
+from ...registry import register
+
+ROUNDING = 1e-6
+
+
+@register("average-increase", paper="arXiv:1710.11063")
+@dataclass(frozen=True, kw_only=True)
+class AverageIncrease(Metric):
+    """Is the model surer when it sees the picture through its map? 1 is yes, 0 no.
+
+    fill: what hidden pixels become, the name of a `Fill`.
+
+    Do not trust it where the model is sure already: it cannot rise from 1. And what is hidden may
+    have spoken for another class, so an increase need not mean that the map shows the evidence.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "higher"
+    unit: ClassVar[str] = "share of pictures"
+
+    fill: str | float = "mean"
+
+    def __post_init__(self) -> None:
+        Fill(self.fill)
+
+    def score(self, case: Case) -> Tensor:
+        before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
+        return (after > before + ROUNDING).double()

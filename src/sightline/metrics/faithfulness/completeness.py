@@ -1,0 +1,56 @@
+"""Completeness: does the map add up to what it claims to explain?
+
+Paper: Sundararajan, Taly and Yan, ICML 2017, section 3 (the axiom); the number, the gap over the
+difference of the scores, is a project definition.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ...explanation import Heatmap
+from ...metric import Case, Metric
+from ...ops.fill import Fill
+from ...registry import register
+
+LEAST = 1e-9
+
+
+@register("completeness", paper="arXiv:1703.01365")
+@dataclass(frozen=True, kw_only=True)
+class Completeness(Metric):
+    """Does the map sum to the score of the picture minus that of an empty one? 0 is exactly so.
+
+    The size of the gap, in parts of that difference; 1 is what a map of zeros gets. The signed,
+    unclipped map is summed as it is, never normalised: `native` where there is one. The score is
+    the one that the method explains by habit (logits where no method is known). baseline: the empty
+    picture, the name of a `Fill`, or "zero" for methods that share out the score itself. NaN where
+    the two scores are equal.
+
+    Do not trust it as a sign that the places are right: any map can be scaled until it adds up. And
+    do not ask it of methods that never claimed a sum, such as most CAMs.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "lower"
+    unit: ClassVar[str] = "relative gap"
+
+    baseline: str | float = "mean"
+
+    def __post_init__(self) -> None:
+        if self.baseline != "zero":
+            Fill(self.baseline)
+
+    def score(self, case: Case) -> Tensor:
+        shown = case.heat
+        if isinstance(case.explanation, Heatmap) and case.explanation.native is not None:
+            shown = case.explanation.native
+        target = case.target.with_habit(case.explainer.habit if case.explainer else False)
+        rows = torch.arange(len(case.images))
+        due = case.model.scores(case.images, target, rows=rows).double()
+        if self.baseline != "zero":
+            empty = Fill(self.baseline).like(case.images, case.model)
+            due = due - case.model.scores(empty, target, rows=rows).double()
+        gap = (shown.to(due.device).double().sum((1, 2)) - due).abs()
+        return torch.where(due.abs() > LEAST, gap / due.abs(), torch.nan)

@@ -1,0 +1,56 @@
+"""Energy-based pointing game: which share of the map's energy lies on the object?
+
+Paper: Wang et al. (Score-CAM), CVPR-W 2020, section 4.2: the sum inside the box over the whole sum.
+Deviations: the map's positive part is summed as the method gave it, without stretching it from 0 to
+1 first, because the floor that this adds moves the number; several boxes count as their union.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...metric import Case, Metric
+from ...registry import register
+from ._object import objects
+
+
+@register("energy-pointing", paper="arXiv:1910.01279")
+@dataclass(frozen=True, kw_only=True)
+class EnergyPointing(Metric):
+    """Which share of the map's positive values lies on the object? In [0, 1].
+
+    With boxes and known frames the map is laid over the photograph; otherwise, and for masks, the
+    model's frame is used. A map without positive values, and an image without annotation, is NaN.
+    `chance` is what a uniform map gets: quote it beside the number.
+
+    Do not trust it on pictures that their object fills: there every map scores high. The paper kept
+    pictures whose box covers less than half (from memory).
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "higher"
+    unit: ClassVar[str] = "share of energy"
+
+    def score(self, case: Case) -> Tensor:
+        found = []
+        for shown in objects(case, "energy-pointing"):
+            if shown is None:
+                found.append(float("nan"))
+                continue
+            energy = np.nan_to_num(shown.heat.astype(np.float64), nan=0.0).clip(min=0)
+            whole = energy.sum()
+            found.append(float(energy[shown.inside].sum() / whole) if whole > 0 else float("nan"))
+        return torch.tensor(found)
+
+    def chance(self, case: Case) -> Tensor:
+        """The object's share of what the model saw, (batch,): the level of a map without
+        preference."""
+        found = []
+        for shown in objects(case, "energy-pointing"):
+            seen = None if shown is None else ~np.isnan(shown.heat)
+            found.append(
+                float("nan") if shown is None or seen is None else float(shown.inside[seen].mean())
+            )
+        return torch.tensor(found)

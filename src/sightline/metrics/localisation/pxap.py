@@ -1,0 +1,86 @@
+"""PxAP: how well does the map tell pixels of the object from the others, at all thresholds?
+
+Paper: Choe et al., CVPR 2020, section 4.3: sum over thresholds of precision times the gain in
+recall, pixels of all pictures pooled, thresholds 0, 0.001, ..., 0.999 and 1 of maps from 0 to 1.
+Deviations: [0, 1] instead of percent; maps and masks in the model's frame; pixels of a part called
+"ignore" outside the object are left out.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import NotExplainable, ShapeError
+from ...metric import Case, Metric
+from ...ops.likeness import stretched
+from ...registry import register
+
+STEPS = 1000
+
+
+@register("pxap", paper="arXiv:2001.07437")
+@dataclass(frozen=True, kw_only=True)
+class PxAP(Metric):
+    """How well do the map's values separate the object's pixels from the rest? In [0, 1].
+
+    Of one picture, the area under its own precision and recall; a collection pools all pixels
+    first, as published. A map without preference gets the object's share of the pixels. `curves`
+    are counts of the object's pixels and of the others, each from the least value to the largest. A
+    constant or broken map is zeros. An image without a mask is NaN.
+
+    Do not trust it across objects of different size: the level of an empty map is the object's
+    share. Each map is stretched from 0 to 1 by itself, so a collection's number mixes maps whose
+    values mean different things.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "higher"
+    unit: ClassVar[str] = "area under precision and recall"
+
+    def score(self, case: Case) -> Tensor:
+        return torch.stack([_area(row[None]) for row in self.curves(case)])
+
+    def curves(self, case: Case) -> Tensor:
+        """Pixels of the object, then of the rest, in each bin of the map's values: (batch, 2 x
+        1001)."""
+        truth = case.truth
+        if truth is None or truth.masks is None:
+            raise NotExplainable("pxap needs masks of the object; give the case a `Truth`.")
+        found = []
+        for i, heat in enumerate(stretched(case.heat.double()).cpu()):
+            mask, parts = truth.masks[i], (truth.parts[i] if truth.parts else None) or {}
+            if mask is None or not np.any(mask):
+                found.append(torch.full((2 * (STEPS + 1),), torch.nan))
+                continue
+            inside = _fitting(mask, heat)
+            outside = ~inside
+            if "ignore" in parts:
+                outside &= ~_fitting(parts["ignore"], heat)
+            value = (torch.nan_to_num(heat) * STEPS + 1e-9).long().clamp(0, STEPS)
+            counts = [value[which].bincount(minlength=STEPS + 1) for which in (inside, outside)]
+            found.append(torch.cat(counts))
+        return torch.stack([row.float() for row in found])
+
+    def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
+        """The published number, in [0, 1]: the area for the pixels of all pictures together."""
+        return Metric.summary(self, values) if curves is None else float(_area(curves))
+
+
+def _area(curves: Tensor) -> Tensor:
+    """Sum of precision times the gain in recall, of the pixels of some pictures; NaN without."""
+    known = curves[~curves.isnan().any(1)].double()
+    inside, outside = known.sum(0).view(2, STEPS + 1).flip(1)
+    hits, misses = inside.cumsum(0), outside.cumsum(0)
+    precision = hits / (hits + misses).clamp(min=1)
+    return (precision * inside).sum() / hits[-1] if hits[-1] > 0 else torch.tensor(torch.nan)
+
+
+def _fitting(mask: np.ndarray, heat: Tensor) -> Tensor:
+    if mask.shape != tuple(heat.shape):
+        raise ShapeError(
+            f"a mask of {mask.shape} for a map of {tuple(heat.shape)}; masks are in the model's"
+            " input frame."
+        )
+    return torch.as_tensor(np.asarray(mask, dtype=bool))

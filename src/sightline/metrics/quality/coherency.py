@@ -1,0 +1,47 @@
+"""Coherency: does the method mark the same places when it sees only what it marked?
+
+Paper: Poppi et al., CVPR-W 2021, eq. 2: (1 + correlation of M(x) and M(e)) / 2, e the picture times
+its map M(x) in [0, 1], both maps for the same class. Deviations: Pearson's correlation of the maps
+as the method gives them, at the resolution of the model's input.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from ...metric import Case, Metric
+from ...ops.fill import Fill
+from ...ops.likeness import pearson
+from ...registry import register
+
+
+def coherence(case: Case, fill: str | float) -> Tensor:
+    """(1 + correlation) / 2 of the map and the map of what it shows, float64; NaN where one is
+    constant."""
+    again = case.again(case.kept(fill))
+    return ((1 + pearson(case.heat.to(again.device), again)) / 2).cpu()
+
+
+@register("coherency", paper="arXiv:2104.10252")
+@dataclass(frozen=True, kw_only=True)
+class Coherency(Metric):
+    """Does the method mark the same places when it sees only what it marked? Higher is steadier.
+
+    In [0, 1]; 0.5 is no relation. NaN where one of the two maps is constant or empty. fill: what
+    hidden pixels become, the name of a `Fill`. It costs one more explanation.
+
+    Do not trust it as a sign that the map is right: a method that always marks the middle, whatever
+    the picture, gets 1, and so does one that marks the wrong class each time.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "higher"
+    unit: ClassVar[str] = "coherency"
+
+    fill: str | float = "mean"
+
+    def __post_init__(self) -> None:
+        Fill(self.fill)
+
+    def score(self, case: Case) -> Tensor:
+        return coherence(case, self.fill)

@@ -1,0 +1,142 @@
+"""Model randomisation: does the map change when the model forgets what it learned?
+
+Paper: Adebayo et al., NeurIPS 2018, section 3.1: layers are drawn anew from the output back, all up
+to one (cascading) or one at a time (independent), and the maps compared with the original ones.
+Deviations: the class stays the one of the trained model (`own_class` takes the random one's); every
+parameter is drawn, also scales, class tokens and position embeddings (ops/network/redrawn.py);
+layers after the first are taken in runs, so that the cost does not grow with depth. The verdict is
+a project definition.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import BadField, NotExplainable
+from ...metric import Case, Metric
+from ...model import Model
+from ...ops.network.redrawn import held, put, redrawn, weighted_layers
+from ...ops.noise import generator
+from ...registry import register
+from ._similarity import Similarity, check, similarity
+
+
+@register("model-randomisation", paper="arXiv:1810.03292")
+@dataclass(frozen=True, kw_only=True)
+class ModelRandomisation(Metric):
+    """How alike are the maps before and after the model's weights were drawn anew? Lower is better.
+
+    1 is equal, 0 unrelated. mode: `cascading` gives the similarity once every layer is random,
+    `independent` the mean over layers that were random alone. steps: runs of layers, the first
+    being the last layer alone; None takes each by itself. `curves` start at 1, the trained model,
+    and go from the output back. similarity: `rank-absolute` or `rank-signed` (Spearman), `ssim`,
+    `hog` or `hog-pearson`; the maps compared are signed and unclipped, where the method has them,
+    because a clipped one may be empty. statistics: of batch norms, `reset` to 0 and 1 or `kept`.
+    NaN where a map is constant or missing. It works on a copy of the network and costs an
+    explanation a step.
+
+    Do not trust a low number as proof of a good map: noise has it too. A high one may come from the
+    picture, which stays: compare with the null levels of the edge map and the random map. Ask
+    `verdict` over a collection, not one picture.
+    """
+
+    direction: ClassVar[Literal["higher", "lower"]] = "lower"
+    unit: ClassVar[str] = "similarity"
+
+    mode: Literal["cascading", "independent"] = "cascading"
+    similarity: Similarity = "rank-absolute"
+    statistics: Literal["reset", "kept"] = "reset"
+    steps: int | None = 8
+    own_class: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.similarity)
+        for name, allowed in (
+            ("mode", ("cascading", "independent")),
+            ("statistics", ("reset", "kept")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise BadField(f"{name} is one of {allowed}; got {getattr(self, name)!r}.")
+        if self.steps is not None and self.steps < 2:
+            raise BadField(f"steps is at least 2, the last layer and the others; got {self.steps}.")
+
+    def score(self, case: Case) -> Tensor:
+        if self.mode == "cascading":
+            return self._alike(case, last=True)[:, 0]
+        return self._alike(case)[:, 1:].mean(1)
+
+    def curves(self, case: Case) -> Tensor:
+        """The similarity after each step, (batch, steps + 1), starting with the trained model."""
+        return self._alike(case).float()
+
+    def verdict(self, curves: Tensor, seed: int = 0) -> Literal["sensitive", "insensitive"]:
+        """Whether the method depends on what the model learned, from cascading curves.
+
+        Sensitive where the mean similarity falls below 0.9 with the last layer alone and, in the
+        end, its 95 % bootstrap interval over pictures reaches down to 0.1. Raises: BadField for
+        independent curves.
+        """
+        if self.mode != "cascading":
+            raise BadField("the verdict is for cascading curves; these are independent ones.")
+        known = curves[~curves.isnan().any(1)].double()
+        if not len(known):
+            return "insensitive"
+        draws = torch.randint(
+            len(known), (1000, len(known)), generator=generator(seed, "bootstrap")
+        )
+        low = known[:, -1][draws].mean(1).quantile(0.025)
+        return "sensitive" if low <= 0.1 and known[:, 1].mean() < 0.9 else "insensitive"
+
+    def layers(self, model: Model) -> list[list[str]]:
+        """The runs of layers that are drawn anew together, from the output back."""
+        names = weighted_layers(model.module)
+        runs = len(names) if self.steps is None else min(self.steps, len(names))
+        if runs < 2:
+            return [[name] for name in names]
+        rest, count = names[1:], runs - 1
+        ends = [round(len(rest) * i / count) for i in range(count + 1)]
+        return [[names[0]], *(rest[a:b] for a, b in pairwise(ends))]
+
+    def _alike(self, case: Case, last: bool = False) -> Tensor:
+        """Similarities (batch, step): of all steps, the trained model first, or of the last."""
+        heat, runs = case.signed.cpu(), self.layers(case.model)
+        if not runs:
+            raise NotExplainable(
+                f"{case.model.name} has no weights of its own that could be drawn anew."
+            )
+        found = [] if last else [similarity(self.similarity, heat, heat)]
+        for other in self._random(
+            case.model, [[name for run in runs for name in run]] if last else runs
+        ):
+            target = other.aim(case.images, None) if self.own_class else None
+            again = case.again(case.images, other, target, signed=True).cpu()
+            found.append(similarity(self.similarity, heat, again))
+        return torch.stack(found, 1)
+
+    def _random(self, model: Model, runs: Sequence[list[str]]) -> Iterator[Model]:
+        """The model over a copy of its network, whose layers are drawn anew run by run."""
+        twin = _copied(model)
+        drawn, trained = redrawn(twin, self.seed, self.statistics == "reset"), held(twin)
+        for run in runs:
+            put(twin, drawn, run)
+            other = model.given()  # an engine of its own; what is known of layers is shared
+            other.module = twin
+            yield other
+            if self.mode == "independent":
+                put(twin, trained, run)
+
+
+def _copied(model: Model) -> nn.Module:
+    try:
+        return deepcopy(model.module)
+    except Exception as error:  # whatever a user's attributes raise
+        raise NotExplainable(
+            f"{model.name} cannot be copied ({type(error).__name__}), and its weights are not drawn"
+            " anew in place."
+        ) from None
