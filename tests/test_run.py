@@ -9,7 +9,7 @@ import torch
 
 import sightline as sl
 from sightline import registry, report, run
-from sightline.errors import BadField, NotExplainable, SightlineError, SightlineWarning, UnknownName
+from sightline.errors import BadField, NotExplainable, SightlineWarning, UnknownName
 from sightline.images import Picture
 from sightline.metric import Case, Truth
 from sightline.worlds import aviary
@@ -142,11 +142,6 @@ def test_a_wrong_method_is_a_clear_error(
 ) -> None:
     with pytest.raises(error):
         sl.explain(model, bird.image, method=method)
-
-
-def test_evaluate_says_that_it_is_not_there_yet(model: sl.Model) -> None:
-    with pytest.raises(SightlineError, match="not there yet"):
-        sl.evaluate(model, [], methods=["grad-cam"], metrics=["deletion"], out="x")
 
 
 def test_names_take_their_approximations_in_fast_precision_and_objects_do_not() -> None:

@@ -1,15 +1,18 @@
-"""Methods on pictures: `explain` for one call, `look` for one picture with numbers beside each map.
+"""Methods on pictures: `explain` for one call, `look` for one picture with numbers beside each map,
+`evaluate` for a whole collection.
 
 Here names become methods, methods share one forward pass, and what was found becomes a report.
 """
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -17,21 +20,23 @@ import torch
 from torch import Tensor
 
 from . import registry, zoo
+from .engines import evaluation
+from .engines.collection import collection
+from .engines.table import Table
 from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
 from .explainer import BATCH, Explainer, reading, versions
 from .explanation import Explanation, Heatmap
-from .images import Picture, Pixels
+from .images import Picture
 from .metric import Case, Metric, Truth
 from .model import Model
-from .ops.pictures.frame import Corners
 from .ops.references import NULLS, reference
 from .report import Curve, Item, MapEntry, Method, MetricEntry, Report
 from .target import Target, to_target
+from .views.packed import page_picture
 
 log = logging.getLogger("sightline")
 
 Named = Explainer | str | None
-_PAGE_SIDE = 1440  # pixels; a report shows pictures no larger, however large they were
 
 
 @overload
@@ -96,15 +101,34 @@ def _leave_out(explainer: Explainer, reason: NotExplainable) -> None:
     )
 
 
-def evaluate(*_: Any, **__: Any) -> None:
-    """Which method can be trusted on a whole collection? Not there yet.
+def evaluate(
+    model: Any,
+    data: Any,
+    methods: Any = None,
+    metrics: Sequence[Metric | str] = ("deletion", "insertion"),
+    out: str | os.PathLike[str] = "sightline-evaluate",
+    *,
+    target: Any = None,
+    limit: int | None = None,
+    batch: int | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    progress: evaluation.Progress | None = None,
+) -> Table:
+    """Which method can be trusted on a whole collection?
 
-    Raises: NotExplainable, always, in this version.
+    data: a folder (class folders optional), a CSV (`path,label[,box]`), a glob, or a sequence of
+    pictures, (picture, label) pairs or birds. target: None is a picture's label, or the top class.
+    progress: told (finished, all) cells. What is finished stays in `out`: the same call goes on.
+
+    Raises: BadField, UnknownName, BadImage before any work; FileProblem when the disk is full.
     """
-    raise NotExplainable(
-        "`evaluate` is not there yet in this version. `sl.explain` with a list of methods, or"
-        " `sightline explain FOLDER`, explains a collection and judges every map."
+    model = zoo.load(model) if isinstance(model, str) else Model.of(model)
+    using, pictures = evaluation.engine(engine, workers), collection(data, model, limit)
+    setup = evaluation.prepared(
+        model, chosen(model, methods), metrics, pictures, Path(out), target=target, batch=batch
     )
+    return evaluation.evaluate(setup, pictures, Path(out), using, progress)
 
 
 def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked here
@@ -351,7 +375,7 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Ite
     order = [] if shares is None else shares.argsort(descending=True)[:5].tolist()
     index = aimed.indices(1)[0]
     frames = model.frames(tensors)
-    shown, box = _page_picture(picture, frames[0].box if frames else None)
+    shown, box = page_picture(picture, frames[0].box if frames else None)
     return Item(
         name=picture.name,
         picture=shown,
@@ -363,20 +387,6 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Ite
         target=repr(aimed) if index is None else model.label(index),
         probability=None if shares is None or index is None else float(shares[index]),
     )
-
-
-def _page_picture(picture: Picture, box: Corners | None) -> tuple[Pixels, Corners | None]:
-    """The picture as large as a page shows it, and the model's frame in its pixels."""
-    rows, cols = picture.size
-    shrink = _PAGE_SIDE / max(rows, cols)
-    if shrink >= 1:
-        return picture.array, box
-    high, wide = max(1, round(rows * shrink)), max(1, round(cols * shrink))
-    smaller = np.asarray(picture.pil().resize((wide, high)))
-    if box is None:
-        return smaller, None
-    x, y = wide / cols, high / rows
-    return smaller, (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 def _shares(model: Model, tensors: Tensor) -> Tensor | None:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import demo, explain, inspect, methods
+from . import demo, evaluate, explain, inspect, methods
 from ._habits import USAGE, say
 
 app = typer.Typer(
@@ -23,7 +23,6 @@ app = typer.Typer(
 )
 
 LATER = (
-    "evaluate",
     "index",
     "search",
     "train",
@@ -38,6 +37,9 @@ app.command("demo", short_help="The main job on drawn birds; no network needed."
 app.command(
     "explain", no_args_is_help=True, short_help="Maps, numbers and a report for your pictures."
 )(explain.explain)
+app.command("evaluate", no_args_is_help=True, short_help="Which method to trust on your pictures.")(
+    evaluate.evaluate
+)
 app.command("methods", short_help="What there is: question, paper, cost, claims.")(methods.methods)
 app.command("inspect", no_args_is_help=True, short_help="What a network is made of.")(
     inspect.inspect

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from .. import images
+from ..ops.pictures.frame import Corners
 from . import paint
 from .colour import Pixels, Values
 
 _SMALL = 200  # pixels; below this JPEG would smear the colours of a drawn picture
+_LARGEST = 1440  # pixels on the long side, however large the picture was
 _SMOOTH = 112  # a coarse map is enlarged to this, so that the page need not resample
 
 
@@ -48,6 +50,22 @@ def picture(pixels: Pixels, *, long_side: int, quality: int = 82) -> str:
 
 def _address(form: str, data: bytes) -> str:
     return f"data:image/{form};base64,{base64.b64encode(data).decode()}"
+
+
+def page_picture(
+    picture: images.Picture, box: Corners | None
+) -> tuple[images.Pixels, Corners | None]:
+    """The picture as large as a page ever shows it, and the model's frame in its pixels."""
+    rows, cols = picture.size
+    shrink = _LARGEST / max(rows, cols)
+    if shrink >= 1:
+        return picture.array, box
+    high, wide = max(1, round(rows * shrink)), max(1, round(cols * shrink))
+    smaller = np.asarray(picture.pil().resize((wide, high)))
+    if box is None:
+        return smaller, None
+    x, y = wide / cols, high / rows
+    return smaller, (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 def fit_picture(picture: Pixels, long_side: int) -> Pixels:

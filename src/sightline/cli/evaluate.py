@@ -1,0 +1,162 @@
+"""`sightline evaluate`: methods judged on a collection; a table, plots and a verdict out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import _options as options
+from ._habits import INTERRUPTED, WITH_ERRORS, habits, progress, say, tell, tell_json
+
+if TYPE_CHECKING:
+    from ..engines.table import Table
+
+SHOWN = 20  # errors that are listed one by one
+
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        "--method",
+        help="Names, separated by commas; `sightline methods` lists them. all-cam (all-gradient,"
+        " all-mask, all) means all of a kind.",
+        show_default=False,
+    ),
+]
+
+
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder (class folders optional), a CSV (path,label[,box]) or a glob.",
+        ),
+    ],
+    model: options.Model = None,
+    methods: Methods = None,
+    metrics: options.Metrics = "deletion,insertion",
+    target: options.Target = None,
+    layer: options.Layer = None,
+    settings: options.Settings = None,
+    out: options.Out = Path("sightline-evaluate"),
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Processes; default: one for a short run, else one per core.",
+            show_default=False,
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "exact",
+    batch: options.Batch = None,
+    seed: options.Seed = None,
+    limit: options.Limit = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Which method can be trusted on these pictures?
+
+    Writes table.parquet, table.json, run.toml and report.html. A run that was stopped goes on when
+    the same command is given again; what is finished is not computed twice.
+
+    Example: sightline evaluate photos/ --model timm:resnet50 --methods grad-cam,rise --limit 50
+    """
+    with habits(quiet=quiet or json, debug=debug):
+        from .. import run
+        from . import _settings
+
+        net = _settings.model(model, device=device, precision=precision, batch=batch)
+        made = _settings.methods(net, methods, settings=settings or (), layer=layer, seed=seed)
+        judges = _settings.judges(metrics)
+        aim = None if target is None else _settings.target(net, target)
+        try:
+            with _watched(quiet or json) as watch:
+                table = run.evaluate(
+                    net,
+                    data,
+                    made,
+                    judges,
+                    out,
+                    target=aim,
+                    limit=limit,
+                    batch=batch,
+                    engine=engine,
+                    workers=workers,
+                    progress=watch,
+                )
+        except KeyboardInterrupt:
+            say(f"interrupted; what is finished is kept in {out}: the same command goes on")
+            raise typer.Exit(INTERRUPTED) from None
+        _conclude(table, out, as_json=json)
+
+
+@contextmanager
+def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that appears when the number of cells is known."""
+    with ExitStack() as stack:
+        advance: list[Callable[[str], None]] = []
+
+        def watch(_: int, total: int) -> None:
+            if not advance:
+                advance.append(stack.enter_context(progress("judging", total, quiet=quiet)))
+            advance[0]("")
+
+        yield watch
+
+
+def _conclude(table: "Table", out: Path, *, as_json: bool) -> None:
+    page = out / "report.html"
+    if as_json:
+        tell_json(
+            {
+                "report": str(page),
+                "table": str(out / "table.parquet"),
+                "model": table.setup.model.name,
+                "pictures": len(table.pictures),
+                "verdict": table.verdict,
+                "summary": table.summary,
+                "errors": table.errors,
+            }
+        )
+    else:
+        for line in _lines(table):
+            tell(line)
+        tell(f"\n{table.verdict}\nReport: {page}")
+        for error in table.errors[:SHOWN]:
+            say(f"no number: {error}")
+        if len(table.errors) > SHOWN:
+            say(f"... and {len(table.errors) - SHOWN} more; {out / 'table.json'} lists all")
+    if table.errors or not table.pictures:
+        raise typer.Exit(WITH_ERRORS)
+
+
+def _lines(table: "Table") -> list[str]:
+    """The means as text, one line a method, the null maps last."""
+    if not table.pictures:
+        return []
+    names = [*table.methods, *table.nulls]
+    wide = max(map(len, names)) + 2
+    found = {(s["method"], s["metric"]): s for s in table.summary}
+    widths = [max(len(metric), 22) for metric in table.metrics]
+    heads = "  ".join(f"{m:>{w}}" for m, w in zip(table.metrics, widths, strict=True))
+    lines = [f"{'':<{wide}}{heads}"]
+    for name in names:
+        cells = [_cell(found[name, metric]) for metric in table.metrics]
+        shown = "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+        lines.append(f"{name:<{wide}}{shown}")
+    return lines
+
+
+def _cell(level: dict) -> str:
+    if level["value"] is None:
+        return "-"
+    if level["low"] is None:
+        return f"{level['value']:.3f}"
+    return f"{level['value']:.3f} ({level['low']:.3f}, {level['high']:.3f})"

@@ -1,0 +1,202 @@
+"""One picture, one way to make a map: the map is made and every metric reads it.
+
+Each cell stands alone: nothing that another method or picture left behind is read, so its numbers
+do not depend on what else the run computes, in which order, or in which process.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import BadField, FileProblem, MissingExtra, SightlineError, SightlineWarning
+from ..explainer import Explainer, reading
+from ..explanation import Explanation, Heatmap
+from ..images import Picture
+from ..metric import Case, Metric, Truth
+from ..model import Model
+from ..ops.references import reference
+from ..target import Class, Target, Top
+from .collection import Item
+from .ledger import Record
+from .setup import IMAGE_ITSELF, Column, Setup
+
+_COUNTED = ("forward", "backward")
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A cell to compute: the number of its column, its key, and the numbers of the metrics that it
+    lacks."""
+
+    column: int
+    key: str
+    judges: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A picture with what is to be computed of it."""
+
+    item: Item
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finished:
+    """A cell's record. sure: the same would come again, so it need not be tried a second time."""
+
+    record: Record
+    sure: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Scene:
+    """A picture in the model's frame, what is asked of it, and what is known of it."""
+
+    model: Model
+    images: Tensor
+    target: Target
+    truth: Truth | None
+
+
+def compute(setup: Setup, task: Task) -> Iterator[Finished]:
+    """The cells of a task, in order; what fails becomes a record with its reason."""
+    try:
+        scene = _scene(setup, task.item)
+    except Exception as error:
+        yield from (failed(job.key, error) for job in task.jobs)
+        return
+    for job in task.jobs:
+        try:
+            yield _cell(setup, scene, job)
+        except Exception as error:
+            yield failed(job.key, error)
+
+
+def failed(key: str, error: Exception | str) -> Finished:
+    """The record of a cell that could not be computed."""
+    sure = isinstance(error, SightlineError) and not isinstance(error, (MissingExtra, FileProblem))
+    record = {"cell": key, "error": _reason(error), "metrics": {}}
+    return Finished(record=record, sure=sure)
+
+
+def _reason(error: Exception | str) -> str:
+    if isinstance(error, (str, SightlineError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _scene(setup: Setup, item: Item) -> _Scene:
+    picture = item.load()
+    if item.error:
+        raise BadField(item.error)
+    model = setup.model
+    truth = item.truth(model, picture)
+    images = model.prepare([picture] if isinstance(picture, Picture) else picture)
+    own = Top() if item.label is None else Class(item.label)
+    return _Scene(model=model, images=images, target=setup.target or own, truth=truth)
+
+
+def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
+    model, images, column = scene.model, scene.images, setup.columns[job.column]
+    started = time.perf_counter()
+    with _remarks() as notes, _alone(model, images, column.explainer):
+        # The map first: its cost includes the clean pass, which the target then finds done.
+        found = _explanation(column, model, images, scene.target)
+        seconds = time.perf_counter() - started
+        aimed = model.aim(images, scene.target)
+        case = Case(model, images, aimed, found, column.explainer, scene.truth)
+        scores, sure = _judged(setup, case, job.judges)
+        index = aimed.indices(1)[0]
+    record = {
+        "cell": job.key,
+        "error": "",
+        "target": repr(aimed) if index is None else model.label(index),
+        "notes": [str(n.message) for n in notes if issubclass(n.category, SightlineWarning)],
+        "passes": [found.provenance.get("evaluations", {}).get(k, 0) for k in _COUNTED],
+        "seconds": round(seconds, 4),
+        "metrics": scores,
+    }
+    return Finished(record=record, sure=sure)
+
+
+def _remarks() -> Any:  # a context manager
+    return warnings.catch_warnings(record=True, action="always")
+
+
+def _alone(model: Model, images: Tensor, explainer: Explainer | None) -> Any:  # a context manager
+    """One clean pass for the map and its metrics, shared with no other cell."""
+    if explainer is None:
+        return model.shared(images, (), gradients=False)
+    explainer.check(model, (images.shape[2], images.shape[3]), images.shape[1])
+    read, gradients = reading(model, (explainer,))
+    return model.shared(images, read, gradients=gradients)
+
+
+def _explanation(column: Column, model: Model, images: Tensor, target: Target) -> Explanation:
+    if column.explainer is not None:
+        return column.explainer(model, images, target)
+    return Heatmap(
+        blind_map(column.label, images),
+        images=images,
+        pictures=model.pictures(images),
+        frames=model.frames(images),
+    )
+
+
+def blind_map(name: str, images: Tensor) -> Tensor:
+    """The null map of that name, (batch, row, col): those of `ops.references`, or the picture's own
+    brightness."""
+    if name != IMAGE_ITSELF:
+        return reference(name, images)
+    if images.shape[1] != len(_LUMA):
+        return images.mean(1)
+    return torch.einsum("bcrk,c->brk", images, torch.tensor(_LUMA).to(images))
+
+
+def _judged(setup: Setup, case: Case, wanted: Sequence[int]) -> tuple[dict[str, Any], bool]:
+    """What each metric says, by its key; and whether all of it would come again."""
+    scores, sure = {}, True
+    for k in wanted:
+        try:
+            scores[setup.judge_keys[k]] = score(setup.judges[k].metric, case)
+        except Exception as error:
+            sure &= isinstance(error, SightlineError)
+            scores[setup.judge_keys[k]] = {"value": None, "error": _reason(error)}
+    return scores, sure
+
+
+def score(metric: Metric, case: Case) -> dict[str, Any]:
+    """A metric's number of a case with one image, and the curve that it was made from.
+
+    The curve is caught while the metric reads it, because measuring it again would cost as much.
+    """
+    caught: list[Tensor | None] = []
+
+    def curves(asked: Case) -> Tensor | None:
+        found = metric.curves(asked)
+        if asked is case:
+            caught.append(found)
+        return found
+
+    listening = copy(metric)
+    object.__setattr__(listening, "curves", curves)  # a metric is frozen; this copy is ours
+    value = float(listening(case)[0])
+    if not caught:
+        with case.model.unharmed(), torch.no_grad():
+            curves(case)
+    curve = None if caught[-1] is None else caught[-1][0].double().tolist()
+    record: dict[str, Any] = {"value": value if math.isfinite(value) else None, "error": ""}
+    if not math.isfinite(value):
+        record["error"] = f"undefined: {metric.registered_name} gives no number for this picture."
+    if curve is not None:
+        record["curve"] = [x if math.isfinite(x) else None for x in curve]
+    return record

@@ -1,0 +1,229 @@
+"""What a run computes: model, methods, metrics, target and batch size; and the names under which
+finished cells are known.
+
+A cell's key is a hash of everything that its numbers depend on: the picture's bytes, the model with
+its weights and preprocessing, the method with its parameters, the target, precision, batch size and
+the versions of the libraries. A metric's key adds its parameters and the truth that it may read. So
+another method, metric or picture computes only what is new, and nothing stale is ever read.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__, registry
+from ..errors import BadField
+from ..explainer import Explainer, versions
+from ..metric import Metric
+from ..model import BATCH, Model
+from ..ops.references import NULLS
+from ..target import Target, to_target
+from .collection import Item
+
+SCHEMA = 1
+"""Raised when the meaning of a record changes: older ledgers then count for nothing."""
+
+IMAGE_ITSELF = "image itself"
+BLIND = (*NULLS, IMAGE_ITSELF)
+"""Maps that know nothing of the model, scored beside the methods."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Column:
+    """One way to make a map: an explainer, or (None) the null map of that name."""
+
+    label: str
+    explainer: Explainer | None = None
+
+    @property
+    def blind(self) -> bool:
+        """Whether the map knows nothing of the model."""
+        return self.explainer is None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judge:
+    """One way to judge a map, and the word for it in the table."""
+
+    label: str
+    metric: Metric
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setup:
+    """Which numbers does a run make? target: None is a picture's own label where it is known, else
+    the model's top class. batch: images in one pass, the same in all processes.
+    """
+
+    model: Model
+    columns: Sequence[Column]
+    judges: Sequence[Judge]
+    target: Target | None
+    batch: int
+
+    @cached_property
+    def _model_facts(self) -> list[Any]:
+        model = self.model
+        return [
+            SCHEMA,
+            _versions(),
+            model.name,
+            type(model.module).__qualname__,
+            model.digest,
+            model.preprocess.describe() if model.preprocess else None,
+            model.precision,
+            model.multilabel,
+            self.batch,
+        ]
+
+    @cached_property
+    def _column_facts(self) -> list[Any]:
+        return [_facts(c.explainer) if c.explainer else {"null": c.label} for c in self.columns]
+
+    @cached_property
+    def judge_keys(self) -> list[str]:
+        """What tells the metrics apart, parameters included."""
+        return [_hash(_facts(j.metric)) for j in self.judges]
+
+    def cells(self, item: Item, digest: str) -> list[str]:
+        """The key of each column's cell for a picture."""
+        aimed = repr(self.target) if self.target else f"label {item.label}"
+        return [
+            _hash([*self._model_facts, digest, aimed, facts, item.truth_digest])
+            for facts in self._column_facts
+        ]
+
+    def to_toml(self) -> dict[str, Any]:
+        """The run as plain data: no dates, no times, nothing that differs between two like it."""
+        model = self.model
+        return {
+            "schema": SCHEMA,
+            "model": {
+                "name": model.name,
+                "weights": model.digest,
+                "preprocessing": model.preprocess.describe() if model.preprocess else "none",
+                "precision": model.precision,
+            },
+            "target": repr(self.target) if self.target else "label, or top where there is none",
+            "batch": self.batch,
+            "methods": [
+                {"label": c.label, **_without_none(_facts(c.explainer))}
+                for c in self.columns
+                if c.explainer
+            ],
+            "nulls": [c.label for c in self.columns if c.blind],
+            "metrics": [{"label": j.label, **_without_none(_facts(j.metric))} for j in self.judges],
+            "versions": _versions(),
+        }
+
+
+def planned(
+    model: Model,
+    explainers: Sequence[Explainer],
+    metrics: Sequence[Metric | str],
+    target: Any = None,
+    batch: int = BATCH,
+) -> Setup:
+    """The setup of these methods and metrics, nulls included.
+
+    Raises: BadField for no metric or for the same method twice, UnknownName, BadTarget.
+    """
+    judges = [registry.create("metric", m) if isinstance(m, str) else m for m in metrics]
+    if not judges:
+        raise BadField("a run needs at least one metric; got none. `sightline methods` lists them.")
+    for judge in judges:
+        if not isinstance(judge, Metric):
+            raise BadField(f"a metric is a name or a Metric; got {type(judge).__name__}.")
+    columns = zip(_labels(explainers), explainers, strict=True)
+    named = zip(_labels(judges), judges, strict=True)
+    if isinstance(target, str):
+        target = model.index(target)
+    return Setup(
+        model=model,
+        columns=(
+            *(Column(label=label, explainer=each) for label, each in columns),
+            *(Column(label=name) for name in BLIND),
+        ),
+        judges=tuple(Judge(label=label, metric=each) for label, each in named),
+        target=None if target is None else to_target(target),
+        batch=batch,
+    )
+
+
+def fastest_batch(model: Model, forwards: int) -> int:
+    """The batch size for so many passes; measured where they are many and the size is known."""
+    if model.size is None or model.side:
+        return BATCH
+    images = torch.rand(1, model.mean.shape[1], *model.size)
+    return model.chunk(images.to(model.device), forwards)
+
+
+def _versions() -> dict[str, str]:
+    return {**versions(), "sightline": __version__}
+
+
+def _labels(methods: Sequence[Any]) -> list[str]:
+    """A name for each; where names repeat, with the fields in which they differ."""
+    names = [m.registered_name or type(m).__name__ for m in methods]
+    full = []
+    for name, method in zip(names, methods, strict=True):
+        alike = [m for n, m in zip(names, methods, strict=True) if n == name]
+        full.append(name if len(alike) == 1 else _told_apart(name, method, alike))
+    for label in full:
+        if full.count(label) > 1:
+            raise BadField(f"{label} is named twice with the same parameters; name it once.")
+    return full
+
+
+def _told_apart(name: str, method: Any, alike: Sequence[Any]) -> str:
+    fields = [f.name for f in dataclasses.fields(method)]
+    told = [
+        f"{field}={getattr(method, field)}"
+        for field in fields
+        if any(getattr(other, field, None) != getattr(method, field) for other in alike)
+    ]
+    return f"{name} ({', '.join(told)})" if told else name
+
+
+def _facts(method: Any) -> dict[str, Any]:
+    """A method as JSON: name and fields; what is no plain data is named by its content."""
+    fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    name = method.registered_name or f"{type(method).__module__}.{type(method).__qualname__}"
+    return {"name": name, "fields": json.loads(json.dumps(fields, default=_plain))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Explainer, Metric)):
+        return _facts(value)
+    if isinstance(value, Model):
+        return {"model": value.name, "weights": value.digest}
+    if isinstance(value, Path):
+        held = hashlib.sha256(value.read_bytes()).hexdigest() if value.is_file() else None
+        return {"file": value.name, "sha256": held}
+    if isinstance(value, np.ndarray) or type(value).__module__ == "torch":
+        array = np.ascontiguousarray(np.asarray(value))
+        return {"shape": list(array.shape), "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+    if isinstance(value, FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a field that is None is left out, which is what it says by default."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list) else value
+
+
+def _hash(facts: Any) -> str:
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, allow_nan=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,323 @@
+"""The page of a run over a collection: the verdict, then the table, then why to believe it."""
+
+import base64
+import hashlib
+import math
+import warnings
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from .. import registry
+from ..engines.standing import Difference, Level, Scores, agreement, wins
+from ..engines.table import BLOB, Table
+from ..images import Picture
+from . import colour, curve, packed, table_plots
+from .page import code, embedded
+from .verdict import headline, sentences
+from .wording import number, percent, seconds, with_interval
+
+_STYLES = ("page.css", "small.css", "table.css")
+_SCRIPTS = ("maps.js", "figures.js", "page.js")
+_WORST, _LISTED, _SIDE = 6, 60, 200
+_AREA = "area under the curve"  # the unit of metrics whose curve runs over the share of pixels
+
+Context = dict[str, Any]  # Any: what a template reads
+
+
+@registry.drawn(Table, "html")
+def page(table: Table) -> str:
+    """The report as one HTML text; labels, names and errors in it are escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sightline", "report_assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = code
+    return environment.get_template("table.html.j2").render(context(table))
+
+
+def context(table: Table) -> Context:
+    """Everything that `table.html.j2` names."""
+    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    measured = bool(table.pictures)
+    return {
+        "title": headline(table),
+        "lead": table.verdict,
+        "facts": _facts(table),
+        "count": len(table.pictures),
+        "heads": [_head(s) for s in table.scores],
+        "rows": _rows(table) if measured else [],
+        "blob": BLOB,
+        "gains": list(sentences(table)) if measured and len(table.methods) > 1 else [],
+        "winning": _winning(table),
+        "paretos": _paretos(table),
+        "curves": _curves(table),
+        "stability": _stability(table),
+        "worst": _worst(table) if measured else None,
+        "failures": table.errors[:_LISTED],
+        "failed": len(table.errors),
+        "methods": [
+            _about("explainer", c.explainer, c.label) for c in table.setup.columns if not c.blind
+        ],
+        "metrics": [_about("metric", j.metric, j.label) for j in table.setup.judges],
+        "notes": table.notes,
+        "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        "light": _tokens(colour.LIGHT),
+        "dark": _tokens(colour.DARK),
+        "css": Markup("\n".join(_asset(name) for name in _STYLES)),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "payload": embedded({"version": 1, "stops": {}, "maps": []}),
+    }
+
+
+def _facts(table: Table) -> list[tuple[str, str]]:
+    told = table.setup.to_toml()
+    return [
+        ("model", told["model"]["name"]),
+        ("weights", told["model"]["weights"]),
+        ("data", table.data),
+        ("pictures", str(len(table.pictures))),
+        ("target", told["target"]),
+        ("precision", told["model"]["precision"]),
+        ("batch", str(told["batch"])),
+        ("versions", ", ".join(f"{n} {v}" for n, v in told["versions"].items())),
+    ]
+
+
+def _head(scores: Scores) -> Context:
+    about = _about("metric", scores.metric, scores.label)
+    return {**about, "direction": scores.metric.direction, "unit": scores.metric.unit}
+
+
+def _about(kind: str, method: Any, label: str) -> Context:
+    """What a file says of its method; nothing for one that is not registered."""
+    if not method.registered_name:
+        return {"label": label, "question": "", "caution": "", "paper": ""}
+    known = registry.entry(kind, method.registered_name)
+    return {
+        "label": label,
+        "question": known.question,
+        "caution": known.caution,
+        "paper": known.paper,
+    }
+
+
+def _rows(table: Table) -> list[Context]:
+    """The methods, best first, then the null maps."""
+    order = list(table.ranking.methods) if table.ranking else table.methods
+    domains = [_domain(s) for s in table.scores]
+    return [_row(table, name, domains) for name in [*order, *table.nulls]]
+
+
+def _row(table: Table, name: str, domains: list[tuple[float, float]]) -> Context:
+    blind = name in table.nulls
+    spent = [c for c in table.costs if c["method"] == name]
+    passes = float(np.mean([c["forward"] + c["backward"] for c in spent])) if spent else None
+    took = float(np.mean([c["seconds"] for c in spent])) if spent else None
+    against = {d.metric: d for d in table.against if d.one == name}
+    return {
+        "name": name,
+        "blind": blind,
+        "cells": [
+            _cell(s, name, domain, _gained(against[s.label]) if s.label in against else "", table)
+            for s, domain in zip(table.scores, domains, strict=True)
+        ],
+        "passes": "" if passes is None else number(passes),
+        "passes_value": passes or 0,
+        "seconds": "" if took is None else seconds(took),
+        "seconds_value": took or 0,
+    }
+
+
+def _cell(
+    scores: Scores, name: str, domain: tuple[float, float], gained: str, table: Table
+) -> Context | None:
+    level = scores.level(name)
+    if not level.count or not math.isfinite(level.value):
+        return None
+    nulls = {} if name in table.nulls else _levels(scores, table.nulls)
+    missing = len(table.pictures) - level.count
+    return {
+        "value": level.value,
+        "text": with_interval(level.value, level.interval),
+        "strip": Markup(curve.strip(level.value, level.interval, nulls, domain)),
+        "gained": gained,
+        "missing": f"{missing} without a number" if missing else "",
+    }
+
+
+def _gained(found: Difference) -> str:
+    """`beats the blob by 0.10 (0.06 to 0.14)`, in the words that the interval allows."""
+    if found.interval == (0, 0):
+        return "equal to the blob on every picture"
+    if found.interval is None:
+        return f"better than the blob by {number(found.value)}"
+    ends = f"({number(found.interval[0])} to {number(found.interval[1])})"
+    word = {"beats": "beats the blob", "loses to": "loses to the blob"}.get(found.word, "in doubt")
+    return f"{word}: {number(found.value)} {ends}"
+
+
+def _levels(scores: Scores, names: list[str]) -> dict[str, float]:
+    found = {name: scores.level(name).value for name in names}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _domain(scores: Scores) -> tuple[float, float]:
+    """What the strips of a metric span: all means and intervals, and zero."""
+    ends = [0.0]
+    for column in scores.columns:
+        level = scores.level(column)
+        ends += [e for e in (level.value, *(level.interval or ())) if math.isfinite(e)]
+    return min(ends), max(ends)
+
+
+def _winning(table: Table) -> Context | None:
+    """Who beats whom, over all metrics that judge a map."""
+    if table.ranking is None:
+        return None
+    names = table.ranking.methods
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a method does not meet itself
+        shares = np.nanmean(np.stack([wins(each, names) for each in table.quality]), axis=0)
+    cells = table_plots.matrix(shares)
+    return {
+        "names": names,
+        "rows": [
+            {"name": n, "cells": c, "share": _share(s)}
+            for n, c, s in zip(names, cells, table.ranking.shares, strict=True)
+        ],
+        "metrics": [s.label for s in table.quality],
+    }
+
+
+def _share(level: Level) -> str:
+    if level.interval is None:
+        return percent(level.value)
+    return f"{percent(level.value)} ({percent(level.interval[0])} to {percent(level.interval[1])})"
+
+
+def _paretos(table: Table) -> list[Markup]:
+    """Quality over cost, one plot a metric, where there are two methods to compare."""
+    plots = []
+    for scores in table.quality:
+        points = []
+        for name in table.methods:
+            level = scores.level(name)
+            spent = [c["forward"] + c["backward"] for c in table.costs if c["method"] == name]
+            if spent and math.isfinite(level.value):
+                points.append(
+                    table_plots.Point(
+                        name=name,
+                        cost=float(np.mean(spent)),
+                        value=level.value,
+                        interval=level.interval,
+                    )
+                )
+        if len(points) > 1:
+            nulls = list(_levels(scores, table.nulls).values())
+            plots.append(Markup(table_plots.pareto(points, nulls, scores.label, scores.sign)))
+    return plots
+
+
+def _curves(table: Table) -> list[Context]:
+    """The mean curve of each method over the band of the nulls, for metrics that are areas."""
+    found = []
+    for scores in table.scores:
+        if scores.curves is None or scores.metric.unit != _AREA:
+            continue
+        means = {}
+        for k, name in enumerate(scores.columns):
+            whole = scores.curves[k][np.isfinite(scores.curves[k]).all(1)]
+            if len(whole):
+                means[name] = whole.mean(0)
+        shown = [n for n in table.methods if n in means][: curve.KINDS]
+        blind = [means[n] for n in table.nulls if n in means]
+        if not shown:
+            continue
+        x = np.linspace(0, 1, scores.curves.shape[2]).tolist()
+        band = (x, np.min(blind, 0).tolist(), np.max(blind, 0).tolist()) if blind else None
+        lines = [(n, x, means[n].tolist()) for n in shown]
+        found.append(
+            {
+                "metric": scores.label,
+                "svg": Markup(curve.curves(lines, band, ("pixels changed", "score"))),
+                "lines": [{"name": n, "kind": k % curve.KINDS + 1} for k, n in enumerate(shown)],
+                "left_out": max(0, sum(n in means for n in table.methods) - curve.KINDS),
+            }
+        )
+    return found
+
+
+def _stability(table: Table) -> Context | None:
+    """How the order of methods changes with the pictures drawn, and from metric to metric."""
+    if table.ranking is None:
+        return None
+    firsts = [
+        {"name": n, "text": percent(share), "width": round(share * 100, 1)}
+        for n, share in zip(table.ranking.methods, table.ranking.first, strict=True)
+        if share > 0
+    ]
+    labels = [s.label for s in table.quality]
+    orders = [np.array([s.sign * s.level(m).value for m in table.methods]) for s in table.quality]
+    taus = [[agreement(a, b) for b in orders] for a in orders]
+    shown = len(labels) > 1 and len(table.methods) > 2
+    return {
+        "firsts": firsts,
+        "labels": labels if shown else [],
+        "rows": [
+            {"label": label, "cells": [number(t) if math.isfinite(t) else "" for t in row]}
+            for label, row in zip(labels, taus, strict=True)
+        ],
+    }
+
+
+def _worst(table: Table) -> Context | None:
+    """The pictures on which the best method gains least over the blob, by the first metric."""
+    method = table.ranking.methods[0] if table.ranking else table.methods[0]
+    for scores in table.quality:
+        ours, blob = scores.row(method), scores.row(BLOB)
+        gains = scores.sign * (ours - blob)
+        if np.isfinite(gains).any():
+            break
+    else:
+        return None
+    order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_WORST]
+    notes = {r["index"]: r for r in table.rows if r["method"] == method}
+    return {
+        "method": method,
+        "metric": scores.label,
+        "lost": int((gains < 0).sum()),
+        "of": int(np.isfinite(gains).sum()),
+        "pictures": [
+            {
+                "name": table.pictures[k],
+                "picture": _thumbnail(table, k),
+                "target": notes[k]["target"],
+                "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
+            }
+            for k in order
+        ],
+    }
+
+
+def _thumbnail(table: Table, index: int) -> str:
+    """The picture as a `data:` address; nothing where it is a tensor or gone."""
+    found = table.look(index)
+    return packed.picture(found.array, long_side=_SIDE) if isinstance(found, Picture) else ""
+
+
+def _tokens(values: dict[str, str]) -> Markup:
+    return Markup("".join(f"--{name}:{value};" for name, value in values.items()))
+
+
+def _asset(name: str) -> str:
+    return (files("sightline") / "report_assets" / name).read_text(encoding="utf-8")
