@@ -94,9 +94,10 @@ def hog(maps: Tensor) -> Tensor:
 
 
 def stretched(maps: Tensor) -> Tensor:
-    """Maps from 0 to 1, least value to largest; a constant one is zeros."""
-    low = maps.flatten(1).amin(1)[:, None, None]
-    span = maps.flatten(1).amax(1)[:, None, None] - low
+    """Each of `maps` (map, ...) from 0 to 1, least value to largest; a constant one is zeros."""
+    flat, shape = maps.flatten(1), (-1, *[1] * (maps.ndim - 1))
+    low = flat.amin(1).view(shape)
+    span = flat.amax(1).view(shape) - low
     return (maps - low) / torch.where(span > 0, span, 1)
 
 

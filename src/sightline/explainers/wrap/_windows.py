@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...explainer import Explainer, reading
 from ...model import Model
+from ...ops.likeness import stretched
 from ...ops.masks import windows
 from ...ops.resize import resize
 from ...target import Target
@@ -123,11 +124,3 @@ class Fusion:
     def signed(self) -> Tensor:
         known = self._weight > 0  # places of dropped windows may have no other
         return torch.where(known, self._signed / self._weight.where(known, 1.0), 0.0)
-
-
-def stretched(maps: Tensor) -> Tensor:
-    """Each map (batch, row, col) from its smallest to its largest value as [0, 1]; a constant one
-    as 0.
-    """
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return torch.where(high > low, (maps - low) / (high - low).clamp(min=1e-30), 0.0)

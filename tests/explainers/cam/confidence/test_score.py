@@ -8,7 +8,8 @@ from torch.testing import assert_close
 from sightline import Class, Model, create
 from sightline.errors import BadField
 from sightline.explainers.cam.confidence import score
-from sightline.explainers.cam.confidence._clusters import clustered, normalised
+from sightline.explainers.cam.confidence._clusters import clustered
+from sightline.ops.likeness import stretched as normalised
 from sightline.ops.resize import resize
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES

@@ -8,15 +8,6 @@ from ....ops.noise import generator
 ROUNDS = 10
 
 
-def normalised(maps: Tensor) -> Tensor:
-    """Each of `maps` (map, ...) stretched to [0, 1]; 0 where a map is constant."""
-    flat = maps.flatten(1)
-    shape = (-1, *[1] * (maps.ndim - 1))
-    low, high = flat.amin(1).view(shape), flat.amax(1).view(shape)
-    spread = high - low
-    return torch.where(spread > 0, (maps - low) / torch.where(spread > 0, spread, 1), 0)
-
-
 def clustered(points: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor]:
     """Lloyd's k-means of `points` (point, dimension): the centre of each point (point,) and the
     centres.

@@ -18,12 +18,12 @@ from ....errors import BadField
 from ....explainer import Explainer
 from ....explanation import Heatmap
 from ....model import Model
+from ....ops.likeness import stretched
 from ....ops.resize import resize
 from ....registry import register
 from ....shapes import Images
 from ....target import Target
 from .._weighted import LayerView, drawn
-from ._clusters import normalised
 from ._seen import Seen
 
 AT_ONCE = 64  # maps resized together
@@ -68,7 +68,7 @@ class AbsCAM(Explainer):
         seen = [Seen(view, i, target.with_probability(True)) for i in range(len(images))]
         if self.stage == "single":
             whole = shares.sum(1)
-            score = [s.scores(m[None], normalised) for s, m in zip(seen, whole, strict=True)]
+            score = [s.scores(m[None], stretched) for s, m in zip(seen, whole, strict=True)]
             return drawn(torch.stack(score)[:, :, None] * whole, images)
         native = torch.stack([self._summed(s, m) for s, m in zip(seen, shares, strict=True)])
         return drawn(native, images)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
+from ....ops.likeness import stretched
 from ....registry import register
 from ....shapes import Weights
 from .._head import Head
 from .._weighted import LayerView, WeightedCAM
-from ._clusters import normalised
 
 
 @register(
@@ -47,8 +47,8 @@ class FDCAM(WeightedCAM):
     def weigh(self, view: LayerView) -> Weights:
         head = Head(view)
         switched = torch.stack([self._switched(head, row) for row in range(len(view.maps))])
-        gradient = normalised(view.grads.mean((2, 3)))
-        return (normalised(switched).exp() * gradient - 0.5)[:, :, None, None]
+        gradient = stretched(view.grads.mean((2, 3)))
+        return (stretched(switched).exp() * gradient - 0.5)[:, :, None, None]
 
     def _switched(self, head: Head, row: int) -> Tensor:
         """Score with each filter's group alone plus the fall of the score without it, (filter,), up

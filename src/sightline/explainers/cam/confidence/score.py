@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
+from ....ops.likeness import stretched
 from ....registry import register
 from ....shapes import Weights
 from .._weighted import LayerView, WeightedCAM
-from ._clusters import clustered, normalised
+from ._clusters import clustered
 from ._seen import Seen
 
 COUNTS = (64, 256)  # clusters to try, fewest first
@@ -85,7 +86,7 @@ class ScoreCAM(WeightedCAM):
         empty = seen.empty()
 
         def rise(chosen: Tensor) -> Tensor:
-            scores = seen.scores(chosen, normalised)
+            scores = seen.scores(chosen, stretched)
             return scores - empty.to(scores)
 
         if self.clusters is None or view.tokens:
@@ -103,7 +104,7 @@ def _grouped(maps: Tensor, rise: Callable[[Tensor], Tensor], k: int, seed: int) 
     """Each map takes the score of its cluster's mean map."""
     if k >= len(maps):
         return rise(maps)
-    label, centres = clustered(normalised(maps).flatten(1), k, seed)
+    label, centres = clustered(stretched(maps).flatten(1), k, seed)
     return rise(centres.unflatten(1, maps.shape[1:]))[label]
 
 
