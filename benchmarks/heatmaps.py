@@ -21,6 +21,7 @@ import torch
 
 import sightline as sl
 from peers import BATCH, CLASS, GradCamLibrary, Work, peers
+from rise_quality import PLAIN, equal_quality, plain_seconds
 from speed import HERE, Row, line, machine, network, peak_of, pictures, seconds, versions
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -255,15 +256,49 @@ def score_cam(rounds: int) -> Iterator[Row]:
         yield row
 
 
+def rise(rounds: int) -> Iterator[Row]:
+    """So many of our masks as match the quality of 1000 plain ones, both timed."""
+    model = trained("MobileNetV2")
+    if model is None:
+        return
+    images, counts, told = photographs(model), [], []
+    for image in images.split(1):
+        count, _, mean = equal_quality(model, image, model.aim(image, None).indices(1)[0])
+        counts.append(count)
+        told.append(f"{count} (mean score {mean:.2f})")
+    spent = plain_seconds(Normalised(model), images[:1])
+    for precision, wanted in (("exact", 4.0), ("fast", 16.0)):
+        ours = trained("MobileNetV2", precision)
+        assert ours is not None
+        row = Row(name=f"RISE at equal map quality, MobileNetV2, {precision}", wanted=wanted)
+        row.against = f"{PLAIN} plain masks"
+        row.note = f"masks as good as {PLAIN}: {', '.join(told)}"
+        for image, count in zip(images.split(1), counts, strict=True):
+            made = method("rise", precision, masks=count, agreement=1.0)
+            made(ours, image, CLASS)
+            row.ratios.append(spent / seconds(partial(made, ours, image, CLASS)))
+        yield row
+
+
 # memory
 
 
 MEMORY = (
     "grad-cam",
     "hires-cam",
+    "grad-cam++",
+    "xgrad-cam",
+    "layer-cam",
+    "eigen-cam",
+    "score-cam",
+    "ablation-cam",
     "gradient",
+    "input-x-gradient",
     "integrated-gradients",
     "smooth-grad",
+    "guided-backprop",
+    "deconvnet",
+    "guided-grad-cam",
     "occlusion",
 )
 
@@ -311,6 +346,7 @@ SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
     "occlusion": lambda rounds: occlusion(network(), rounds),
     "integrated": integrated,
     "score": score_cam,
+    "rise": rise,
     "memory": memory,
 }
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
+from typing import Any
 
 import torch
 
@@ -20,20 +21,26 @@ class GradCamLibrary:
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        layers = [net.get_submodule("layer4")[-1]]  # type: ignore[index]
-        self.cams = {
-            "grad-cam": pytorch_grad_cam.GradCAM(net, layers),
-            "hires-cam": pytorch_grad_cam.HiResCAM(net, layers),
-            "score-cam": pytorch_grad_cam.ScoreCAM(net, layers),
-            "ablation-cam": pytorch_grad_cam.AblationCAM(net, layers),
+        self.net, self.layers = net, [net.get_submodule("layer4")[-1]]  # type: ignore[index]
+        self.kinds = {
+            "grad-cam": pytorch_grad_cam.GradCAM,
+            "hires-cam": pytorch_grad_cam.HiResCAM,
+            "grad-cam++": pytorch_grad_cam.GradCAMPlusPlus,
+            "xgrad-cam": pytorch_grad_cam.XGradCAM,
+            "layer-cam": pytorch_grad_cam.LayerCAM,
+            "eigen-cam": pytorch_grad_cam.EigenCAM,
+            "score-cam": pytorch_grad_cam.ScoreCAM,
+            "ablation-cam": pytorch_grad_cam.AblationCAM,
         }
-        for cam in self.cams.values():
-            cam.batch_size = BATCH
+        self.cams: dict[str, Any] = {}  # made when asked: each hooks the network
         self.target = ClassifierOutputTarget(CLASS)
 
     def __call__(self, method: str, x: torch.Tensor) -> Work | None:
-        if method not in self.cams:
+        if method not in self.kinds:
             return None
+        if method not in self.cams:
+            self.cams[method] = self.kinds[method](self.net, self.layers)
+            self.cams[method].batch_size = BATCH
         cam, targets = self.cams[method], [self.target] * len(x)
 
         def work() -> object:
@@ -63,6 +70,13 @@ class Captum:
             )
         if method == "gradient":
             return lambda: attr.Saliency(net).attribute(x, target=CLASS)
+        plain = {"input-x-gradient": attr.InputXGradient, "deconvnet": attr.Deconvolution}
+        plain |= {"guided-backprop": attr.GuidedBackprop}
+        if method in plain:
+            return lambda: plain[method](net).attribute(x, target=CLASS)
+        if method == "guided-grad-cam":
+            guided = attr.GuidedGradCam(net, net.get_submodule("layer4"))
+            return lambda: guided.attribute(x, target=CLASS, interpolate_mode="bilinear")
         if method == "integrated-gradients":
             integrated = attr.IntegratedGradients(net)
             return lambda: integrated.attribute(

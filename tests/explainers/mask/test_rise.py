@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from sightline import Axis, Class, Model, create
 from sightline.errors import BadField
 from sightline.explainers.mask._estimate import MaskedMean
+from sightline.explainers.mask._fitted import _fit
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 
@@ -22,7 +23,7 @@ def drawn(fields: dict, images: Tensor) -> Tensor:
 def test_it_is_its_equation_over_the_same_masks(centred: bool) -> None:
     fields = {"masks": 100, "grid": 4, "keep": 0.4, "agreement": 1.0, "seed": 5}
     net, images = CNN(), torch.rand(2, 3, *CNN.size)
-    heat = create("explainer", "rise", centred=centred, **fields)(
+    heat = create("explainer", "rise", centred=centred, fitted=False, **fields)(
         Model(net, size=CNN.size), images, 1
     )
     masks, net = drawn(fields, images).double(), net.double()
@@ -53,20 +54,15 @@ def test_on_an_additive_model_the_order_of_cells_is_the_order_of_their_evidence(
         assert torch.corrcoef(torch.stack([cells[i], found[i]]))[0, 1] > 0.65
 
 
-def test_the_standard_error_is_the_spread_between_seeds() -> None:
+@pytest.mark.parametrize(
+    "fields", [{}, {"fitted": False}, {"centred": False}], ids=["fitted", "centred", "plain"]
+)
+def test_the_standard_error_is_the_spread_between_seeds(fields: dict) -> None:
     known = analytic.dead_pixel(batch=1)
-    runs = [
-        create("explainer", "rise", masks=128, agreement=1.0, seed=s)(*known) for s in range(20)
-    ]
+    fields = {"masks": 128, "agreement": 1.0, **fields}
+    runs = [create("explainer", "rise", seed=s, **fields)(*known) for s in range(20)]
     spread = torch.stack([r.native for r in runs]).std(0)
     claimed = torch.stack([r.standard_error for r in runs]).mean(0)
-    assert 0.8 < float((claimed / spread).mean()) < 1.25
-    plain = [
-        create("explainer", "rise", masks=128, agreement=1.0, centred=False, seed=s)(*known)
-        for s in range(20)
-    ]
-    spread = torch.stack([r.native for r in plain]).std(0)
-    claimed = torch.stack([r.standard_error for r in plain]).mean(0)
     assert 0.8 < float((claimed / spread).mean()) < 1.25
 
 
@@ -82,15 +78,64 @@ def test_each_image_stops_by_itself_at_a_block_of_64() -> None:
         assert_close(alone.native[0], heat.native[i])
 
 
-def test_the_centred_map_is_better_with_the_same_masks() -> None:
+def test_the_centred_map_is_better_with_the_same_masks_and_the_fitted_one_better_still() -> None:
     known = analytic.planted_patch(batch=1)
     truth = known.expected[0].flatten()
 
-    def quality(centred: bool) -> float:
-        found = create("explainer", "rise", masks=128, agreement=1.0, centred=centred)(*known)
+    def quality(**fields: bool) -> float:
+        found = create("explainer", "rise", masks=128, agreement=1.0, **fields)(*known)
         return float(torch.corrcoef(torch.stack([truth, found.values[0].flatten()]))[0, 1])
 
-    assert quality(True) > quality(False)
+    assert quality() > quality(fitted=False) > quality(centred=False)
+
+
+@pytest.mark.parametrize("fields", [{"grid": 5}, {"grid": 3, "keep": 0.3}])
+def test_how_masks_vary_together_is_known_in_closed_form(fields: dict) -> None:
+    explain, like = create("explainer", "rise", masks=6000, **fields), torch.zeros(1, 3, 21, 34)
+    masks = torch.cat(list(explain._drawn(like)))[:, 0].double()
+    blocks = explain._gathered(like[0, 0]).blocks
+    shares = blocks.shares(masks)
+    sampled = torch.einsum("mb,mrc->brc", shares - shares.mean(0), masks) / len(masks)
+    known = blocks.spread(torch.eye(shares.shape[1], dtype=torch.float64))
+    assert_close(known, sampled, atol=0.02, rtol=0)
+    assert torch.corrcoef(torch.stack([known.flatten(), sampled.flatten()]))[0, 1] > 0.99
+
+
+def test_a_score_that_is_linear_in_the_visible_blocks_is_known_from_few_masks() -> None:
+    explain, like = create("explainer", "rise", masks=512, grid=3), torch.zeros(1, 3, 24, 30)
+    masks = torch.cat(list(explain._drawn(like)))[:, 0]
+    fitted, plain = explain._gathered(like[0, 0]), MaskedMean(like[0, 0])
+    weights = torch.randn(36, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = fitted.blocks.spread(weights)
+    for part in masks[:192].split(64):
+        scores = (fitted.blocks.shares(part) @ weights).float()
+        fitted.add(scores, part)
+        plain.add(scores, part)
+    fit_error = (fitted.estimate() - exact).abs().mean()
+    assert fit_error < 0.01 * exact.abs().mean()
+    assert fit_error < 0.1 * (plain.estimate() - exact).abs().mean()
+
+
+def test_leaving_one_mask_out_is_what_the_fit_says_it_is() -> None:
+    draw = torch.Generator().manual_seed(1)
+    shares = torch.rand(40, 9, generator=draw, dtype=torch.float64)
+    scores = shares[:, 0] + torch.rand(40, generator=draw, dtype=torch.float64)
+    _, weigh, errors = _fit(shares, scores)
+    seen = shares - shares.mean(0)
+    penalty = float(
+        (torch.linalg.inv(weigh @ seen @ torch.linalg.inv(seen.T @ seen)))
+        .sub(seen.T @ seen)
+        .diagonal()
+        .mean()
+    )
+    ridge, ones = penalty * torch.eye(9, dtype=torch.float64), torch.ones(40, 1)
+    for k in (0, 17, 39):
+        rest = [i for i in range(40) if i != k]
+        x = torch.cat([seen, ones.double()], 1)
+        square = x[rest].T @ x[rest]
+        square[:9, :9] += ridge
+        weights = torch.linalg.solve(square, x[rest].T @ scores[rest])
+        assert_close(errors[k], scores[k] - x[k] @ weights)
 
 
 def test_the_two_halves_of_pure_noise_do_not_agree() -> None:
@@ -112,8 +157,8 @@ def test_large_scores_that_hardly_differ_keep_their_digits() -> None:
         plain.add(small[part : part + 64], masks[part : part + 64])
     assert_close(lifted.covariance(), plain.covariance(), atol=2e-8, rtol=1e-2)
     assert_close(
-        lifted.standard_error(centred=True),
-        plain.standard_error(centred=True),
+        lifted.standard_error(),
+        plain.standard_error(),
         atol=1e-7,
         rtol=0.02,
     )

@@ -14,7 +14,8 @@ class MaskedMean:
     float32.
     """
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, like: Tensor, *, centred: bool = True) -> None:
+        self.centred = centred
         size, device = like.shape, like.device
         self.count = 0
         self.shift = 0.0
@@ -64,12 +65,16 @@ class MaskedMean:
         norms = halves.norm(dim=1)
         return float(halves[0] @ halves[1] / (norms[0] * norms[1])) if norms.min() > 0 else 0.0
 
-    def standard_error(self, *, centred: bool) -> Tensor:
-        """Of `covariance` or of `mean`, (row, col): the spread of single terms over the root of
+    def estimate(self) -> Tensor:
+        """The map (row, col): the covariance where it is centred, else the mean."""
+        return self.covariance() if self.centred else self.mean()
+
+    def standard_error(self) -> Tensor:
+        """Of `estimate`, (row, col): the spread of single terms over the root of
         their number.
         """
         f, powers = self.powers / self.count, self.moments / self.count
-        if not centred:
+        if not self.centred:
             squared = powers[1, 2] + 2 * self.shift * powers[1, 1] + self.shift**2 * powers[1, 0]
             return ((squared - self.mean() ** 2).clamp(min=0) / self.count).sqrt()
         score = f[1]  # (f - score)^2 times 1, M and M^2, then (f - score)^2 (M - mask)^2
