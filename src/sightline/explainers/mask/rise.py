@@ -8,7 +8,7 @@ published map without a constant that is mostly noise; what the score owes to th
 each block of the picture is fitted, and the covariance of the masks themselves is taken in closed
 form (`_fitted.py`), so that chance overlaps add nothing.
 On five photographs under MobileNet-V2, with a mean score of 0.01 to 0.68 under masks, 75 to 600
-masks were then as good as 1000 of the published form (median 270); centring alone took 130 to 900.
+masks were then as good as 1000 of the published form (median 270); centring alone took 220 to 980.
 At most 512 masks are drawn, and fewer where the maps of the even and the odd masks already agree.
 `centred=False, fitted=False, masks=4000, agreement=1` is the published form.
 """
