@@ -23,6 +23,11 @@ RELUS: dict[str, Callable[[Tensor], Tensor]] = {
     "torch in place": torch.relu_,
     "clamp": lambda x: x.clamp(min=0),
     "clamp in place": lambda x: x.clamp_(0),
+    "with a ceiling": nn.ReLU6(),
+    "with a ceiling, in place": nn.ReLU6(inplace=True),
+    "with a ceiling, functional": F.relu6,
+    "with a ceiling, positional": lambda x: F.hardtanh(x, 0.0, 6.0, True),
+    "with a ceiling, written over": lambda x: F.hardtanh_(x, 0.0, 6.0),
 }
 
 

@@ -25,12 +25,13 @@ _RELU: dict[Any, Callable[[Tensor], Tensor]] = {
 }
 _CLAMP = (torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_)
 _CLAMP_MIN = (torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_)
+_HARDTANH = (F.hardtanh, F.hardtanh_)  # what nn.ReLU6 calls
 _CONV = (torch.conv1d, torch.conv2d, torch.conv3d)
 _SUM = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 _IN_PLACE = {
     torch.relu_, Tensor.relu_, F.relu_, torch.clamp_, Tensor.clamp_, torch.clamp_min_,
-    Tensor.clamp_min_, Tensor.add_, Tensor.__iadd__,
+    Tensor.clamp_min_, Tensor.add_, Tensor.__iadd__, F.hardtanh_,
 }  # fmt: skip
 
 
@@ -61,7 +62,8 @@ class Rewriting(TorchFunctionMode):
 
 
 def _positional_in_place(func: Any, args: tuple) -> bool:
-    return func in (F.relu, F.relu6) and len(args) > 1 and args[1] is True
+    place = {F.relu: 1, F.relu6: 1, F.hardtanh: 3}.get(func)
+    return place is not None and len(args) > place and args[place] is True
 
 
 def _within(layer: str, inside: tuple[str, ...]) -> bool:
@@ -79,7 +81,7 @@ def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     """
     if func in _RELU:
         return Call("relu", (_own(func, args, kwargs),), _RELU[func])
-    if func in _CLAMP_MIN or func in _CLAMP:
+    if func in _CLAMP_MIN or func in _CLAMP or func in _HARDTANH:
         return _clamp(func, args, kwargs)
     if func in _CONV or func is F.linear:
         return _weighted(func, args, kwargs)
@@ -107,8 +109,14 @@ def _own(func: Any, args: tuple, kwargs: dict[str, Any]) -> Tensor:
 
 
 def _clamp(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
-    low = args[1] if len(args) > 1 else kwargs.get("min")
-    high = (args[2] if len(args) > 2 else kwargs.get("max")) if func in _CLAMP else None
+    names, usual = ("min", "max"), (None, None)
+    if func in _HARDTANH:
+        names, usual = ("min_val", "max_val"), (-1.0, 1.0)
+    low, high = (
+        args[k] if len(args) > k else kwargs.get(name, default)
+        for k, (name, default) in enumerate(zip(names, usual, strict=True), start=1)
+    )
+    high = None if func in _CLAMP_MIN else high
     if not isinstance(low, (int, float)) or low != 0 or isinstance(high, Tensor):
         return None
     return Call("relu", (_own(func, args, kwargs),), lambda x: torch.clamp(x, 0, high))
