@@ -102,6 +102,22 @@ def test_explain_writes_maps_overlays_and_a_report(birds: Path, sightline: Comma
     assert "Report: sightline-explain/report.html" in result.stdout
 
 
+def test_a_result_that_is_no_map_is_json_a_drawing_and_a_panel(
+    birds: Path, sightline: Command
+) -> None:
+    bird = sorted(birds.iterdir())[0]
+    method = ("--method", "sag", "--set", "explainer=grad-cam", "--set", "grid=4")
+    result = sightline("explain", bird, *method, "--json")
+    assert result.exit_code == 0, result.stderr
+    (told,) = json.loads(result.stdout)["pictures"][0]["maps"]
+    assert told["method"] == "sag" and not told["error"] and told["forward"] > 10
+    assert {Path(told[form]).suffix for form in ("json", "svg", "png")} == {".json", ".svg", ".png"}
+    saved = json.loads(Path(told["json"]).read_text("utf-8"))
+    assert saved["explanation"] == "Regions" and saved["grid"] == [4, 4]
+    assert saved["links"][0]["nodes"]
+    assert 'class="sag"' in Path("sightline-explain/report.html").read_text("utf-8")
+
+
 def test_a_bad_picture_is_listed_and_the_run_goes_on(mixed: Path, sightline: Command) -> None:
     result = sightline("explain", mixed, "nosuch.jpg", "--metrics", "none")
     assert result.exit_code == 1

@@ -16,7 +16,7 @@ from torch import Tensor
 import sightline as sl
 from engines.breaking import Counting, Crashing, Dying, Refusing, Undefined
 from sightline.engines.setup import BLIND
-from sightline.errors import BadField, BadImage, FileProblem, MissingExtra, UnknownName
+from sightline.errors import BadField, BadImage, FileProblem, UnknownName
 from sightline.worlds import analytic, aviary
 
 
@@ -305,7 +305,9 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ({"engine": "ray"}, MissingExtra),
+        ({"address": "10.0.0.1:6379"}, BadField),
+        ({"data": None}, BadField),
+        ({"run": "/no/such/run.toml"}, BadField),
         ({"engine": "cloud"}, BadField),
         ({"workers": 0}, BadField),
         ({"metrics": []}, BadField),

@@ -1,6 +1,7 @@
 """`sightline evaluate`: exit statuses, what is told, and what a stopped run says."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from sightline.cli.app import app
+from sightline.errors import FileProblem
 from sightline.worlds import aviary
 
 
@@ -55,13 +57,38 @@ def test_the_command_ends_with_1_after_a_bad_picture_and_for_none(
 
 
 @pytest.mark.parametrize(
-    "words", [("/no/such/folder",), ("--engine", "ray"), ("--methods", "gradcma")]
+    "words", [("/no/such/folder",), ("--address", "10.0.0.1:6379"), ("--methods", "gradcma")]
 )
 def test_the_command_ends_with_2_for_wrong_use(
     words: tuple[str, ...], birds: Path, tmp_path: Path
 ) -> None:
     data = () if words[0].startswith("/") else (birds,)
     assert _sightline(*data, *words, "--out", tmp_path / "o").exit_code == 2
+
+
+def test_a_full_disk_ends_with_1_and_the_same_command_goes_on(
+    birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from sightline.engines import evaluation
+
+    words = (birds, "--methods", "gradient", "--metrics", "complexity", "--out", tmp_path / "o")
+    write = evaluation.write_bytes
+
+    def full(path: Path, data: bytes) -> Path:
+        if path.name == "table.parquet":
+            raise FileProblem(f"{path} could not be written: {os.strerror(errno.ENOSPC)}.")
+        return write(path, data)
+
+    monkeypatch.setattr(evaluation, "write_bytes", full)
+    done = _sightline(*words)
+    assert done.exit_code == 1 and "No space left on device" in done.stderr
+    kept = (tmp_path / "o" / "cells.jsonl").read_bytes()
+    assert kept.count(b"\n") == 2 * 5
+    monkeypatch.undo()
+    assert _sightline(*words).exit_code == 0
+    assert (tmp_path / "o" / "cells.jsonl").read_bytes() == kept
 
 
 def test_an_interrupted_command_ends_with_130_and_says_that_it_goes_on(

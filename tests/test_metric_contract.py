@@ -223,7 +223,7 @@ class Mapless(Explanation):
     def __len__(self) -> int:
         return 3
 
-    def take(self, rows: object) -> "Mapless":
+    def refused_if_empty(self, method: str, model: str) -> "Mapless":
         return self
 
 

@@ -2,13 +2,14 @@
 
 import logging
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 import sightline as sl
-from sightline import registry, report, run
+from sightline import registry, report, run, survey
 from sightline.errors import BadField, NotExplainable, SightlineWarning, UnknownName
 from sightline.images import Picture
 from sightline.metric import Case, Truth
@@ -170,20 +171,78 @@ def test_a_look_has_classes_maps_numbers_and_reasons(
 ) -> None:
     explainers = run.chosen(model, ["grad-cam", "rollout", failing])
     judges = [sl.create("metric", name) for name in ("deletion", "insertion", "pointing")]
-    plan = run.plan(model, explainers, metrics=judges)
+    plan = survey.plan(model, explainers, metrics=judges)
     truth = Truth(masks=[bird.silhouette], boxes=None)
-    look = run.look(plan, Picture(bird.image, "bird.png"), truth)
+    look = survey.look(plan, Picture(bird.image, "bird.png"), truth)
     cam, rollout, failed = look.item.maps
     assert look.item.top[0][0] == look.item.target == bird.species
     assert look.item.probability == pytest.approx(look.item.top[0][1])
-    assert list(look.heats) == ["grad-cam"]
+    assert list(look.results) == ["grad-cam"]
     assert cam.values is not None and cam.values.shape == (128, 128)
     assert [m.name for m in cam.metrics] == ["deletion", "insertion", "pointing"]
     assert all(set(m.nulls) == {"random", "centred blob", "edge map"} for m in cam.metrics)
     assert "attention" in rollout.error and failed.error == "this one never works"
     assert len(look.errors) == 2
-    page = report.build(run.page("A test", plan, [look.item]))
+    page = report.build(survey.page("A test", plan, [look.item]))
     assert bird.species in page and "this one never works" in page
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Haiku(sl.Explanation):
+    """An explanation that is no map."""
+
+    lines: list[str]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def refused_if_empty(self, method: str, model: str) -> "Haiku":
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poet(sl.Explainer):
+    """Can the model be put into verse? Do not trust it."""
+
+    gives: ClassVar[type[sl.Explanation]] = Haiku
+    silent: bool = False
+
+    def explain(self, model, images, target):
+        if self.silent:
+            raise NotExplainable("no line comes to mind")
+        return Haiku(lines=[f"<i>line {i}</i>" for i in range(len(images))])
+
+
+@pytest.fixture
+def poet() -> object:
+    made = registry.register("poet")(Poet)
+    registry.drawn(Haiku, "panel")(lambda haiku, row: f"<p class='verse'>{haiku.lines[row]}</p>")
+    yield made
+    registry._entries.pop(("explainer", "poet"))
+    registry._views.pop((Haiku, "panel"))
+
+
+def test_a_result_that_is_no_map_is_a_panel_with_all_that_a_card_says(
+    model: sl.Model, bird: aviary.Bird, poet: type[Poet]
+) -> None:
+    plan = survey.plan(model, [poet()], metrics=[sl.create("metric", "deletion")])
+    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    (panel,) = look.item.panels
+    assert not look.item.maps and list(look.results) == ["poet"]
+    assert panel.seconds is not None and not panel.metrics and not look.errors
+    text = report.build(survey.page("A test", plan, [look.item]))
+    assert "<p class='verse'><i>line 0</i></p>" in text and "Do not trust it." in text
+    assert "How it was made" in text and "1 picture, explained by" in text
+
+
+def test_a_panel_that_fails_is_an_entry_with_its_reason(
+    model: sl.Model, bird: aviary.Bird, poet: type[Poet]
+) -> None:
+    plan = survey.plan(model, [sl.create("explainer", "grad-cam"), poet(silent=True)])
+    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    assert len(look.item.maps) == 1 and look.item.panels[0].error == "no line comes to mind"
+    assert look.errors == ["bird.png, poet: no line comes to mind"]
+    assert "no line comes to mind" in report.build(survey.page("A test", plan, [look.item]))
 
 
 def test_a_number_with_a_curve_is_the_metric_itself(model: sl.Model, bird: aviary.Bird) -> None:
@@ -193,15 +252,15 @@ def test_a_number_with_a_curve_is_the_metric_itself(model: sl.Model, bird: aviar
     case = Case(model, images, target, explainer(model, images, target), explainer)
     for name in ("deletion", "insertion"):
         metric = sl.create("metric", name, steps=8)
-        value, curve = run._measured(metric, case)
+        value, curve = survey._measured(metric, case)
         assert value == pytest.approx(float(metric(case)[0]), abs=1e-5)
         assert len(curve) == 9
 
 
 def test_a_large_picture_is_shown_smaller_with_its_box_in_place(model: sl.Model) -> None:
     picture = Picture(np.full((1000, 3000, 3), 128, np.uint8), "wide.png")
-    plan = run.plan(model, [])
-    item = run.look(plan, picture).item
+    plan = survey.plan(model, [])
+    item = survey.look(plan, picture).item
     assert item.picture is not None and item.picture.shape == (480, 1440, 3)
     frame = model.frames(model.prepare([picture]))
     assert frame is not None and item.box is not None

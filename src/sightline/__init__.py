@@ -25,6 +25,7 @@ _WHERE = {
     "Target": "target",
     "Explanation": "explanation",
     "Heatmap": "explanation",
+    "Regions": "explanations.regions",
     "Explainer": "explainer",
     "Metric": "metric",
     "Case": "metric",

@@ -6,7 +6,6 @@ A method writes `explain`.
 """
 
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from . import registry
-from .errors import BadField, NotExplainable, SightlineWarning, UnknownName
+from .errors import BadField, NotExplainable, UnknownName
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
 from .target import PerImage, Target, to_target
@@ -32,14 +31,15 @@ class Explainer(ABC):
 
     needs: what the model must offer, of `gradients`, `layer`, `attention`; a method that needs a
     layer has a field `layer`, None for the model's last spatial one. probability: what is scored
-    where the target does not say. A method that runs others names them in `parts`: what they need
-    it needs too, and it scores by the habit of the first.
+    where the target does not say. gives: the kind of explanation. A method that runs others names
+    them in `parts`: what they need it needs too, and it scores by the habit of the first.
     """
 
     kind: ClassVar[str] = "explainer"
     registered_name: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = False
+    gives: ClassVar[type[Explanation]] = Heatmap
 
     @final
     def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:
@@ -66,7 +66,7 @@ class Explainer(ABC):
                     aimed if whole else aimed.take(rows),
                 )
             )
-        result = type(parts[0]).join(parts)  # type: ignore[attr-defined]
+        result = type(parts[0]).join(parts)
         spent = {k: model.evaluations[k] - before[k] for k in before}
         return replace(
             result,
@@ -166,7 +166,8 @@ class Explainer(ABC):
             result = self.explain(model, images, fixed)
             score = fixed.score(clean).detach()
         facts = _aim_facts(model, fixed, clean.output, score)
-        result = _refuse_empty(_detached(result), self, model)
+        name = self.registered_name or type(self).__name__
+        result = result.detached().refused_if_empty(name, model.name)
         return replace(result, provenance={**result.provenance, **facts})
 
     @final
@@ -229,6 +230,13 @@ def reading(model: Model, explainers: Sequence[Explainer]) -> tuple[tuple[str, .
     return tuple(read), bool(differentiated)
 
 
+def shared(model: Model, tensors: Tensor, explainers: Sequence[Explainer]) -> Any:
+    """One clean pass for all of these, as a context; its graph starts at the image if one of them
+    differentiates that far."""
+    read, gradients = reading(model, explainers)
+    return model.shared(tensors, read, gradients=gradients)
+
+
 def _refuse_bad(output: Any, model: Model) -> None:
     if isinstance(output, Tensor) and not torch.isfinite(output).all():
         raise NotExplainable(
@@ -255,43 +263,3 @@ def _aim_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict
         "score": score.float().tolist(),
         "probability": probability,
     }
-
-
-def _detached(result: Explanation) -> Explanation:
-    if not isinstance(result, Heatmap):
-        return result
-    return replace(
-        result,
-        values=result.values.detach().float(),
-        native=None if result.native is None else result.native.detach().float(),
-        channels=None if result.channels is None else result.channels.detach().float(),
-        details={k: v.detach() if isinstance(v, Tensor) else v for k, v in result.details.items()},
-    )
-
-
-def _refuse_empty(result: Explanation, method: Explainer, model: Model) -> Explanation:
-    if not isinstance(result, Heatmap):
-        return result
-    name = method.registered_name or type(method).__name__
-    signed = result.values if result.native is None else result.native
-    flat = signed.flatten(1)
-    if not torch.isfinite(flat).all() or not torch.isfinite(result.values).all():
-        raise NotExplainable(
-            f"{name} on {model.name} gives values that are not finite; the map is not shown."
-        )
-    if dead := (flat == 0).all(1).nonzero()[:, 0].tolist():
-        raise NotExplainable(
-            f"{name} on {model.name} gives a map of zeros for image {dead[0]}: the target does"
-            " not depend on what the"
-            " method reads. Try an earlier layer, or another target."
-        )
-    empty = (result.values == 0).flatten(1).all(1)
-    if empty.any():
-        warnings.warn(
-            f"{name}: no evidence for the target is positive in {int(empty.sum())} of"
-            f" {len(empty)} images, so the clipped"
-            " map is empty there; `native` has the signed map.",
-            SightlineWarning,
-            stacklevel=4,
-        )
-    return replace(result, details={**result.details, "empty": empty})

@@ -1,23 +1,34 @@
 """What an explainer returns: frozen results that carry where they came from.
 
-Every tensor has the batch first, so that results can be split, joined and saved without knowing
-their method. This version has `Heatmap`; the other kinds (regions, concepts, matches, words,
-chains) come with their methods.
+Splitting, joining, saving and loading read the dataclass fields, so a new kind is a small
+dataclass. A field holds what belongs to the images, in their order (a tensor with the batch first,
+a list or tuple with one entry per image, another Explanation, or a mapping of names to these), or
+one thing for all: a number, a text, and whatever the kind names in `whole`. `Heatmap` is here;
+the other kinds are in `explanations/`.
 """
 
 import json
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import registry
-from .errors import BadModel, FileProblem, NotExplainable, ShapeError
+from .errors import (
+    BadModel,
+    FileProblem,
+    NotExplainable,
+    ShapeError,
+    SightlineWarning,
+    UnknownName,
+)
 from .images import Picture
 from .ops.files import write_bytes, write_folder
 from .preprocess import Frame
@@ -26,6 +37,8 @@ from .shapes import Heat, Images
 SCHEMA = 1
 _Kind = TypeVar("_Kind", bound="Explanation")  # the shape hook of the tests knows no `Self`
 _PER_IMAGE = ("target_index", "target_label", "score", "probability", "picture")
+_BESIDE = ("provenance", "pictures", "frames")  # not saved as the other fields are
+_PICTURES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,6 +50,8 @@ class Explanation(ABC):
     originals and how they lie in the model's frame, where known.
     """
 
+    whole: ClassVar[tuple[str, ...]] = ()
+
     provenance: dict[str, Any] = field(default_factory=dict)
     images: Tensor | None = None
     pictures: Sequence[Picture] | None = None
@@ -46,17 +61,237 @@ class Explanation(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def take(self: _Kind, rows: Sequence[int] | slice) -> _Kind:
-        """The explanation of some images of the batch, in the order of `rows`."""
+    def refused_if_empty(self: _Kind, method: str, model: str) -> _Kind:
+        """The result as it may be shown. method, model: who made it and of what, for messages.
 
-    def figure(
-        self, **options: Any
-    ) -> Any:  # a matplotlib Figure; Any keeps matplotlib out of the import
+        Raises: NotExplainable where it says nothing (a map of zeros, values that are not finite).
+        """
+
+    def figure(self, **options: Any) -> Any:  # Any keeps matplotlib out of the import
         """A matplotlib figure of the result beside its pictures."""
         return registry.view(type(self), "figure")(self, **options)
 
     def _repr_html_(self) -> str:
         return registry.view(type(self), "html")(self)
+
+    def detached(self: _Kind) -> _Kind:
+        """The result without graphs; the tensors that are fields in float32."""
+
+        def free(value: Any) -> Any:
+            return value.detach() if isinstance(value, Tensor) else value
+
+        def plain(value: Any) -> Any:
+            value = free(value)
+            floating = isinstance(value, Tensor) and value.is_floating_point()
+            return value.float() if floating else _each(value, free)
+
+        return replace(self, **{n: plain(v) for n, v in self._held().items()})
+
+    def take(self: _Kind, rows: Sequence[int] | slice) -> _Kind:
+        """The explanation of some images of the batch, in the order of `rows`."""
+        picked = list(range(len(self))[rows]) if isinstance(rows, slice) else [int(r) for r in rows]
+        told = self.provenance.items()
+        return replace(
+            self,
+            **{
+                name: value if name in self.whole else _taken(value, picked)
+                for name, value in self._held().items()
+            },
+            provenance={k: _taken(v, picked) if k in _PER_IMAGE else v for k, v in told},
+        )
+
+    @classmethod
+    def join(cls: type[_Kind], parts: Sequence[_Kind]) -> _Kind:
+        """One explanation of all images of `parts`, in order. Tensors of unequal size, such as
+        native maps, are left out."""
+        if len(parts) == 1:
+            return parts[0]
+        held = [part._held() for part in parts]
+        told = [part.provenance for part in parts]
+        return cls(
+            **{
+                name: value if name in cls.whole else _joined([each[name] for each in held])
+                for name, value in held[0].items()
+            },
+            provenance={
+                k: _joined([each.get(k) for each in told]) if k in _PER_IMAGE else v
+                for k, v in told[0].items()
+            },
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write one image's picture (`.png`, `.jpg`, and `.svg` where the kind has one), the result
+        as plain data (`.json`) or as a page (`.html`), or a folder of arrays, pictures and
+        `manifest.json`.
+
+        Raises: FileProblem when the folder exists with something in it, or the disk is full;
+        UnknownName for a form that this kind does not have.
+        """
+        path = Path(path)
+        form = path.suffix.lower()
+        if form == ".json":
+            text = json.dumps(self.to_json(), indent=1, ensure_ascii=False)
+            return write_bytes(path, text.encode())
+        if form == ".html":
+            return write_bytes(path, registry.view(type(self), "html")(self).encode())
+        if form not in (*_PICTURES, ".svg"):
+            return write_folder(path, self._files())
+        if len(self) != 1:
+            raise ShapeError(
+                f"{len(self)} images do not fit into one picture; `save('folder')` keeps them all."
+            )
+        return write_bytes(path, self._drawer(form)(0))
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain data, tensors as nested lists; without the pictures."""
+        held = {k: v for k, v in self._held().items() if k not in ("images", *_BESIDE)}
+        listed = {name: _listed(value) for name, value in held.items()}
+        return {**self._named(), **listed, "provenance": self.provenance}
+
+    @classmethod
+    def load(cls: type[_Kind], path: str | Path) -> _Kind:
+        """What `save(folder)` wrote. Raises: FileProblem, BadModel for something else."""
+        from safetensors.torch import load_file
+
+        folder = Path(path)
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+            arrays = load_file(folder / "arrays.safetensors")
+        except (OSError, ValueError) as error:
+            raise FileProblem(f"{folder} holds no saved explanation: {error}") from None
+        if manifest.get("schema") != SCHEMA or manifest.get("explanation") != cls.__name__:
+            raise BadModel(
+                f"{folder} is a {manifest.get('explanation')} of schema {manifest.get('schema')}."
+            )
+        return cls._from(manifest, arrays)
+
+    def _held(self) -> dict[str, Any]:
+        """What the fields hold, besides the provenance."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "provenance"}
+
+    def _named(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "explanation": type(self).__name__}
+
+    def _drawer(self, form: str) -> Callable[[int], bytes]:
+        """What draws one image in a form such as `.png`, as the bytes of a file."""
+        if form == ".svg":
+            draw = registry.view(type(self), "svg")
+            return lambda i: draw(self, i).encode()
+        draw = registry.view(type(self), "png")
+        return lambda i: draw(self, i, form)
+
+    def _files(self) -> dict[str, bytes]:
+        from safetensors.torch import save
+
+        arrays: dict[str, Tensor] = {}
+        manifest = self._manifest(arrays)
+        files = {
+            "arrays.safetensors": save(arrays),
+            "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False).encode(),
+        }
+        for form, name in ((".png", "overlay"), (".svg", "picture")):
+            if self.images is not None:
+                with suppress(UnknownName):  # not every kind is drawn in every form
+                    draw = self._drawer(form)
+                    files |= {f"{name}-{i:03d}{form}": draw(i) for i in range(len(self))}
+        return files
+
+    def _manifest(self, arrays: dict[str, Tensor], before: str = "") -> dict[str, Any]:
+        """All but the pictures as JSON; tensors go into `arrays` and leave their name behind."""
+        held = {k: v for k, v in self._held().items() if k not in _BESIDE}
+        told = {name: _stored(f"{before}{name}", value, arrays) for name, value in held.items()}
+        frames = [f.to_json() for f in self.frames] if self.frames else None
+        return {**self._named(), "provenance": self.provenance, "frames": frames, **told}
+
+    @classmethod
+    def _from(cls: type[_Kind], manifest: dict[str, Any], arrays: dict[str, Tensor]) -> _Kind:
+        names = [f.name for f in fields(cls) if f.name not in _BESIDE]
+        frames = manifest.get("frames")
+        return cls(
+            **{n: _restored(manifest[n], arrays) for n in names if n in manifest},
+            provenance=manifest["provenance"],
+            frames=[Frame.from_json(f) for f in frames] if frames else None,
+        )
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A mapping, a list or an explanation with its parts changed; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {k: _each(change(v), change) for k, v in value.items()}
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+        return [change(v) for v in value]
+    return value.detached() if isinstance(value, Explanation) else value
+
+
+def _taken(value: Any, picked: list[int]) -> Any:
+    if isinstance(value, Tensor):
+        return value[torch.tensor(picked, dtype=torch.long, device=value.device)]
+    if isinstance(value, Explanation):
+        return value.take(picked)
+    if isinstance(value, Mapping):
+        return {k: _taken(v, picked) for k, v in value.items()}
+    return [value[i] for i in picked] if isinstance(value, (list, tuple)) else value
+
+
+def _joined(values: list[Any]) -> Any:
+    first = values[0]
+    if any(v is None for v in values):
+        return None
+    if isinstance(first, Tensor):
+        return torch.cat(values) if len({v.shape[1:] for v in values}) == 1 else None
+    if isinstance(first, Explanation):
+        return type(first).join(values)
+    if isinstance(first, Mapping):
+        return {k: _joined([v.get(k) for v in values]) for k in first}
+    return [x for v in values for x in v] if isinstance(first, (list, tuple)) else first
+
+
+def _stored(name: str, value: Any, arrays: dict[str, Tensor]) -> Any:
+    """A value as JSON; a tensor becomes `{"array": its name in arrays}`."""
+    if isinstance(value, Tensor):
+        arrays[name] = value.detach().cpu().contiguous()
+        return {"array": name}
+    if isinstance(value, Explanation):
+        return {"nested": value._manifest(arrays, f"{name}."), "kind": type(value).__name__}
+    if isinstance(value, Mapping):
+        return {k: _stored(f"{name}.{k}", v, arrays) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_stored(f"{name}.{i}", v, arrays) for i, v in enumerate(value)]
+    return value
+
+
+def _restored(value: Any, arrays: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"array"}:
+            return arrays[value["array"]]
+        if set(value) == {"nested", "kind"}:
+            return _kind(value["kind"])._from(value["nested"], arrays)
+        return {k: _restored(v, arrays) for k, v in value.items()}
+    return [_restored(v, arrays) for v in value] if isinstance(value, list) else value
+
+
+def _kind(name: str) -> type[Explanation]:
+    """The class of a saved explanation. Raises: BadModel for one that is not known here."""
+    known, waiting = {}, [Explanation]
+    while waiting:
+        found = waiting.pop().__subclasses__()
+        known |= {each.__name__: each for each in found}
+        waiting += found
+    if name not in known:
+        raise BadModel(f"no explanation is a {name}; import what defines it first.")
+    return known[name]
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().tolist()
+    if isinstance(value, Explanation):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {k: _listed(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_listed(v) for v in value]
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,142 +371,29 @@ class Heatmap(Explanation):
             )
         return [f.to_original(v) for f, v in zip(self.frames, self.numpy(), strict=True)]
 
-    def take(self, rows: Sequence[int] | slice) -> "Heatmap":
-        """The explanation of some images of the batch, in the order of `rows`."""
-        picked = list(range(len(self))[rows]) if isinstance(rows, slice) else [int(r) for r in rows]
-        index = torch.tensor(picked, dtype=torch.long)
+    def refused_if_empty(self, method: str, model: str) -> "Heatmap":
+        """The map, with `empty` (batch,) in its details: where clipping left nothing.
 
-        def part(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return value[index.to(value.device)]
-            return [value[i] for i in picked] if isinstance(value, (list, tuple)) else value
-
-        return replace(
-            self,
-            values=part(self.values),
-            native=part(self.native),
-            channels=part(self.channels),
-            details={k: part(v) for k, v in self.details.items()},
-            partner=self.partner.take(rows) if self.partner else None,
-            provenance={k: part(v) if k in _PER_IMAGE else v for k, v in self.provenance.items()},
-            images=part(self.images),
-            pictures=part(self.pictures),
-            frames=part(self.frames),
-        )
-
-    @classmethod
-    def join(cls, parts: Sequence["Heatmap"]) -> "Heatmap":
-        """One explanation of all images of `parts`, in order. Native maps of unequal size are left
-        out."""
-        if len(parts) == 1:
-            return parts[0]
-
-        def joined(pick: Any) -> Any:
-            values = [pick(p) for p in parts]
-            if any(v is None for v in values):
-                return None
-            if isinstance(values[0], Tensor):
-                fits = len({v.shape[1:] for v in values}) == 1
-                return torch.cat(values) if fits else None
-            return (
-                [x for v in values for x in v]
-                if isinstance(values[0], (list, tuple))
-                else values[0]
-            )
-
-        first = parts[0]
-        return cls(
-            **{
-                f.name: joined(lambda p, n=f.name: getattr(p, n))
-                for f in fields(first)
-                if f.name not in _KEPT
-            },
-            details={k: joined(lambda p, k=k: p.details.get(k)) for k in first.details},
-            partner=cls.join([p.partner for p in parts if p.partner]) if first.partner else None,
-            provenance={
-                k: joined(lambda p, k=k: p.provenance.get(k)) if k in _PER_IMAGE else v
-                for k, v in first.provenance.items()
-            },
-        )
-
-    def save(self, path: str | Path) -> Path:
-        """Write an overlay (`.png`, `.jpg`; one image) or a folder of arrays, overlays and
-        `manifest.json`.
-
-        Raises: FileProblem when the folder exists with something in it, or the disk is full.
+        Raises: NotExplainable for a map of zeros, before clipping, or one that is not finite.
         """
-        path = Path(path)
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-            if len(self) != 1:
-                raise ShapeError(
-                    f"{len(self)} images do not fit into one picture; `save('folder')` keeps"
-                    " them all."
-                )
-            return write_bytes(path, registry.view(type(self), "png")(self, 0, path.suffix.lower()))
-        return write_folder(path, self._files())
-
-    def _files(self) -> dict[str, bytes]:
-        arrays = {
-            k: v.detach().cpu().contiguous()
-            for k, v in (
-                ("values", self.values),
-                ("native", self.native),
-                ("channels", self.channels),
-                ("images", self.images),
+        signed = self.values if self.native is None else self.native
+        flat = signed.flatten(1)
+        if not torch.isfinite(flat).all() or not torch.isfinite(self.values).all():
+            raise NotExplainable(
+                f"{method} on {model} gives values that are not finite; the map is not shown."
             )
-            if v is not None
-        }
-        arrays |= {
-            f"details.{k}": v.detach().cpu().contiguous()
-            for k, v in self.details.items()
-            if isinstance(v, Tensor)
-        }
-        manifest = {
-            "schema": SCHEMA,
-            "explanation": type(self).__name__,
-            "provenance": self.provenance,
-            "details": {k: v for k, v in self.details.items() if not isinstance(v, Tensor)},
-            "frames": [f.to_json() for f in self.frames] if self.frames else None,
-        }
-        from safetensors.torch import save
-
-        files = {
-            "arrays.safetensors": save(arrays),
-            "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False).encode(),
-        }
-        if self.images is not None:
-            draw = registry.view(type(self), "png")
-            files |= {f"overlay-{i:03d}.png": draw(self, i, ".png") for i in range(len(self))}
-        return files
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Heatmap":
-        """What `save(folder)` wrote. Raises: FileProblem, BadModel for something else."""
-        from safetensors.torch import load_file
-
-        folder = Path(path)
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-            arrays = load_file(folder / "arrays.safetensors")
-        except (OSError, ValueError) as error:
-            raise FileProblem(f"{folder} holds no saved explanation: {error}") from None
-        if manifest.get("schema") != SCHEMA or manifest.get("explanation") != cls.__name__:
-            raise BadModel(
-                f"{folder} is a {manifest.get('explanation')} of schema {manifest.get('schema')}."
+        if dead := (flat == 0).all(1).nonzero()[:, 0].tolist():
+            raise NotExplainable(
+                f"{method} on {model} gives a map of zeros for image {dead[0]}: the target does"
+                " not depend on what the method reads. Try an earlier layer, or another target."
             )
-        frames = manifest["frames"]
-        details = {
-            k.removeprefix("details."): v for k, v in arrays.items() if k.startswith("details.")
-        }
-        return cls(
-            arrays["values"],
-            arrays.get("native"),
-            arrays.get("channels"),
-            {**manifest["details"], **details},
-            provenance=manifest["provenance"],
-            images=arrays.get("images"),
-            frames=[Frame.from_json(f) for f in frames] if frames else None,
-        )
-
-
-_KEPT = ("details", "partner", "provenance")
+        empty = (self.values == 0).flatten(1).all(1)
+        if empty.any():
+            warnings.warn(
+                f"{method}: no evidence for the target is positive in {int(empty.sum())} of"
+                f" {len(empty)} images, so the clipped map is empty there; `native` has the signed"
+                " map.",
+                SightlineWarning,
+                stacklevel=4,
+            )
+        return replace(self, details={**self.details, "empty": empty})

@@ -6,7 +6,6 @@ random map, a centred blob and an edge map on the same case.
 """
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
@@ -156,7 +155,7 @@ def _explained(method: Explainer, model: Model, images: Tensor, target: Target) 
     return heat
 
 
-class Metric(ABC):
+class Metric:
     """How far an explanation can be believed. Metrics are frozen dataclasses.
 
     direction: whether a `higher` or a `lower` number is better. unit: what the number counts, for
@@ -176,21 +175,49 @@ class Metric(ABC):
         Raises: NotExplainable where the case lacks what the metric needs.
         """
         with case.model.unharmed(), torch.no_grad():
-            found = self.score(case).float().cpu()
+            return self._checked(self.score(case), case)
+
+    @final
+    def measure(self, case: Case) -> tuple[Tensor, Tensor | None]:
+        """What a call gives and the `curves` behind it, from one measurement where the metric has a
+        `read`.
+
+        Raises: NotExplainable where the case lacks what the metric needs.
+        """
+        with case.model.unharmed(), torch.no_grad():
+            curves = self.curves(case)
+            found = self.read(curves) if curves is not None and self._reads() else self.score(case)
+            return self._checked(found, case), curves
+
+    def _checked(self, found: Tensor, case: Case) -> Tensor:
         if found.shape != (len(case.images),):
             raise ShapeError(
                 f"{self!r} returned {tuple(found.shape)} for {len(case.images)} images."
             )
-        return found
+        return found.float().cpu()
 
-    @abstractmethod
+    @classmethod
+    def _reads(cls) -> bool:
+        return cls.read is not Metric.read
+
     def score(self, case: Case) -> Tensor:
-        """One number for each image, each as it would be alone."""
+        """One number for each image, each as it would be alone.
+
+        A metric defines this, or `curves` and `read`.
+        """
+        curves = self.curves(case)
+        if curves is None:
+            raise TypeError(f"{type(self).__name__} defines neither `score` nor `curves`.")
+        return self.read(curves)
 
     def curves(self, case: Case) -> Tensor | None:
         """The numbers behind each number, (batch, step), for areas under a curve and for metrics
         whose `summary` needs more than one number a picture; None for the others."""
         return None
+
+    def read(self, curves: Tensor) -> Tensor:
+        """The number (batch,) that each curve means, so that nothing is measured twice."""
+        raise TypeError(f"{type(self).__name__} has curves that nothing reads: define `read`.")
 
     def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
         """One number for a whole collection from `values` (picture,), as scored: the mean of the

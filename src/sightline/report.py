@@ -1,8 +1,8 @@
 """One self-contained page that shows maps beside their pictures and says how far to believe them.
 
-The report is plain data: frozen records of arrays, numbers and sentences, made by `run.py` or by
-hand. `build` turns them into a single HTML text that opens without a server, a network or (for the
-pictures) a script.
+The report is plain data: frozen records of arrays, numbers and sentences, made by `survey.py` or
+by hand. `build` turns them into a single HTML text that opens without a server, a network or (for
+the pictures) a script.
 """
 
 import os
@@ -91,6 +91,27 @@ class MapEntry:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class PanelEntry:
+    """One method's result that is no map (a graph, words, a chain), or the reason why there is
+    none.
+
+    body: an HTML fragment in which everything is escaped already; it brings no script and nothing
+    from elsewhere. The other fields are those of `MapEntry`.
+    """
+
+    method: Method
+    body: str = ""
+    error: str = ""
+    layer: str = ""
+    target: str = ""
+    passes: tuple[int, int] = (0, 0)
+    seconds: float | None = None
+    metrics: tuple[MetricEntry, ...] = ()
+    verdict: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever JSON holds
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
     """One picture with what the model calls it and its maps, or the reason why it could not be
     explained.
@@ -112,6 +133,7 @@ class Item:
     truth: str = ""
     parts: Parts | None = None
     maps: tuple[MapEntry, ...] = ()
+    panels: tuple[PanelEntry, ...] = ()
     headline: str = ""
 
 

@@ -1,6 +1,7 @@
 """Methods and metrics that go wrong, for tests: other processes import them from here."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,20 @@ class Dying(sl.Explainer):
     def explain(self, model, images, target):
         if os.getpid() != self.parent and images.sum() > 0 and target.indices(1) == [0]:
             os._exit(3)
+        return Heatmap(images.mean(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DyingOnce(sl.Explainer):
+    """What becomes of the run when a worker is killed at one picture, once?"""
+
+    folder: str
+
+    def explain(self, model, images, target):
+        mark = Path(self.folder) / "killed"
+        if target.indices(1) == [0] and not mark.exists():
+            mark.write_text("x")
+            os.kill(os.getpid(), signal.SIGKILL)
         return Heatmap(images.mean(1))
 
 

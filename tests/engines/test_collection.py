@@ -88,7 +88,7 @@ def test_what_is_empty_has_no_items_and_says_why(model: sl.Model, tmp_path: Path
         assert found.count == 0 and list(found.items()) == [] and found.notes
 
 
-@pytest.mark.parametrize("data", ["hf:food101", 3, None])
+@pytest.mark.parametrize("data", ["wds:https://some.where/a.tar", 3, None])
 def test_what_is_no_collection_is_refused(data: object, model: sl.Model) -> None:
     with pytest.raises(BadField):
         collection(data, model)

@@ -1,23 +1,20 @@
 """A run over pictures: one after another, writing what is finished, going on after a bad one."""
 
-import io
-import json
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 
-from .. import report, run
+from .. import report, survey
 from ..errors import BadTarget, FileProblem, UnknownName
-from ..explanation import Heatmap
 from ..images import Picture
 from ..metric import Truth
-from ..ops.files import write_bytes
-from ..run import Item, Look, Plan
+from ..report import Item
+from ..survey import Look, Plan
+from . import _written
 from ._habits import DONE, INTERRUPTED, WITH_ERRORS, progress, say, tell, tell_json
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
@@ -66,10 +63,10 @@ def collect(
             for source in sources:
                 stem = _unused(Path(source.name).stem, taken)
                 try:
-                    found = run.look(stepping, source.read(), source.truth)
+                    found = survey.look(stepping, source.read(), source.truth)
                     named = {"name": source.name, **source.known}
                     found = replace(found, item=replace(found.item, **named))
-                    done.add(found, _write(found, out, stem))
+                    done.add(found, _written.results(found.results, out, stem))
                 except (BadTarget, UnknownName):
                     raise
                 except FileProblem as error:
@@ -151,28 +148,6 @@ def _failed(source: Source, error: Exception) -> Look:
     return Look(item=Item(name=source.name, error=str(known)))
 
 
-def _write(found: Look, out: Path, stem: str) -> JSON:
-    files = {}
-    for name, heat in found.heats.items():
-        overlay = heat.save(out / f"{stem}--{name}.png")
-        arrays = write_bytes(out / f"{stem}--{name}.npz", _arrays(heat))
-        files[name] = {"overlay": str(overlay), "arrays": str(arrays)}
-    return files
-
-
-def _arrays(heat: Heatmap) -> bytes:
-    """The map as `.npz`, no pickle: `values`, `native`, the `box` it covers, `provenance`."""
-    held = {"values": heat.values[0], "native": None if heat.native is None else heat.native[0]}
-    arrays = {name: value.cpu().numpy() for name, value in held.items() if value is not None}
-    if heat.frames:
-        arrays["box"] = np.asarray(heat.frames[0].box, np.float64)
-        arrays["picture_size"] = np.asarray(heat.frames[0].original)
-    arrays["provenance"] = np.asarray(json.dumps(heat.provenance, ensure_ascii=False))
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
-
-
 def _record(item: Item, files: JSON) -> JSON:
     return {
         "name": item.name,
@@ -194,6 +169,6 @@ def _record(item: Item, files: JSON) -> JSON:
                     for x in m.metrics
                 },
             }
-            for m in item.maps
+            for m in (*item.maps, *item.panels)
         ],
     }

@@ -32,16 +32,16 @@ def demo(
     Nothing is downloaded; it takes less than a minute.
     """
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import registry, run
+        from .. import registry, survey
         from . import _collection, _settings
 
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
         judges = [registry.create("metric", name) for name in ("deletion", "insertion")]
         judges.append(registry.create("metric", "pointing", tolerance=0.0))  # these birds are large
-        plan = run.plan(net, _settings.methods(net, method), metrics=judges)
+        plan = survey.plan(net, _settings.methods(net, method), metrics=judges)
         sources = _birds(pictures, net.size[0] if net.size else 128)
         done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
-        page = run.page(
+        page = survey.page(
             "Which part of the bird decides?",
             plan,
             done.items,

@@ -11,6 +11,7 @@ from . import _options as options
 from ._habits import INTERRUPTED, WITH_ERRORS, habits, progress, say, tell, tell_json
 
 if TYPE_CHECKING:
+    from ..engines.run_file import RunFile
     from ..engines.table import Table
 
 SHOWN = 20  # errors that are listed one by one
@@ -27,22 +28,45 @@ Methods = Annotated[
 ]
 
 
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        help="How to judge each map: names separated by commas. Default: deletion,insertion.",
+        show_default=False,
+    ),
+]
+
+
 def evaluate(
     data: Annotated[
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder (class folders optional), a CSV (path,label[,box]) or a glob.",
+            help="A folder (class folders optional), a CSV (path,label[,box]), a glob,"
+            " hf:NAME[:SPLIT], webdataset:PATTERN, or the run.toml of an earlier run, which says"
+            " everything that is not given.",
         ),
     ],
     model: options.Model = None,
     methods: Methods = None,
-    metrics: options.Metrics = "deletion,insertion",
+    metrics: Metrics = None,
     target: options.Target = None,
     layer: options.Layer = None,
     settings: options.Settings = None,
     out: options.Out = Path("sightline-evaluate"),
-    engine: Annotated[str, typer.Option("--engine", help="local, or ray.")] = "local",
+    engine: Annotated[
+        str, typer.Option("--engine", help="local, or ray (the machines of a Ray cluster).")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="The head of the Ray cluster; default: the one that is there, else a new one.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -53,7 +77,21 @@ def evaluate(
         ),
     ] = None,
     device: options.Device = "auto",
-    precision: options.Precision = "exact",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            help="exact (the default), or fast (the approximations that the docs quantify).",
+            show_default=False,
+        ),
+    ] = None,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability/--no-stability",
+            help="Measure some pictures with other fills and coarser maps too.",
+        ),
+    ] = True,
     batch: options.Batch = None,
     seed: options.Seed = None,
     limit: options.Limit = None,
@@ -64,7 +102,8 @@ def evaluate(
     """Which method can be trusted on these pictures?
 
     Writes table.parquet, table.json, run.toml and report.html. A run that was stopped goes on when
-    the same command is given again; what is finished is not computed twice.
+    the same command is given again; what is finished is not computed twice. Give its run.toml in
+    place of DATA to do the same run in another folder.
 
     Example: sightline evaluate photos/ --model timm:resnet50 --methods grad-cam,rise --limit 50
     """
@@ -72,22 +111,33 @@ def evaluate(
         from .. import run
         from . import _settings
 
-        net = _settings.model(model, device=device, precision=precision, batch=batch)
-        made = _settings.methods(net, methods, settings=settings or (), layer=layer, seed=seed)
-        judges = _settings.judges(metrics)
+        again = _run_file(data)
+        net = _settings.model(
+            again.model_name if again and model is None else model,
+            device=device,
+            precision=precision or (again.precision if again else "exact"),
+            batch=batch,
+        )
+        made = None  # those of the run file
+        if again is None or methods or settings or layer or seed is not None:
+            made = _settings.methods(net, methods, settings=settings or (), layer=layer, seed=seed)
+        judges = None if metrics is None else _settings.judges(metrics)
         aim = None if target is None else _settings.target(net, target)
         try:
             with _watched(quiet or json) as watch:
                 table = run.evaluate(
                     net,
-                    data,
+                    None if again else data,
                     made,
                     judges,
                     out,
+                    run=again.path if again else None,
                     target=aim,
                     limit=limit,
                     batch=batch,
+                    stability=None if again and stability else stability,
                     engine=engine,
+                    address=address,
                     workers=workers,
                     progress=watch,
                 )
@@ -95,6 +145,13 @@ def evaluate(
             say(f"interrupted; what is finished is kept in {out}: the same command goes on")
             raise typer.Exit(INTERRUPTED) from None
         _conclude(table, out, as_json=json)
+
+
+def _run_file(data: str) -> "RunFile | None":
+    """The run that DATA names, where it is a run file."""
+    from ..engines import run_file
+
+    return run_file.read(Path(data)) if data.endswith(".toml") else None
 
 
 @contextmanager

@@ -33,23 +33,24 @@ def explain(
     """Where does the model look in these pictures, and how far can each map be believed?
 
     Writes for each picture and method an overlay (NAME--METHOD.png) and arrays (NAME--METHOD.npz),
-    and one report.html that opens anywhere.
+    or, where the method gives no map, a drawing and the result as NAME--METHOD.json; and one
+    report.html that opens anywhere.
 
     Example: sightline explain dog.jpg --model timm:resnet50 --method grad-cam,score-cam
     """
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import run
+        from .. import survey
         from ..images import read
         from . import _collection, _settings
 
         net = _settings.model(model, device=device, precision=precision, batch=batch)
         made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
-        plan = run.plan(
+        plan = survey.plan(
             net, made, metrics=_settings.judges(metrics), target=_settings.target(net, target)
         )
         files, absent = _settings.paths(images, limit)
         sources = [_collection.Source(name=f.name, read=partial(read, f)) for f in files]
         done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
         _collection.missing(done, absent)
-        page = run.page("Where the model looks", plan, done.items, notes=tuple(remarks))
+        page = survey.page("Where the model looks", plan, done.items, notes=tuple(remarks))
         _collection.conclude(done, page, out, model=net.name, as_json=json)

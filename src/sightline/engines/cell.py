@@ -8,7 +8,6 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +22,10 @@ from ..metric import Case, Metric, Truth
 from ..model import Model
 from ..ops.references import reference
 from ..target import Class, Target, Top
-from .collection import Item
 from .ledger import Record
 from .setup import IMAGE_ITSELF, Column, Setup
+from .small_map import packed
+from .sources.item import Item
 
 _COUNTED = ("forward", "backward")
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -125,6 +125,8 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
         "seconds": round(seconds, 4),
         "metrics": scores,
     }
+    if isinstance(found, Heatmap) and not column.blind:
+        record["map"] = packed(found.values[0])
     return Finished(record=record, sure=sure)
 
 
@@ -167,36 +169,21 @@ def _judged(setup: Setup, case: Case, wanted: Sequence[int]) -> tuple[dict[str, 
     scores, sure = {}, True
     for k in wanted:
         try:
-            scores[setup.judge_keys[k]] = score(setup.judges[k].metric, case)
+            scores[setup.measure_keys[k]] = score(setup.measures[k], case)
         except Exception as error:
             sure &= isinstance(error, SightlineError)
-            scores[setup.judge_keys[k]] = {"value": None, "error": _reason(error)}
+            scores[setup.measure_keys[k]] = {"value": None, "error": _reason(error)}
     return scores, sure
 
 
 def score(metric: Metric, case: Case) -> dict[str, Any]:
-    """A metric's number of a case with one image, and the curve that it was made from.
-
-    The curve is caught while the metric reads it, because measuring it again would cost as much.
-    """
-    caught: list[Tensor | None] = []
-
-    def curves(asked: Case) -> Tensor | None:
-        found = metric.curves(asked)
-        if asked is case:
-            caught.append(found)
-        return found
-
-    listening = copy(metric)
-    object.__setattr__(listening, "curves", curves)  # a metric is frozen; this copy is ours
-    value = float(listening(case)[0])
-    if not caught:
-        with case.model.unharmed(), torch.no_grad():
-            curves(case)
-    curve = None if caught[-1] is None else caught[-1][0].double().tolist()
+    """A metric's number of a case with one image, and the curve that it was read from."""
+    values, curves = metric.measure(case)
+    value = float(values[0])
     record: dict[str, Any] = {"value": value if math.isfinite(value) else None, "error": ""}
     if not math.isfinite(value):
         record["error"] = f"undefined: {metric.registered_name} gives no number for this picture."
-    if curve is not None:
+    if curves is not None:
+        curve = curves[0].double().tolist()
         record["curve"] = [x if math.isfinite(x) else None for x in curve]
     return record

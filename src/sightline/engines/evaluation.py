@@ -9,15 +9,17 @@ is computed, and the files are written.
 import logging
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
 from torch import Tensor
 
-from ..errors import BadField, BadImage, MissingExtra
+from ..errors import BadField, BadImage
 from ..explainer import Explainer
 from ..images import Picture
 from ..metric import Metric
@@ -25,10 +27,13 @@ from ..model import Model
 from ..ops.files import write_bytes
 from . import ledger
 from .cell import Finished, Job, Task, failed
-from .collection import Collection, Item
+from .cluster import RayEngine
 from .ledger import Ledger, Record
 from .local import LocalEngine
 from .setup import BLIND, Setup, fastest_batch, planned
+from .small_map import unpacked
+from .sources.item import Collection, Item
+from .stability import probed
 from .table import Row, Table
 
 log = logging.getLogger("sightline")
@@ -37,14 +42,19 @@ Progress = Callable[[int, int], None]
 """Told after each cell how many of how many are finished."""
 
 
-def engine(name: str, workers: int | None = None) -> LocalEngine:
-    """The engine of that name. Raises: MissingExtra for `ray`, BadField for another word."""
-    if name == "ray":
-        raise MissingExtra("the engine `ray` is not there yet in this version; use `local`.")
-    if name != "local":
+def engine(
+    name: str, workers: int | None = None, address: str | None = None
+) -> LocalEngine | RayEngine:
+    """The engine of that name. Raises: MissingExtra for `ray` without Ray, BadField for another
+    word, or for an address without `ray`."""
+    if name not in ("local", "ray"):
         raise BadField(f"an engine is `local` or `ray`; got {name!r}.")
     if workers is not None and workers < 1:
         raise BadField(f"workers is at least 1; got {workers}.")
+    if name == "ray":
+        return RayEngine(address=address, workers=workers)
+    if address is not None:
+        raise BadField(f"an address is for the engine `ray`; got {address!r} for `local`.")
     return LocalEngine(workers=workers)
 
 
@@ -52,7 +62,7 @@ def evaluate(
     setup: Setup,
     collection: Collection,
     out: Path,
-    using: LocalEngine | None = None,
+    using: LocalEngine | RayEngine | None = None,
     progress: Progress | None = None,
 ) -> Table:
     """Computes what is missing and writes the results into `out`.
@@ -82,17 +92,23 @@ def prepared(
     *,
     target: Any = None,
     batch: int | None = None,
+    stability: bool = True,
 ) -> Setup:
     """The setup of a run in a folder: a run that was stopped there goes on with its batch size.
+    stability: some pictures are measured again with other fills and coarser maps.
 
     Raises: BadField, UnknownName for what makes no sense.
     """
-    forwards = pictures.count * (len(explainers) + len(BLIND)) * len(metrics) * _STEPS
+    count = _MANY if pictures.count is None else pictures.count
+    forwards = count * (len(explainers) + len(BLIND)) * len(metrics) * _STEPS
     batch = batch or model.batch or _remembered_batch(out, model) or fastest_batch(model, forwards)
-    return planned(model, explainers, metrics, target, batch)
+    again = probed(pictures.count) if stability else 0
+    return planned(model, explainers, metrics, target, batch, again)
 
 
+_MANY = 1000  # pictures of a stream, about
 _STEPS = 32  # passes of a metric, about
+_AHEAD = 64  # tasks that are looked for before a pool is started
 
 
 def _remembered_batch(out: Path, model: Model) -> int | None:
@@ -107,7 +123,7 @@ def _remembered_batch(out: Path, model: Model) -> int | None:
 
 def _toml(setup: Setup, collection: Collection) -> bytes:
     told: dict[str, Any] = setup.to_toml()
-    told["data"] = {"source": collection.name, "pictures": collection.count}
+    told["data"] = collection.to_toml()
     return tomli_w.dumps(told).encode()
 
 
@@ -130,14 +146,23 @@ class _Board:
         self.unsure: dict[str, Record] = {}
         self.entries: list[_Entry] = []
         self.claimed: set[str] = set()
-        self.done, self.total = 0, collection.count * len(setup.columns)
+        self.done = 0
 
-    def work(self) -> tuple[Iterator[Task], int]:
-        """The tasks, made as they are asked for, and about how many."""
+    @property
+    def total(self) -> int:
+        """All cells; of a stream without a known end, those up to its limit, or of what came."""
+        count, limit = self.collection.count, self.collection.limit
+        known = count if count is not None else limit or len(self.entries)
+        return known * len(self.setup.columns)
+
+    def work(self) -> tuple[Iterator[Task], int | None]:
+        """The tasks, made as they are asked for, and about how many; None for a stream."""
+        tasks = self._tasks()
         if not len(self.kept):
-            return self._tasks(), self.collection.count
-        tasks = list(self._tasks())
-        return iter(tasks), len(tasks)
+            return tasks, self.collection.count
+        first = list(islice(tasks, _AHEAD))  # how much of an earlier run is missing?
+        rest = len(first) if len(first) < _AHEAD else self.collection.count
+        return chain(first, tasks), rest
 
     def _tasks(self) -> Iterator[Task]:
         for item in self.collection.items():
@@ -155,8 +180,9 @@ class _Board:
                 self.take(failed(key, BadImage(str(error))), keep=False)
         self.entries.append(_Entry(name=item.name, label=item.label, keys=tuple(keys)))
         jobs = []
+        index = len(self.entries) - 1
         for column, key in enumerate(keys):
-            lacking = self._lacking(key)
+            lacking = self._lacking(key, self.setup.wanted(index, self.setup.columns[column]))
             if key in self.unsure:  # it failed just now
                 continue
             if lacking is None or key in self.claimed:
@@ -166,16 +192,14 @@ class _Board:
             jobs.append(Job(column=column, key=key, judges=lacking))
         return tuple(jobs)
 
-    def _lacking(self, key: str) -> tuple[int, ...] | None:
-        """The metrics that a cell lacks, None where it lacks nothing."""
-        known = self.kept.get(key)
-        judges = self.setup.judge_keys
+    def _lacking(self, key: str, wanted: range) -> tuple[int, ...] | None:
+        """The metrics of those wanted that a cell lacks, None where it lacks nothing."""
+        known, keys = self.kept.get(key), self.setup.measure_keys
         if known is None:
-            return tuple(range(len(judges)))
+            return tuple(wanted)
         if known["error"]:
             return None
-        lacking = tuple(k for k, judge in enumerate(judges) if judge not in known["metrics"])
-        return lacking or None
+        return tuple(k for k in wanted if keys[k] not in known["metrics"]) or None
 
     def take(self, found: Finished, keep: bool = True) -> None:
         """Keeps a finished cell: for good, or where it may come out otherwise for this run."""
@@ -226,13 +250,39 @@ class _Board:
             costs=costs,
             notes=self.collection.notes,
             look=self._look,
+            small_map=self._small_map,
+            probed=self._probed(),
         )
 
-    def _look(self, index: int) -> Picture | Tensor | None:
-        try:
-            return next(islice(self.collection.items(), index, None)).load()
-        except BadImage:
-            return None
+    def _probed(self) -> np.ndarray:
+        """What the probes found, (probe, method, picture), NaN where nothing."""
+        setup = self.setup
+        methods = [k for k, column in enumerate(setup.columns) if not column.blind]
+        keys = setup.measure_keys[len(setup.judges) :]
+        pictures = self.entries[: setup.probed]
+        found = np.full((len(keys), len(methods), len(pictures)), np.nan)
+        for p, entry in enumerate(pictures):
+            for m, column in enumerate(methods):
+                known = self._record(entry.keys[column])["metrics"]
+                for k, key in enumerate(keys):
+                    value = known.get(key, {}).get("value")
+                    found[k, m, p] = np.nan if value is None else value
+        return found
+
+    def _look(self, wanted: Sequence[int]) -> dict[int, Picture | Tensor]:
+        """The pictures of these indices, those that can be read; from the start, in one go."""
+        found: dict[int, Picture | Tensor] = {}
+        for index, item in enumerate(islice(self.collection.items(), max(wanted, default=-1) + 1)):
+            if index in wanted:
+                with suppress(BadImage):
+                    found[index] = item.load()
+        return found
+
+    def _small_map(self, index: int, label: str) -> np.ndarray | None:
+        """The map of a method that was kept for the page."""
+        column = [c.label for c in self.setup.columns].index(label)
+        held = self._record(self.entries[index].keys[column]).get("map")
+        return None if held is None else unpacked(held)
 
     def _rows(self, record: Record, start: Row, entry: _Entry) -> list[Row]:
         model = self.setup.model

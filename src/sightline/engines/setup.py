@@ -27,7 +27,8 @@ from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.references import NULLS
 from ..target import Target, to_target
-from .collection import Item
+from .sources.item import Item
+from .stability import Probe, probes
 
 SCHEMA = 1
 """Raised when the meaning of a record changes: older ledgers then count for nothing."""
@@ -61,7 +62,8 @@ class Judge:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Setup:
     """Which numbers does a run make? target: None is a picture's own label where it is known, else
-    the model's top class. batch: images in one pass, the same in all processes.
+    the model's top class. batch: images in one pass, the same in all processes. probes: metrics
+    with one choice made otherwise, which judge the first `probed` pictures too.
     """
 
     model: Model
@@ -69,13 +71,30 @@ class Setup:
     judges: Sequence[Judge]
     target: Target | None
     batch: int
+    probes: Sequence[Probe] = ()
+    probed: int = 0
+
+    @cached_property
+    def measures(self) -> list[Metric]:
+        """All metrics: the judges', then the probes'."""
+        return [each.metric for each in (*self.judges, *self.probes)]
+
+    @cached_property
+    def measure_keys(self) -> list[str]:
+        """What tells the metrics apart, parameters included."""
+        return [_hash(_facts(metric)) for metric in self.measures]
+
+    def wanted(self, index: int, column: Column) -> range:
+        """The numbers of the metrics that judge a column's map of the picture of that index."""
+        again = index < self.probed and not column.blind
+        return range(len(self.measures) if again else len(self.judges))
 
     @cached_property
     def _model_facts(self) -> list[Any]:
         model = self.model
         return [
             SCHEMA,
-            _versions(),
+            now(),
             model.name,
             type(model.module).__qualname__,
             model.digest,
@@ -89,10 +108,10 @@ class Setup:
     def _column_facts(self) -> list[Any]:
         return [_facts(c.explainer) if c.explainer else {"null": c.label} for c in self.columns]
 
-    @cached_property
+    @property
     def judge_keys(self) -> list[str]:
-        """What tells the metrics apart, parameters included."""
-        return [_hash(_facts(j.metric)) for j in self.judges]
+        """The keys of the judges' metrics."""
+        return self.measure_keys[: len(self.judges)]
 
     def cells(self, item: Item, digest: str) -> list[str]:
         """The key of each column's cell for a picture."""
@@ -104,25 +123,18 @@ class Setup:
 
     def to_toml(self) -> dict[str, Any]:
         """The run as plain data: no dates, no times, nothing that differs between two like it."""
-        model = self.model
         return {
             "schema": SCHEMA,
-            "model": {
-                "name": model.name,
-                "weights": model.digest,
-                "preprocessing": model.preprocess.describe() if model.preprocess else "none",
-                "precision": model.precision,
-            },
+            "model": told_model(self.model),
             "target": repr(self.target) if self.target else "label, or top where there is none",
             "batch": self.batch,
+            "stability": bool(self.probed),
             "methods": [
-                {"label": c.label, **_without_none(_facts(c.explainer))}
-                for c in self.columns
-                if c.explainer
+                {"label": c.label, **told(c.explainer)} for c in self.columns if c.explainer
             ],
             "nulls": [c.label for c in self.columns if c.blind],
-            "metrics": [{"label": j.label, **_without_none(_facts(j.metric))} for j in self.judges],
-            "versions": _versions(),
+            "metrics": [{"label": j.label, **told(j.metric)} for j in self.judges],
+            "versions": now(),
         }
 
 
@@ -132,8 +144,10 @@ def planned(
     metrics: Sequence[Metric | str],
     target: Any = None,
     batch: int = BATCH,
+    probed: int = 0,
 ) -> Setup:
-    """The setup of these methods and metrics, nulls included.
+    """The setup of these methods and metrics, nulls included. probed: pictures on which the metrics
+    are measured with other choices too.
 
     Raises: BadField for no metric or for the same method twice, UnknownName, BadTarget.
     """
@@ -156,6 +170,8 @@ def planned(
         judges=tuple(Judge(label=label, metric=each) for label, each in named),
         target=None if target is None else to_target(target),
         batch=batch,
+        probes=probes(judges) if probed and len(explainers) > 1 else (),
+        probed=probed,
     )
 
 
@@ -167,7 +183,8 @@ def fastest_batch(model: Model, forwards: int) -> int:
     return model.chunk(images.to(model.device), forwards)
 
 
-def _versions() -> dict[str, str]:
+def now() -> dict[str, str]:
+    """The versions that numbers depend on."""
     return {**versions(), "sightline": __version__}
 
 
@@ -215,6 +232,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
     return repr(value)
+
+
+def told_model(model: Model) -> dict[str, str]:
+    """A model as a run file holds it."""
+    return {
+        "name": model.name,
+        "weights": model.digest,
+        "preprocessing": model.preprocess.describe() if model.preprocess else "none",
+        "precision": model.precision,
+    }
+
+
+def told(method: Any) -> dict[str, Any]:
+    """A method as a run file holds it."""
+    return _without_none(_facts(method))
 
 
 def _without_none(value: Any) -> Any:

@@ -80,7 +80,7 @@ class Scores:
         """A column's number over all pictures."""
         there = np.isfinite(self.row(column))
         value, spread = self._summary(column, there)
-        return Level(value=value, interval=_interval(spread, there), count=int(there.sum()))
+        return Level(value=value, interval=interval(spread, there), count=int(there.sum()))
 
     def difference(self, one: str, other: str) -> Difference:
         """How much better `one` is than `other` on the pictures where both have a number."""
@@ -91,7 +91,7 @@ class Scores:
             one=one,
             other=other,
             value=self.sign * (a - b),
-            interval=_interval(self.sign * (spread_a - spread_b), there),
+            interval=interval(self.sign * (spread_a - spread_b), there),
             count=int(there.sum()),
         )
 
@@ -133,7 +133,8 @@ def drawn(pictures: int) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=pictures) for row in rows]).astype(np.float64)
 
 
-def _interval(spread: np.ndarray, there: np.ndarray) -> tuple[float, float] | None:
+def interval(spread: np.ndarray, there: np.ndarray) -> tuple[float, float] | None:
+    """What holds 95 % of the draws; None for too few pictures that are `there`."""
     if there.sum() < _FEW or not np.isfinite(spread).any():
         return None
     low, high = np.nanpercentile(spread, (2.5, 97.5))
@@ -197,14 +198,14 @@ def ranking(scores: Sequence[Scores], methods: Sequence[str]) -> Ranking | None:
         shares=tuple(
             Level(
                 value=float(share[k]),
-                interval=_interval(spread[:, k], there[k]),
+                interval=interval(spread[:, k], there[k]),
                 count=int(there[k].sum()),
             )
             for k in order
         ),
         lead=Level(
             value=float(share[a] - share[b]),
-            interval=_interval(spread[:, a] - spread[:, b], both),
+            interval=interval(spread[:, a] - spread[:, b], both),
             count=int(both.sum()),
         ),
         first=tuple(float(best[k]) for k in order),
@@ -213,10 +214,7 @@ def ranking(scores: Sequence[Scores], methods: Sequence[str]) -> Ranking | None:
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
     """Kendall's tau-b between two orders of the methods; NaN where one of them is all ties."""
-    from scipy.stats import kendalltau
-
     there = np.isfinite(one) & np.isfinite(other)
-    if there.sum() < 2:
-        return float("nan")
-    tau, _ = kendalltau(one[there], other[there])
-    return float(tau)  # type: ignore[arg-type]
+    a, b = (np.sign(np.subtract.outer(v[there], v[there])) for v in (one, other))
+    untied = float(np.sqrt(np.abs(a).sum() * np.abs(b).sum()))
+    return float((a * b).sum()) / untied if untied else float("nan")

@@ -4,7 +4,7 @@ import importlib.util
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ..errors import MissingExtra
 from ..images import Picture
 from ..ops.references import NULLS
 from .setup import SCHEMA, Setup
+from .stability import Order, orders
 from .standing import Difference, Ranking, Scores, ranking
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class Table:
     (what was explained, what is true), `note`, `curve`. They stand in the order of the pictures,
     methods and metrics, whatever was finished first. costs: `forward`, `backward` (images through
     the network) and `seconds` for each map; times differ from run to run, so they stay out of rows.
-    look: the picture of that index, None where it cannot be read.
+    look: the pictures of these indices that can be read. small_map: a method's map of a picture,
+    made small, None where there is none. probed: what the setup's probes found on the first
+    pictures, (probe, method, picture).
     """
 
     setup: Setup
@@ -45,7 +48,9 @@ class Table:
     rows: Sequence[Row]
     costs: Sequence[Row] = field(default_factory=tuple)
     notes: Sequence[str] = ()
-    look: Callable[[int], Picture | Tensor | None] = lambda _: None
+    look: Callable[[Sequence[int]], Mapping[int, Picture | Tensor]] = lambda _: {}
+    small_map: Callable[[int, str], np.ndarray | None] = lambda _index, _method: None
+    probed: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0)))
 
     @property
     def methods(self) -> list[str]:
@@ -156,6 +161,11 @@ class Table:
         """Which method wins most often."""
         return ranking(self.quality, self.methods)
 
+    @cached_property
+    def stability(self) -> list[Order]:
+        """How the order of the methods changes with steps, fill and the resolution of maps."""
+        return orders(self.scores, self.methods, self.setup.probes, self.probed)
+
     @property
     def verdict(self) -> str:
         """Which method to use, in a sentence or two, and how sure that is."""
@@ -213,6 +223,19 @@ class Table:
                     "word": d.word,
                 }
                 for d in self.against
+            ],
+            "stability": [
+                {
+                    "metric": order.metric,
+                    "choice": order.choice,
+                    "setting": order.setting,
+                    "order": list(order.methods),
+                    "tau": order.tau.value if order.tau.count else None,
+                    "low": order.tau.interval[0] if order.tau.interval else None,
+                    "high": order.tau.interval[1] if order.tau.interval else None,
+                    "pictures": order.tau.count,
+                }
+                for order in self.stability
             ],
             "rows": [{k: v for k, v in row.items() if k != "curve"} for row in self.rows],
         }

@@ -1,5 +1,5 @@
-"""One map of a report, as the template wants it: drawings, numbers, captions, and the bytes that
-the script paints.
+"""One map, or one panel, of a report, as the template wants it: drawings, numbers, captions, and
+the bytes that the script paints.
 """
 
 import json
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from . import colour, curve, packed, paint, summary
 from .wording import number, percent, seconds, with_interval
 
 if TYPE_CHECKING:
-    from ..report import Item, MapEntry, MetricEntry
+    from ..report import Item, MapEntry, MetricEntry, PanelEntry
 
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
 _FRAME = 2000  # units on the long side of the outlines' coordinate system
@@ -75,6 +76,24 @@ def card(
     return told
 
 
+def panel(
+    item: "Item", entry: "PanelEntry", place: tuple[int, int], setting: Setting
+) -> dict[str, Any]:
+    """The context of one result that is no map: its fragment, and what every card says."""
+    index, k = place
+    return {
+        "id": f"picture-{index + 1}-panel-{k + 1}",
+        "method": entry.method,
+        "error": entry.error or ("" if entry.body else "nothing came back"),
+        "body": Markup(entry.body),  # escaped by the view that made it
+        "caption": _caption(item, entry),
+        "metrics": [_metric(m, setting.domains) for m in entry.metrics],
+        "verdict": entry.verdict or summary.verdict(entry.metrics),
+        "trust": _trust(entry),
+        "provenance": flat(entry.provenance),
+    }
+
+
 def _signed(values: colour.Values, entry: "MapEntry") -> colour.Values | None:
     """The map with its sign: the values themselves where they have one, else the native map."""
     if values.min() < 0:
@@ -111,7 +130,7 @@ def _native_range(entry: "MapEntry") -> str:
     return f"{number(float(np.nanmin(source)))} to {number(float(np.nanmax(source)))}"
 
 
-def _caption(item: "Item", entry: "MapEntry") -> list[dict[str, str]]:
+def _caption(item: "Item", entry: "MapEntry | PanelEntry") -> list[dict[str, str]]:
     """The quiet line: (text, what it means) for layer, target, passes and time."""
     forward, backward = entry.passes
     label = entry.target or item.target or (item.top[0][0] if item.top else "")
@@ -121,14 +140,14 @@ def _caption(item: "Item", entry: "MapEntry") -> list[dict[str, str]]:
     words = [
         (
             f"for {_short(label)}{probability}" if label else "",
-            f"The target: the map explains {label}.",
+            f"What is explained here: {label}.",
         ),
         (f"at {entry.layer}" if entry.layer else "", "The layer whose output was read."),
         (
             _passes(forward, backward),
-            "Images sent forward through the network, and scores sent back, for this map.",
+            "Images sent forward through the network, and scores sent back, for this result.",
         ),
-        (seconds(entry.seconds) if entry.seconds is not None else "", "Time for this map alone."),
+        (seconds(entry.seconds) if entry.seconds is not None else "", "Time for this alone."),
     ]
     return [{"text": text, "told": told} for text, told in words if text]
 
@@ -157,7 +176,7 @@ def _metric(metric: "MetricEntry", domains: summary.Domains) -> dict[str, Any]:
     }
 
 
-def _trust(entry: "MapEntry") -> dict[str, Any] | None:
+def _trust(entry: "MapEntry | PanelEntry") -> dict[str, Any] | None:
     judged = [won for won in map(summary.beats, entry.metrics) if won is not None]
     return {"won": sum(judged), "of": len(judged)} if judged else None
 

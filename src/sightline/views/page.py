@@ -19,7 +19,7 @@ from .wording import counted, listed
 if TYPE_CHECKING:
     from ..report import Item, Report
 
-_STYLES = ("page.css", "small.css")
+_STYLES = ("page.css", "small.css", "panel.css")
 _SCRIPTS = ("maps.js", "figures.js", "page.js")
 _VERSION = 1
 _LIMIT = 4_500_000  # bytes for ten pictures
@@ -45,6 +45,7 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
         "columns": max((len(item.maps) for item in good), default=0) + 1,
         "cropped": any(card["cropped"] for card in cards),
         "parted": any(card["parts"] for card in cards),
+        "mapped": bool(maps),
         "has_signed": any(m["signed"] for m in maps),
         "light": _tokens(colour.LIGHT),
         "dark": _tokens(colour.DARK),
@@ -81,6 +82,7 @@ def _weight(card: dict[str, Any]) -> int:
     maps = [m["packed"] for m in sent] + [m["packed"]["signed"] or {} for m in sent]
     lines = [path for m in sent for path in m["contours"]]
     texts = [card["picture"], *(m["still"] for m in sent), *(m.get("data", "") for m in maps)]
+    texts += [panel["body"] for panel in card["panels"]]
     return sum(map(len, [*texts, *lines])) + 8_000 * len(sent)
 
 
@@ -105,7 +107,7 @@ def code(text: str) -> Markup:
 def _lead(report: "Report", good: list["Item"]) -> str:
     if not report.items:
         return "There is no picture in this report."
-    names = list(dict.fromkeys(m.method.title for item in good for m in item.maps))
+    names = list(dict.fromkeys(m.method.title for item in good for m in (*item.maps, *item.panels)))
     who = listed(names) if len(names) <= 4 else f"{len(names)} methods"
     sentences = []
     if good:
@@ -115,7 +117,8 @@ def _lead(report: "Report", good: list["Item"]) -> str:
     if judged and len(good) > 1:
         right = sum(item.top[0][0] == item.truth for item in judged)
         sentences.append(f"The model is right about {right} of {len(judged)}.")
-    if good and not any(m.metrics for item in good for m in item.maps):
+    maps = [m for item in good for m in item.maps]
+    if maps and not any(m.metrics for m in maps):
         sentences.append("No metric was run: nothing here says how far to trust the maps.")
     return " ".join(filter(None, sentences))
 
@@ -125,14 +128,15 @@ def _failures(report: "Report") -> list[dict[str, str]]:
     for item in report.items:
         rows += [
             {"name": item.name, "method": m.method.title, "error": m.error}
-            for m in item.maps
+            for m in (*item.maps, *item.panels)
             if m.error and not item.error
         ]
     return rows
 
 
 def _methods(good: list["Item"]) -> list[Any]:
-    return list({m.method.name: m.method for item in good for m in item.maps}.values())
+    every = [m.method for item in good for m in (*item.maps, *item.panels)]
+    return list({method.name: method for method in every}.values())
 
 
 def _tokens(values: Mapping[str, str]) -> Markup:

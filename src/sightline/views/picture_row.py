@@ -24,6 +24,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     shape = _map_shape(item)
     window = _window(item, base, frame)
     maps = [map_card.card(item, m, (index, k), window, setting) for k, m in enumerate(item.maps)]
+    panels = [map_card.panel(item, p, (index, k), setting) for k, p in enumerate(item.panels)]
     for card, shares in zip(maps, part_list.shares(item), strict=True):
         card["shares"] = [] if card.get("empty") else shares
     shown = [m for m in item.maps if m.values is not None]
@@ -50,6 +51,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "parts": part_list.outlined(item, shape, setting.tints),
         "plots": _plots(item),
         "maps": maps,
+        "panels": panels,
     }
 
 

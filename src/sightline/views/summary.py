@@ -12,7 +12,7 @@ from . import curve
 from .wording import listed, number, seconds, with_interval
 
 if TYPE_CHECKING:
-    from ..report import Item, MapEntry, MetricEntry
+    from ..report import Item, MapEntry, MetricEntry, PanelEntry
 
 Domains = Mapping[str, tuple[float, float]]
 
@@ -62,8 +62,8 @@ def verdict(metrics: Sequence["MetricEntry"]) -> str:
 def table(items: Sequence["Item"]) -> dict[str, Any] | None:  # Any: what a template reads
     """Means over all pictures with 95 % intervals, or None where nothing was measured."""
     names = list(dict.fromkeys(m.name for i in items for e in i.maps for m in e.metrics))
-    by_method: dict[str, list[MapEntry]] = {}
-    for entry in (e for item in items for e in item.maps if not e.error):
+    by_method: dict[str, list[MapEntry | PanelEntry]] = {}
+    for entry in (e for item in items for e in (*item.maps, *item.panels) if not e.error):
         by_method.setdefault(entry.method.title, []).append(entry)
     if not by_method:
         return None
@@ -89,7 +89,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] |
 
 
 def _row(
-    title: str, entries: Sequence["MapEntry"], names: Sequence[str], ranges: Domains
+    title: str, entries: Sequence["MapEntry | PanelEntry"], names: Sequence[str], ranges: Domains
 ) -> dict[str, Any]:
     cells = []
     for name in names:

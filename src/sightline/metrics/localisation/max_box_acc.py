@@ -56,8 +56,7 @@ class MaxBoxAcc(Metric):
                 f"threshold is a share of the map's range, in [0, 1); got {self.threshold}."
             )
 
-    def score(self, case: Case) -> Tensor:
-        curves = self.curves(case)
+    def read(self, curves: Tensor) -> Tensor:
         reached = torch.stack([self._fits(curves, d).amax(1).double() for d in self.deltas])
         return torch.where(curves.isnan().any(1), torch.nan, reached.mean(0))
 

@@ -39,8 +39,8 @@ class PxAP(Metric):
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "area under precision and recall"
 
-    def score(self, case: Case) -> Tensor:
-        return torch.stack([_area(row[None]) for row in self.curves(case)])
+    def read(self, curves: Tensor) -> Tensor:
+        return torch.stack([_area(row[None]) for row in curves])
 
     def curves(self, case: Case) -> Tensor:
         """Pixels of the object, then of the rest, in each bin of the map's values: (batch, 2 x

@@ -46,8 +46,8 @@ class ADCC(Metric):
         if self.aggregate not in ("image", "dataset"):
             raise BadField(f"aggregate is 'image' or 'dataset'; got {self.aggregate!r}.")
 
-    def score(self, case: Case) -> Tensor:
-        return harmonic(self.curves(case).double())
+    def read(self, curves: Tensor) -> Tensor:
+        return harmonic(curves.double())
 
     def curves(self, case: Case) -> Tensor:
         """Drop, coherency and complexity of each picture, (batch, 3)."""

@@ -71,6 +71,9 @@ class ModelRandomisation(Metric):
             return self._alike(case, last=True)[:, 0]
         return self._alike(case)[:, 1:].mean(1)
 
+    def read(self, curves: Tensor) -> Tensor:
+        return curves[:, -1] if self.mode == "cascading" else curves[:, 1:].mean(1)
+
     def curves(self, case: Case) -> Tensor:
         """The similarity after each step, (batch, steps + 1), starting with the trained model."""
         return self._alike(case).float()

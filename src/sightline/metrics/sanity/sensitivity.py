@@ -49,9 +49,9 @@ class Sensitivity(Metric):
         if self.over not in ("max", "mean"):
             raise BadField(f"over is 'max' or 'mean'; got {self.over!r}.")
 
-    def score(self, case: Case) -> Tensor:
-        curves = self.curves(case).double()
-        return curves.amax(1) if self.over == "max" else curves.mean(1)
+    def read(self, curves: Tensor) -> Tensor:
+        drawn = curves.double()
+        return drawn.amax(1) if self.over == "max" else drawn.mean(1)
 
     def curves(self, case: Case) -> Tensor:
         """The relative change of each draw, (batch, samples)."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from .. import registry
-from ..engines.standing import Difference, Level, Ranking
-from ..engines.table import Table
-from .wording import counted, listed, number, percent
+from ... import registry
+from ...engines.standing import Difference, Level, Ranking
+from ...engines.table import Table
+from ..wording import counted, listed, number, percent
 
 
 @registry.drawn(Table, "verdict")

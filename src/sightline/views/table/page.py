@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from .. import registry
-from ..engines.standing import Difference, Level, Scores, agreement, wins
-from ..engines.table import BLOB, Table
-from ..images import Picture
-from . import colour, curve, packed, table_plots
-from .page import code, embedded
+from ... import registry
+from ...engines.standing import Difference, Level, Scores, wins
+from ...engines.table import BLOB, Table
+from .. import colour, curve
+from ..page import code, embedded
+from ..wording import number, percent, seconds, with_interval
+from . import plots, stability, worst
 from .verdict import headline, sentences
-from .wording import number, percent, seconds, with_interval
 
 _STYLES = ("page.css", "small.css", "table.css")
 _SCRIPTS = ("maps.js", "figures.js", "page.js")
-_WORST, _LISTED, _SIDE = 6, 60, 200
+_LISTED = 60
 _AREA = "area under the curve"  # the unit of metrics whose curve runs over the share of pixels
 
 Context = dict[str, Any]  # Any: what a template reads
@@ -60,8 +60,8 @@ def context(table: Table) -> Context:
         "winning": _winning(table),
         "paretos": _paretos(table),
         "curves": _curves(table),
-        "stability": _stability(table),
-        "worst": _worst(table) if measured else None,
+        "stability": stability.panel(table),
+        "worst": worst.gallery(table) if measured else None,
         "failures": table.errors[:_LISTED],
         "failed": len(table.errors),
         "methods": [
@@ -188,7 +188,7 @@ def _winning(table: Table) -> Context | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a method does not meet itself
         shares = np.nanmean(np.stack([wins(each, names) for each in table.quality]), axis=0)
-    cells = table_plots.matrix(shares)
+    cells = plots.matrix(shares)
     return {
         "names": names,
         "rows": [
@@ -207,7 +207,7 @@ def _share(level: Level) -> str:
 
 def _paretos(table: Table) -> list[Markup]:
     """Quality over cost, one plot a metric, where there are two methods to compare."""
-    plots = []
+    drawn = []
     for scores in table.quality:
         points = []
         for name in table.methods:
@@ -215,7 +215,7 @@ def _paretos(table: Table) -> list[Markup]:
             spent = [c["forward"] + c["backward"] for c in table.costs if c["method"] == name]
             if spent and math.isfinite(level.value):
                 points.append(
-                    table_plots.Point(
+                    plots.Point(
                         name=name,
                         cost=float(np.mean(spent)),
                         value=level.value,
@@ -224,8 +224,8 @@ def _paretos(table: Table) -> list[Markup]:
                 )
         if len(points) > 1:
             nulls = list(_levels(scores, table.nulls).values())
-            plots.append(Markup(table_plots.pareto(points, nulls, scores.label, scores.sign)))
-    return plots
+            drawn.append(Markup(plots.pareto(points, nulls, scores.label, scores.sign)))
+    return drawn
 
 
 def _curves(table: Table) -> list[Context]:
@@ -255,64 +255,6 @@ def _curves(table: Table) -> list[Context]:
             }
         )
     return found
-
-
-def _stability(table: Table) -> Context | None:
-    """How the order of methods changes with the pictures drawn, and from metric to metric."""
-    if table.ranking is None:
-        return None
-    firsts = [
-        {"name": n, "text": percent(share), "width": round(share * 100, 1)}
-        for n, share in zip(table.ranking.methods, table.ranking.first, strict=True)
-        if share > 0
-    ]
-    labels = [s.label for s in table.quality]
-    orders = [np.array([s.sign * s.level(m).value for m in table.methods]) for s in table.quality]
-    taus = [[agreement(a, b) for b in orders] for a in orders]
-    shown = len(labels) > 1 and len(table.methods) > 2
-    return {
-        "firsts": firsts,
-        "labels": labels if shown else [],
-        "rows": [
-            {"label": label, "cells": [number(t) if math.isfinite(t) else "" for t in row]}
-            for label, row in zip(labels, taus, strict=True)
-        ],
-    }
-
-
-def _worst(table: Table) -> Context | None:
-    """The pictures on which the best method gains least over the blob, by the first metric."""
-    method = table.ranking.methods[0] if table.ranking else table.methods[0]
-    for scores in table.quality:
-        ours, blob = scores.row(method), scores.row(BLOB)
-        gains = scores.sign * (ours - blob)
-        if np.isfinite(gains).any():
-            break
-    else:
-        return None
-    order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_WORST]
-    notes = {r["index"]: r for r in table.rows if r["method"] == method}
-    return {
-        "method": method,
-        "metric": scores.label,
-        "lost": int((gains < 0).sum()),
-        "of": int(np.isfinite(gains).sum()),
-        "pictures": [
-            {
-                "name": table.pictures[k],
-                "picture": _thumbnail(table, k),
-                "target": notes[k]["target"],
-                "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
-            }
-            for k in order
-        ],
-    }
-
-
-def _thumbnail(table: Table, index: int) -> str:
-    """The picture as a `data:` address; nothing where it is a tensor or gone."""
-    found = table.look(index)
-    return packed.picture(found.array, long_side=_SIDE) if isinstance(found, Picture) else ""
 
 
 def _tokens(values: dict[str, str]) -> Markup:

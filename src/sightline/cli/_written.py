@@ -1,0 +1,56 @@
+"""The files that hold what was found in one picture."""
+
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UnknownName
+from ..explanation import Explanation, Heatmap
+from ..ops.files import write_bytes
+
+Files = dict[str, dict[str, str]]
+_DRAWINGS = (".svg", ".png")
+
+
+def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
+    """Writes what each method found in a picture; method -> what -> path.
+
+    A map is an overlay and arrays, any other result a drawing, where its kind has one, and JSON.
+    """
+    return {
+        name: _map(each, out, f"{stem}--{name}")
+        if isinstance(each, Heatmap)
+        else _plain(each, out, f"{stem}--{name}")
+        for name, each in found.items()
+    }
+
+
+def _map(heat: Heatmap, out: Path, stem: str) -> dict[str, str]:
+    overlay = heat.save(out / f"{stem}.png")
+    arrays = write_bytes(out / f"{stem}.npz", _arrays(heat))
+    return {"overlay": str(overlay), "arrays": str(arrays)}
+
+
+def _plain(found: Explanation, out: Path, stem: str) -> dict[str, str]:
+    files = {"json": str(found.save(out / f"{stem}.json"))}
+    for suffix in _DRAWINGS:
+        with suppress(UnknownName):  # not every kind is drawn in every form
+            files[suffix[1:]] = str(found.save(out / f"{stem}{suffix}"))
+    return files
+
+
+def _arrays(heat: Heatmap) -> bytes:
+    """The map as `.npz`, no pickle: `values`, `native`, the `box` it covers, `provenance`."""
+    held = {"values": heat.values[0], "native": None if heat.native is None else heat.native[0]}
+    arrays = {name: value.cpu().numpy() for name, value in held.items() if value is not None}
+    if heat.frames:
+        arrays["box"] = np.asarray(heat.frames[0].box, np.float64)
+        arrays["picture_size"] = np.asarray(heat.frames[0].original)
+    arrays["provenance"] = np.asarray(json.dumps(heat.provenance, ensure_ascii=False))
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()

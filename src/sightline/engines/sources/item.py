@@ -1,0 +1,198 @@
+"""A picture to come, what is known to be true of it, and how that is written in tables."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...errors import BadField, BadImage, UnknownName
+from ...images import Picture, read
+from ...metric import Truth
+from ...model import Model
+from ...preprocess import Preprocess
+from ...worlds.aviary import Scene
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """A picture as the bytes of its file. name: where they came from, for messages."""
+
+    data: bytes
+    name: str
+
+    def read(self) -> Picture:
+        """The picture. Raises: BadImage."""
+        try:
+            return replace(read(self.data), name=self.name)
+        except BadImage as error:
+            said = str(error).replace(f"{len(self.data)} bytes", self.name, 1)
+            raise BadImage(said) from None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """One picture to come. boxes: x0, y0, x1, y1 in its pixels. masks, parts: (row, col) in its
+    pixels; mask is the object. scene: what a bird was drawn from. error: why it cannot be used.
+    """
+
+    name: str
+    picture: Path | Encoded | Picture | Tensor | None = None
+    label: int | None = None
+    boxes: tuple[Box, ...] | None = None
+    mask: np.ndarray | None = None
+    parts: Mapping[str, np.ndarray] | None = None
+    keypoints: Mapping[str, tuple[float, float]] | None = None
+    scene: Scene | None = None
+    error: str = ""
+
+    def digest(self) -> str:
+        """A fingerprint of the picture. Raises: BadImage where there is no such file."""
+        if isinstance(self.picture, Encoded):
+            return hashlib.sha256(self.picture.data).hexdigest()
+        known = hashlib.sha256()
+        if isinstance(self.picture, Path):
+            try:
+                with self.picture.open("rb") as stream:
+                    return hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError:
+                read(self.picture)  # says what is wrong with it
+                raise
+        array = self.picture.array if isinstance(self.picture, Picture) else self.picture
+        values = np.ascontiguousarray(np.asarray(array))
+        known.update(f"{values.shape} {values.dtype}".encode())
+        known.update(values.tobytes())
+        return known.hexdigest()
+
+    @property
+    def truth_digest(self) -> str:
+        """A fingerprint of what is known of the picture besides its label."""
+        drawn = asdict(self.scene) if self.scene else None
+        facts = json.dumps([self.boxes, self.keypoints, drawn], default=_plain, sort_keys=True)
+        known = hashlib.sha256(facts.encode())
+        for name, mask in [("", self.mask), *sorted((self.parts or {}).items())]:
+            known.update(name.encode())
+            known.update(b"" if mask is None else np.packbits(mask).tobytes())
+        return known.hexdigest()
+
+    def load(self) -> Picture | Tensor:
+        """The picture. Raises: BadImage."""
+        if self.picture is None:
+            raise BadImage(self.error or f"{self.name} names no picture.")
+        if isinstance(self.picture, Encoded):
+            return self.picture.read()
+        return read(self.picture) if isinstance(self.picture, Path) else self.picture
+
+    def truth(self, model: Model, picture: Picture | Tensor) -> Truth | None:
+        """What metrics may know. Raises: BadField for a box that lies outside the picture."""
+        if isinstance(picture, Picture):
+            for box in self.boxes or ():
+                _inside(box, picture)
+        inside = _frame(model, picture)
+        found = Truth(
+            labels=None if self.label is None else [self.label],
+            boxes=None if self.boxes is None else [self.boxes],
+            masks=None if self.mask is None else [inside.mask(self.mask)],
+            parts=None
+            if self.parts is None
+            else [{name: inside.mask(mask) for name, mask in self.parts.items()}],
+            keypoints=None if self.keypoints is None else [inside.points(self.keypoints)],
+            scenes=None if self.scene is None else [self.scene],
+        )
+        return found if any(v is not None for v in found.__dict__.values()) else None
+
+
+def _plain(value: Any) -> Any:
+    """A set in an order that does not change from process to process."""
+    return sorted(value) if isinstance(value, (set, frozenset)) else repr(value)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collection:
+    """Which pictures are looked at, in order?
+
+    name: for the page, and for starting the same run again. count: None where only the end of the
+    stream will tell. items: from the start at each call. notes: what was decided. handed: whether
+    the pictures came from the program, so that no name finds them again. limit: where a stream was
+    cut.
+    """
+
+    name: str
+    count: int | None
+    items: Callable[[], Iterator[Item]]
+    notes: tuple[str, ...] = ()
+    handed: bool = False
+    limit: int | None = None
+
+    def to_toml(self) -> dict[str, Any]:
+        """As a run file holds it."""
+        told: dict[str, Any] = {"handed_over" if self.handed else "source": self.name}
+        sizes = {"pictures": self.count, "limit": self.limit}
+        return {**told, **{name: size for name, size in sizes.items() if size is not None}}
+
+
+def label_of(model: Model, word: str) -> int:
+    """A class by its label, its label in a file name's spelling, or its number."""
+    named = word in (model.labels or ())
+    if word.isdecimal() and not named and (not model.labels or int(word) < len(model.labels)):
+        return int(word)
+    for spelling in dict.fromkeys((word, word.replace("-", " "), word.replace("_", " "))):
+        try:
+            return model.index(spelling)
+        except UnknownName:
+            continue
+    return model.index(word)
+
+
+def boxes_of(text: str) -> tuple[Box, ...]:
+    """`x0,y0,x1,y1` (commas or spaces), several with `;` between them."""
+    found = []
+    for part in filter(None, (p.strip("()[] ") for p in text.split(";"))):
+        try:
+            x0, y0, x1, y1 = (float(n) for n in part.replace(",", " ").split())
+        except ValueError:
+            raise BadField(f"a box is four numbers, x0,y0,x1,y1; got {part!r}.") from None
+        found.append((x0, y0, x1, y1))
+    return tuple(found)
+
+
+def _inside(box: Box, picture: Picture) -> None:
+    (x0, y0, x1, y1), (rows, cols) = box, picture.size
+    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < cols and y0 < rows):
+        raise BadField(
+            f"the box x0,y0,x1,y1 = {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {cols}"
+            f" x {rows} pixels, or is empty; correct it."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Frame:
+    """Brings what is known in the picture's pixels into the model's frame."""
+
+    preprocess: Preprocess | None = None
+    size: tuple[int, int] = field(default=(0, 0))
+
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        if self.preprocess is None:
+            return mask
+        drawn = np.repeat(mask.astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)
+        return (self.preprocess.prepare(Picture(drawn, "mask"))[0] > 0.5).numpy()
+
+    def points(self, points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        if self.preprocess is None or not points:
+            return dict(points)
+        moved = self.preprocess.frame(self.size).points_to_model(np.array(list(points.values())))
+        return {n: (float(r), float(c)) for n, (r, c) in zip(points, moved, strict=True)}
+
+
+def _frame(model: Model, picture: Picture | Tensor) -> _Frame:
+    known = model.preprocess
+    if not isinstance(picture, Picture) or not isinstance(known, Preprocess):
+        return _Frame()
+    return _Frame(preprocess=known, size=picture.size)

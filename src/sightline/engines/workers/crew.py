@@ -1,0 +1,142 @@
+"""Workers that each compute one task at a time, and what becomes of a task whose worker dies.
+
+Wherever a worker runs, it reports to one queue. Each finished cell is handed over at once, so a
+worker that dies takes at most the cell with it that it was at: that one and the rest of its picture
+go to a new worker, and a cell at which two died is given up with the reason.
+"""
+
+import queue
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ..cell import Finished, Task, failed
+
+Take = Callable[[Finished], None]
+
+_TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """What a worker reports that cannot take the setup, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Died:
+    """What is reported of a worker that is gone."""
+
+    why: str = ""
+
+
+@dataclass(kw_only=True, eq=False)
+class Worker(ABC):
+    """One that computes tasks. task: what it has, of which finished cells are taken off."""
+
+    task: Task | None = field(default=None, init=False)
+    started: bool = field(default=False, init=False)
+    tries: int = field(default=0, init=False)
+
+    @abstractmethod
+    def send(self, task: Task) -> None:
+        """Gives it a task; what is wrong with the worker is reported, never raised."""
+
+    @abstractmethod
+    def end(self) -> str:
+        """Lets it go; how it had ended, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """What came from a worker: a finished cell, None where it waits for a task, or how it ended."""
+
+    worker: Worker
+    what: Finished | Refused | Died | None
+
+
+Reports = queue.SimpleQueue  # of Report
+
+
+class Unsendable(Exception):
+    """No worker can take the setup; `left` are tasks that were already taken, `why` the reason."""
+
+    def __init__(self, left: list[Task], why: str) -> None:
+        super().__init__(why)
+        self.left, self.why = left, why
+
+
+class Crew:
+    """Workers that `hire` starts, each with the queue to which it reports."""
+
+    def __init__(self, hire: Callable[[Reports], Worker], take: Take) -> None:
+        self.hire, self.take = hire, take
+        self.reports: Reports = Reports()
+        self.workers: list[Worker] = []
+        self.again: list[tuple[Task, int]] = []
+
+    def run(self, tasks: Iterator[Task], count: int) -> None:
+        """Computes all tasks with `count` workers. Raises: Unsendable."""
+        try:
+            for _ in range(count):
+                self.workers.append(self.hire(self.reports))
+            self._drive(tasks)
+        finally:
+            for worker in self.workers:
+                worker.end()
+
+    def _drive(self, tasks: Iterator[Task]) -> None:
+        while self.workers:
+            report: Report = self.reports.get()
+            worker, what = report.worker, report.what
+            if worker not in self.workers:  # it had its leave
+                continue
+            if isinstance(what, Finished):
+                self._finished(worker, what)
+            elif what is None:
+                worker.started = True
+                self._give(worker, tasks)
+            elif isinstance(what, Refused):
+                raise Unsendable(self._left(), what.why)
+            else:
+                self._bury(worker, what)
+
+    def _give(self, worker: Worker, tasks: Iterator[Task]) -> None:
+        """The next task for a worker that waits, or its leave."""
+        if self.again:
+            worker.task, worker.tries = self.again.pop()
+        else:
+            worker.task, worker.tries = next(tasks, None), 0
+        if worker.task is not None:
+            worker.send(worker.task)
+        else:
+            self.workers.remove(worker)
+            worker.end()
+
+    def _finished(self, worker: Worker, found: Finished) -> None:
+        assert worker.task is not None
+        left = tuple(j for j in worker.task.jobs if j.key != found.record["cell"])
+        worker.task, worker.tries = replace(worker.task, jobs=left), 0
+        self.take(found)
+
+    def _left(self) -> list[Task]:
+        """Tasks that were taken and are not finished."""
+        return [t for t, _ in self.again] + [w.task for w in self.workers if w.task]
+
+    def _bury(self, worker: Worker, death: Died) -> None:
+        """A worker died: the cell that it was at is tried once more, then given up."""
+        self.workers.remove(worker)
+        why = worker.end() or death.why
+        if not worker.started:
+            if not self.workers:
+                raise Unsendable(self._left(), death.why or why)
+            return
+        task = worker.task
+        if task is not None and task.jobs:
+            if worker.tries + 1 >= _TRIES:
+                reason = f"the process that computed it died ({why}); was memory short?"
+                self.take(failed(task.jobs[0].key, reason))
+                task, worker.tries = replace(task, jobs=task.jobs[1:]), -1
+            self.again.append((task, worker.tries + 1))
+        self.workers.append(self.hire(self.reports))

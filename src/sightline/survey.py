@@ -1,0 +1,241 @@
+"""Pictures looked at one by one: a `Plan` of methods and metrics, a `Look` per picture, and the
+report of all.
+
+Methods share one forward pass; one that fails becomes an entry with its reason.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from . import registry
+from .errors import NotExplainable, SightlineError
+from .explainer import Explainer, shared, versions
+from .explanation import Explanation, Heatmap
+from .images import Picture
+from .metric import Case, Metric, Truth
+from .model import Model
+from .ops.references import NULLS, reference
+from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry, Report
+from .target import Target
+from .views.packed import page_picture
+
+log = logging.getLogger("sightline")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What to do with each picture: which methods explain what, and which metrics judge them.
+
+    refused: method name -> reason, for those that cannot treat the model. step: called after each.
+    """
+
+    model: Model
+    explainers: Sequence[Explainer]
+    metrics: Sequence[Metric] = ()
+    target: Any = None
+    refused: Mapping[str, str] = field(default_factory=dict)
+    step: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Look:
+    """What was found in one picture: the record for the report, and the explanations by method
+    name."""
+
+    item: Item
+    results: Mapping[str, Explanation] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong with this picture, one line each."""
+        own = [f"{self.item.name}: {self.item.error}"] if self.item.error else []
+        entries = (*self.item.maps, *self.item.panels)
+        return own + [f"{self.item.name}, {e.method.name}: {e.error}" for e in entries if e.error]
+
+
+def plan(model: Model, explainers: Sequence[Explainer], **rest: Any) -> Plan:
+    """A checked plan: a method that cannot treat the model is set aside with its reason.
+
+    Raises: UnknownName for a layer that does not exist.
+    """
+    refused = {}
+    for explainer in explainers:
+        try:
+            explainer.check(model)
+        except NotExplainable as error:
+            refused[explainer.registered_name] = str(error)
+    return Plan(model=model, explainers=explainers, refused=refused, **rest)
+
+
+def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
+    """Explain and judge one picture; a method that fails becomes an entry with its reason.
+
+    Raises: BadTarget or UnknownName where the target does not fit the model.
+    """
+    model = plan.model
+    tensors = model.prepare([picture])
+    able = [e for e in plan.explainers if e.registered_name not in plan.refused]
+    entries, results, nulls = [], {}, _Nulls()
+    with shared(model, tensors, able):
+        aimed = model.aim(tensors, plan.target)
+        item = _item(model, picture, tensors, aimed)
+        for explainer in plan.explainers:
+            name = explainer.registered_name
+            try:
+                if name in plan.refused:
+                    raise NotExplainable(plan.refused[name])
+                results[name] = explainer(model, tensors, aimed)
+                case = Case(model, tensors, aimed, results[name], explainer, truth)
+                entries.append(_entry(case, [_judgement(m, case, nulls) for m in plan.metrics]))
+            except SightlineError as error:
+                entries.append(_failed(explainer, str(error)))
+            plan.step(name)
+    maps = tuple(e for e in entries if isinstance(e, MapEntry))
+    panels = tuple(e for e in entries if isinstance(e, PanelEntry))
+    return Look(item=replace(item, maps=maps, panels=panels), results=results)
+
+
+def page(
+    title: str,
+    plan: Plan,
+    items: Sequence[Item],
+    *,
+    notes: Sequence[str] = (),
+    next_steps: Sequence[str] = (),
+) -> Report:
+    """The report of what a plan found."""
+    model = plan.model
+    facts = {
+        "model": model.name,
+        "weights": model.digest,
+        "preprocessing": model.preprocess.describe() if model.preprocess else "none",
+        "precision": model.precision,
+        "device": str(model.device),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+    known = model.anatomy.notes if model.differentiable else ()
+    return Report(
+        title=title,
+        items=tuple(items),
+        facts=tuple(facts.items()),
+        notes=(*notes, *known),
+        next_steps=tuple(next_steps),
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def described(explainer: Explainer) -> Method:
+    """What a reader must know of the method, from its file."""
+    known = registry.entry("explainer", explainer.registered_name)
+    about = sys.modules[known.cls.__module__].__doc__ or ""
+    title, colon, _ = about.partition(":")
+    return Method(
+        name=known.name,
+        title=title if colon and len(title) < 40 else known.name,
+        question=known.question,
+        doubt=known.caution,
+        paper=known.paper,
+        claims=known.claims,
+    )
+
+
+class _Nulls:
+    """What maps that know nothing get on one picture, measured once for all methods."""
+
+    def __init__(self) -> None:
+        self.known: dict[Metric, dict[str, tuple[float, list[float]]]] = {}
+
+    def of(self, metric: Metric, case: Case) -> dict[str, tuple[float, list[float]]]:
+        if metric not in self.known:
+            blind = {name: case.with_heat(reference(name, case.images)) for name in NULLS}
+            self.known[metric] = {name: _measured(metric, other) for name, other in blind.items()}
+        return self.known[metric]
+
+
+def _measured(metric: Metric, case: Case) -> tuple[float, list[float]]:
+    """The number of one picture and the curve behind it, from one measurement; [] for no curve."""
+    value, curve = metric.measure(case)
+    return float(value[0]), [] if curve is None else curve[0].tolist()
+
+
+def _judgement(metric: Metric, case: Case, nulls: _Nulls) -> MetricEntry | None:
+    """One number beside its nulls; None where this picture lacks what the metric needs."""
+    try:
+        value, curve = _measured(metric, case)
+        blind = nulls.of(metric, case)
+    except NotExplainable as error:
+        log.debug("%s: %s", metric.registered_name, error)
+        return None
+    return MetricEntry(
+        name=metric.registered_name,
+        value=value,
+        direction=metric.direction,
+        nulls={name: level for name, (level, _) in blind.items()},
+        curve=_drawn(curve, [y for _, y in blind.values()]) if curve else None,
+        question=registry.entry("metric", metric.registered_name).question,
+    )
+
+
+def _drawn(y: list[float], blind: list[list[float]]) -> Curve:
+    x = np.linspace(0, 1, len(y)).tolist()
+    columns = list(zip(*blind, strict=True))
+    low, high = [min(c) for c in columns], [max(c) for c in columns]
+    return Curve(x=x, y=y, low=low, high=high)
+
+
+def _entry(case: Case, judged: Sequence[MetricEntry | None]) -> MapEntry | PanelEntry:
+    found, facts = case.explanation, case.explanation.provenance
+    assert case.explainer is not None
+    told: dict[str, Any] = {
+        "method": described(case.explainer),
+        "layer": facts["layer"] or "",
+        "passes": (facts["evaluations"]["forward"], facts["evaluations"]["backward"]),
+        "seconds": facts["seconds"],
+        "metrics": tuple(entry for entry in judged if entry is not None),
+        "provenance": facts,
+    }
+    if not isinstance(found, Heatmap):
+        return PanelEntry(body=registry.view(type(found), "panel")(found, 0), **told)
+    native = None if found.native is None else found.native[0].cpu().numpy()
+    return MapEntry(values=found.numpy()[0], native=native, **told)
+
+
+def _failed(explainer: Explainer, error: str) -> MapEntry | PanelEntry:
+    kind = MapEntry if issubclass(explainer.gives, Heatmap) else PanelEntry
+    return kind(method=described(explainer), error=error)
+
+
+def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Item:
+    """What the model says of a picture, before any map."""
+    shares = _shares(model, tensors)
+    order = [] if shares is None else shares.argsort(descending=True)[:5].tolist()
+    index = aimed.indices(1)[0]
+    frames = model.frames(tensors)
+    shown, box = page_picture(picture, frames[0].box if frames else None)
+    return Item(
+        name=picture.name,
+        picture=shown,
+        shown=(tensors[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        if model.preprocess
+        else None,
+        box=box,
+        top=tuple((model.label(i), float(shares[i])) for i in order) if shares is not None else (),
+        target=repr(aimed) if index is None else model.label(index),
+        probability=None if shares is None or index is None else float(shares[index]),
+    )
+
+
+def _shares(model: Model, tensors: Tensor) -> Tensor | None:
+    """The probability of each class, or None where the output is no row of scores."""
+    output = model.trace(tensors).output
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        return None
+    logits = output[0].detach().float()
+    return logits.sigmoid() if model.multilabel or len(logits) == 1 else logits.softmax(0)

@@ -1,0 +1,262 @@
+"""The pieces of a graph of sets as SVG: the large picture with a layer for each set, and the graph
+of thumbnails.
+
+Hovering or focusing an element of class `nK` shows the layer `kK` of the large picture, by CSS
+alone; a picture's pixels are in the page once, however often it is drawn.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ..wording import percent
+from .layout import Edge, Layout, Node
+
+Cells = Sequence[Sequence[int]]
+_NAMED = 8  # patches; more are counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """A picture with a grid over it. address: `data:`; size: width and height in its own units."""
+
+    address: str
+    size: tuple[int, int]
+    grid: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """The id under which the page has it."""
+        return f"plate-{hashlib.sha256(self.address.encode()).hexdigest()[:12]}"
+
+    @property
+    def cell(self) -> tuple[float, float]:
+        """Width and height of a cell."""
+        return self.size[0] / self.grid[1], self.size[1] / self.grid[0]
+
+    def veil(self, cells: Cells) -> str:
+        """The path of all cells but these."""
+        wide, high = self.cell
+        held, (rows, cols) = {(r, c) for r, c in cells}, self.grid
+        return "".join(
+            f"M{c * wide:.2f} {r * high:.2f}h{wide:.2f}v{high:.2f}h{-wide:.2f}z"
+            for r in range(rows)
+            for c in range(cols)
+            if (r, c) not in held
+        )
+
+    def border(self, cells: Cells) -> str:
+        """The path of the sides between these cells and others."""
+        wide, high = self.cell
+        held, path = {(r, c) for r, c in cells}, ""
+        for r, c in sorted(held):
+            x, y = c * wide, r * high
+            if (r - 1, c) not in held:
+                path += f"M{x:.2f} {y:.2f}h{wide:.2f}"
+            if (r + 1, c) not in held:
+                path += f"M{x:.2f} {y + high:.2f}h{wide:.2f}"
+            if (r, c - 1) not in held:
+                path += f"M{x:.2f} {y:.2f}v{high:.2f}"
+            if (r, c + 1) not in held:
+                path += f"M{x + wide:.2f} {y:.2f}v{high:.2f}"
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A set as the large picture shows it: its cells, and the line below."""
+
+    cells: Cells
+    line: str
+
+
+def name(cell: Sequence[int]) -> str:
+    """A cell as on a chess board: column letter, row number from the top."""
+    column = chr(ord("A") + cell[1]) if cell[1] < 26 else f"{cell[1] + 1}."
+    return f"{column}{cell[0] + 1}"
+
+
+def names(cells: Cells) -> str:
+    return " ".join(map(name, cells)) if cells else "no patch"
+
+
+def told(cells: Cells, confidence: float) -> str:
+    """Which patches, and what they keep, as one line."""
+    which = names(cells) if len(cells) <= _NAMED else counted(len(cells))
+    return f"{which}: {share(confidence)} of the score kept"
+
+
+def counted(patches: int) -> str:
+    return "1 patch" if patches == 1 else f"{patches} patches"
+
+
+def share(value: float) -> str:
+    return percent(value) if value <= 1 else f"{round(value * 100)}\N{NARROW NO-BREAK SPACE}%"
+
+
+def rules(count: int) -> str:
+    """The CSS that ties `count` focusable elements to their layers; the first one is shown when
+    nothing is pointed at. A hovered element goes before a focused one."""
+    idle = ".sag:not(:has(.node:hover,.node:focus)) .k0"
+    lines = [f"{idle}{{visibility:visible}}"]
+    for k in range(count):
+        lines.append(
+            f".sag:has(.n{k}:hover) .k{k},"
+            f".sag:not(:has(.node:hover)):has(.n{k}:focus) .k{k}{{visibility:visible}}"
+        )
+    return "".join(lines)
+
+
+def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
+    """The large picture, with the grid's names around it and one layer for each set."""
+    width, height = plate.size
+    unit = max(width, height) / 100
+    edge = unit * 5
+    parts = [
+        Markup(
+            '<svg class="stage-of-sets" viewBox="{} {} {} {}" role="img" aria-label="The picture'
+            ' with the patches of the set that is pointed at">'
+        ).format(_n(-edge), _n(-edge), _n(width + edge + unit), _n(height + edge + unit * 7)),
+        Markup('<defs><image id="{}" href="{}" width="{}" height="{}"/></defs>').format(
+            plate.name, plate.address, width, height
+        ),
+        Markup('<use href="#{}"/>').format(plate.name),
+        _ruler(plate, unit),
+    ]
+    for k, each in enumerate(shown):
+        parts.append(
+            Markup(
+                '<g class="layer k{}"><path class="veil" d="{}"/><path class="halo" d="{}"'
+                ' stroke-width="{}"/><path class="border" d="{}" stroke-width="{}"/>'
+                '<text class="line" x="0" y="{}" font-size="{}">{}</text></g>'
+            ).format(
+                k,
+                plate.veil(each.cells),
+                plate.border(each.cells),
+                _n(unit * 1.3),
+                plate.border(each.cells),
+                _n(unit * 0.6),
+                _n(height + unit * 5.2),
+                _n(unit * 4),
+                each.line,
+            )
+        )
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def _ruler(plate: Plate, unit: float) -> Markup:
+    wide, high = plate.cell
+    rows, cols = plate.grid
+    size = min(unit * 3.4, wide * 0.6, high * 0.8)
+    words = [((c + 0.5) * wide, -unit * 1.4, name((0, c))[:-1]) for c in range(cols)]
+    words += [(-unit * 2.4, (r + 0.5) * high + size * 0.35, str(r + 1)) for r in range(rows)]
+    texts = [
+        Markup('<text x="{}" y="{}">{}</text>').format(_n(x), _n(y), word) for x, y, word in words
+    ]
+    start = Markup('<g class="ruler" font-size="{}" text-anchor="middle">').format(_n(size))
+    return Markup("").join([start, *texts, Markup("</g>")])
+
+
+def thumbnail(plate: Plate, cells: Cells, size: tuple[float, float]) -> Markup:
+    """The picture at (0, 0) with all but these cells veiled."""
+    scale = f"scale({size[0] / plate.size[0]:.5f} {size[1] / plate.size[1]:.5f})"
+    return Markup('<g transform="{}"><use href="#{}"/><path class="veil" d="{}"/></g>').format(
+        scale, plate.name, plate.veil(cells)
+    )
+
+
+def graph(plate: Plate, layout: Layout, faded: float) -> Markup:
+    """The graph: thumbnails, outlines as long as the confidence, labelled removals."""
+    width, height = layout.width, layout.height
+    head = Markup(
+        '<svg class="graph-of-sets" viewBox="0 0 {} {}" width="{}" height="{}" role="group"'
+        ' aria-label="Graph of patch sets: each step down takes one patch away">'
+    ).format(_n(width), _n(height), _n(width), _n(height))
+    edges = [_edge(layout, each) for each in layout.edges]
+    labels = [_label(plate, each) for each in layout.edges]
+    nodes = [_node(plate, layout, k, node, faded) for k, node in enumerate(layout.nodes)]
+    return Markup("").join([head, *edges, *labels, *nodes, Markup("</svg>")])
+
+
+def _edge(layout: Layout, edge: Edge) -> Markup:
+    above, below = layout.nodes[edge.above], layout.nodes[edge.below]
+    wide, high = layout.picture
+    x0, y0 = above.x + wide / 2, above.y + high + 20
+    x1, y1 = below.x + wide / 2, below.y - 3
+    top, bottom = edge.y - 12, edge.y + 12
+    path = (
+        f"M{x0:.1f} {y0:.1f}C{x0:.1f} {(y0 + top) / 2 + 8:.1f} {edge.x:.1f} {(y0 + top) / 2:.1f}"
+        f" {edge.x:.1f} {top:.1f}V{bottom:.1f}"
+        f"C{edge.x:.1f} {(bottom + y1) / 2:.1f} {x1:.1f} {(bottom + y1) / 2 - 4:.1f}"
+        f" {x1:.1f} {y1:.1f}"
+    )
+    return Markup('<path class="edge {}" d="{}"/>').format(weight(edge.drop), path)
+
+
+def weight(drop: float) -> str:
+    return "large" if drop >= 0.6 else "middling" if drop >= 0.2 else "small"
+
+
+def _label(plate: Plate, edge: Edge) -> Markup:
+    wide, high = plate.cell
+    row, col = edge.removed
+    side = 16.0
+    box = f"{col * wide:.2f} {row * high:.2f} {wide:.2f} {high:.2f}"
+    points = f"{-edge.drop * 100:+.0f} points".replace("-", "\N{MINUS SIGN}")
+    return Markup(
+        '<g class="removal"><title>without {}: {}</title><rect class="plaque" x="{}" y="{}"'
+        ' width="42" height="20" rx="4"/><svg x="{}" y="{}" width="{}" height="{}" viewBox="{}"'
+        ' preserveAspectRatio="xMidYMid slice"><use href="#{}"/></svg>'
+        '<text x="{}" y="{}">{}</text></g>'
+    ).format(
+        name(edge.removed),
+        points,
+        _n(edge.x - 21),
+        _n(edge.y - 10),
+        _n(edge.x - 19),
+        _n(edge.y - side / 2),
+        side,
+        side,
+        box,
+        plate.name,
+        _n(edge.x + 9),
+        _n(edge.y + 4),
+        name(edge.removed),
+    )
+
+
+def _node(plate: Plate, layout: Layout, k: int, node: Node, faded: float) -> Markup:
+    wide, high = layout.picture
+    length = max(0.0, min(1.0, node.confidence)) * 100
+    kinds = f"node n{k}{' root' if node.root else ''}{' faded' if node.confidence < faded else ''}"
+    spoken = f"{'Minimal: ' if node.root else ''}{told(node.cells, node.confidence)}"
+    outline = (
+        f"M{wide / 2:.1f} -2.5H{wide + 0.5:.1f}q2 0 2 2V{high + 0.5:.1f}q0 2 -2 2H-0.5q-2 0 -2 -2"
+        f"V-0.5q0 -2 2 -2z"
+    )
+    return Markup(
+        '<g class="{}" tabindex="0" role="img" aria-label="{}" transform="translate({} {})">'
+        '<rect class="behind" x="-4" y="-4" width="{}" height="{}" rx="5"/>{}'
+        '<path class="track" d="{}"/><path class="kept" d="{}" pathLength="100"'
+        ' stroke-dasharray="{} 100"/><text class="percent" x="{}" y="{}">{}</text></g>'
+    ).format(
+        kinds,
+        spoken,
+        _n(node.x),
+        _n(node.y),
+        _n(wide + 8),
+        _n(high + 28),
+        thumbnail(plate, node.cells, layout.picture),
+        outline,
+        outline,
+        _n(length),
+        _n(wide / 2),
+        _n(high + 17),
+        share(node.confidence),
+    )
+
+
+def _n(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,232 @@
+"""Draws Regions: the graph of patch sets beside its picture, for the report, a notebook, a file and
+matplotlib.
+
+Nothing here measures anything; what a set keeps was measured by the method.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from ... import registry
+from ...explanations.regions import Regions
+from .. import colour, packed
+from ..wording import counted
+from . import drawing, style
+from .drawing import Plate, Shown
+from .layout import laid_out
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SIDE = 480  # pixels of the picture
+_SMALL = 64.0  # of the thumbnails in the strip
+_HEAD = 64  # of a file that stands alone: its two lines
+
+
+@registry.drawn(Regions, "panel")
+def panel(regions: Regions, row: int = 0) -> str:
+    """The graph of one image for a report: an HTML fragment that works by CSS alone."""
+    plate = _plate(regions, row)
+    layout = laid_out(regions.links[row], plate.size[0] / plate.size[1])
+    start = len(layout.nodes)
+    strip = _strip(regions, row)
+    shown = [Shown(cells=n.cells, line=drawing.told(n.cells, n.confidence)) for n in layout.nodes]
+    shown += [Shown(cells=cells, line=line) for cells, _, line in strip]
+    thumbs = [_thumb(plate, start + i, cells, words) for i, (cells, words, _) in enumerate(strip)]
+    notes = [Markup('<p class="doubt">{}</p>').format(note) for note in regions.notes[row]]
+    return Markup(
+        '<style>{}</style><div class="sag"><div class="sag-picture">{}</div><div class="sag-side">'
+        '<p class="sag-finding">{}</p><p class="quiet-line">{}</p>{}'
+        '<div class="sag-scroll" role="region" aria-label="Graph" tabindex="-1">{}</div>'
+        '<p class="quiet-line">{}</p>'
+        '<div class="sag-strip">{}</div></div></div>'
+    ).format(
+        Markup(drawing.rules(start + len(strip))),
+        drawing.stage(plate, shown),
+        finding(regions, row),
+        counting(regions, row),
+        Markup("").join(notes),
+        drawing.graph(plate, layout, regions.thresholds[1]),
+        _key(regions),
+        Markup("").join(thumbs),
+    )
+
+
+@registry.drawn(Regions, "html")
+def html(regions: Regions) -> str:
+    """All images as one self-contained fragment, for notebooks and files."""
+    head = style.alone(".sightline-regions") + style.shared()
+    shown = Markup("<hr>").join(Markup(panel(regions, row)) for row in range(len(regions)))
+    return Markup(
+        '<meta charset="utf-8"><style>{}</style><div class="sightline-regions">{}</div>'
+    ).format(Markup(head), shown)
+
+
+@registry.drawn(Regions, "svg")
+def svg(regions: Regions, row: int = 0) -> str:
+    """One image as a picture that stands alone: the large picture on the left, its graph on the
+    right; hovering and focusing work where the viewer knows CSS."""
+    plate = _plate(regions, row)
+    layout = laid_out(regions.links[row], plate.size[0] / plate.size[1])
+    shown = [Shown(cells=n.cells, line=drawing.told(n.cells, n.confidence)) for n in layout.nodes]
+    side = 380.0
+    high = (
+        side * (plate.size[1] + 0.13 * max(plate.size)) / (plate.size[0] + 0.06 * max(plate.size))
+    )
+    first, _, second = finding(regions, row).partition("; ")
+    width = max(side + 24 + layout.width, 9.0 * len(first) + 32, 6.6 * len(second) + 32)
+    height = max(high, layout.height) + _HEAD + 8
+    large = str(drawing.stage(plate, shown)).replace(
+        "<svg ", f'<svg x="12" y="{_HEAD}" width="{side:.0f}" height="{high:.0f}" ', 1
+    )
+    small = str(drawing.graph(plate, layout, regions.thresholds[1])).replace(
+        "<svg ", f'<svg x="{side + 24:.0f}" y="{_HEAD}" ', 1
+    )
+    css = (
+        style.alone("svg.sag").replace("font:15px/1.45 system-ui,sans-serif;", "") + style.shared()
+    )
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" class="sag" viewBox="0 0 {} {}" width="{}"'
+        ' height="{}"><title>{}</title><style>{}</style><rect class="sheet" width="100%"'
+        ' height="100%"/><text class="heading" x="16" y="28">{}</text>'
+        '<text class="line" x="16" y="50" font-size="13">{}</text>{}{}</svg>'
+    ).format(
+        round(width),
+        round(height),
+        round(width),
+        round(height),
+        finding(regions, row),
+        Markup(_in_svg(css + drawing.rules(len(layout.nodes)))),
+        first,
+        second,
+        Markup(large),
+        Markup(small),
+    )
+
+
+@registry.drawn(Regions, "png")
+def png(regions: Regions, row: int = 0, suffix: str = ".png") -> bytes:
+    """The figure of one image as the bytes of a PNG or JPEG file."""
+    stream = io.BytesIO()
+    figure(regions, i=row).savefig(stream, format=suffix[1:], dpi=150)
+    return stream.getvalue()
+
+
+@registry.drawn(Regions, "figure")
+def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
+    """A matplotlib figure of image `i`: the best set on the picture, and the graph beside it."""
+    from .plot import drawn
+
+    return drawn(_pixels(regions, i), regions, i, finding(regions, i), dark)
+
+
+def finding(regions: Regions, row: int) -> str:
+    """What was found in one picture, as one or two sentences."""
+    sets, label = regions.minimal[row], _nth(regions.provenance.get("target_label"), row)
+    of = f" for {label}" if label is not None else ""
+    if regions.outcome[row] == "fill":
+        return f"No patch is needed{of}: the fill alone is enough."
+    if not sets:
+        return f"No set of patches was found that is enough{of}."
+    rows, cols = regions.grid
+    cells, kept = sets[0], regions.confidences[row][0]
+    area, which = drawing.share(len(cells) / (rows * cols)), drawing.names(cells)
+    told = f"is {area} of the picture and keeps {drawing.share(kept)} of the score."
+    if len(sets) == 1:
+        return f"One set of patches is enough{of}; {which} {told}"
+    return f"Any one of {len(sets)} sets of patches is enough{of}; the smallest, {which}, {told}"
+
+
+def counting(regions: Regions, row: int) -> str:
+    """How many sets of what size, how they overlap, and what is necessary."""
+    sets = regions.minimal[row]
+    sentences = []
+    if sets and sets != [()]:
+        count = regions.take([row]).counts()[0]
+        low, high = min(count["sizes"]), max(count["sizes"])
+        size = drawing.counted(low) if low == high else f"{low} to {drawing.counted(high)}"
+        sentences.append(f"{counted(len(sets), 'minimal set')} of {size}.")
+        if len(sets) > 1:
+            most = [count[f"overlap {o}"] for o in (0, 1, 2)]
+            sentences.append(
+                f"Chosen so that no two share a patch there are {most[0]}, at most one patch"
+                f" {most[1]}, at most two {most[2]}."
+            )
+    needed, left = regions.necessary[row], regions.remaining[row]
+    if needed is not None and left is not None:
+        meets = {True: " It meets every sufficient set.", None: ""}.get(
+            regions.agree[row], " It does not meet every sufficient set: the patches interact."
+        )
+        sentences.append(
+            f"Without {drawing.names(needed)} only {drawing.share(max(left, 0.0))} is left.{meets}"
+        )
+    sentences.append(f"{regions.evaluations[row]} pictures were measured.")
+    return " ".join(sentences)
+
+
+def _strip(regions: Regions, row: int) -> list[tuple[Sequence[Any], str, str]]:
+    """Every minimal set and what is left without the necessary one: cells, words, line."""
+    found: list[tuple[Sequence[Any], str, str]] = []
+    for k, (cells, kept) in enumerate(
+        zip(regions.minimal[row], regions.confidences[row], strict=True)
+    ):
+        found.append((cells, f"enough {k + 1}: {drawing.share(kept)}", drawing.told(cells, kept)))
+    needed, left = regions.necessary[row], regions.remaining[row]
+    if needed is not None and left is not None:
+        rows, cols = regions.grid
+        rest = [(r, c) for r in range(rows) for c in range(cols) if (r, c) not in needed]
+        kept = drawing.share(max(left, 0.0))
+        line = f"without {drawing.names(needed)}: {kept} of the score kept"
+        found.append((rest, f"necessary: {kept}", line))
+    return found
+
+
+def _thumb(plate: Plate, k: int, cells: Sequence[Any], words: str) -> Markup:
+    aspect = plate.size[0] / plate.size[1]
+    size = (_SMALL, _SMALL / aspect) if aspect >= 1 else (_SMALL * aspect, _SMALL)
+    return Markup(
+        '<figure class="node n{}" tabindex="0"><svg width="{:.0f}" height="{:.0f}" role="img"'
+        ' aria-label="{}">{}</svg><figcaption>{}</figcaption></figure>'
+    ).format(k, size[0], size[1], words, drawing.thumbnail(plate, cells, size), words)
+
+
+def _key(regions: Regions) -> str:
+    enough, gone = (drawing.share(t) for t in regions.thresholds)
+    return (
+        "Each step down takes one patch away. The outline of a picture is as long as the share of"
+        f" the whole picture's score that is kept; {enough} is enough, below {gone} it is faded."
+        " Point at a picture, or go through them with Tab, to see its patches large."
+    )
+
+
+def _plate(regions: Regions, row: int) -> Plate:
+    pixels = _pixels(regions, row)
+    return Plate(
+        address=packed.picture(pixels, long_side=_SIDE),
+        size=(pixels.shape[1], pixels.shape[0]),
+        grid=(regions.grid[0], regions.grid[1]),
+    )
+
+
+def _pixels(regions: Regions, row: int) -> colour.Pixels:
+    """What the model saw, or a grey field where that is not known."""
+    if regions.images is None:
+        return np.full((224, 224, 3), 128, dtype=np.uint8)
+    shown = regions.images[row].detach().float().cpu()
+    if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
+        shown = (shown - shown.min()) / (shown.max() - shown.min())
+    array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
+    return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
+
+
+def _nth(values: Any, i: int) -> Any:
+    return values[i] if isinstance(values, (list, tuple)) and i < len(values) else None
+
+
+def _in_svg(css: str) -> str:
+    """CSS as text of an XML file."""
+    return css.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

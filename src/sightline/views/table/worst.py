@@ -1,0 +1,73 @@
+"""The pictures on which the best method gains least, with its maps beside them."""
+
+from typing import Any
+
+import numpy as np
+
+from ...engines.table import BLOB, Table
+from ...images import Picture
+from .. import packed, paint
+from ..wording import number
+
+_SHOWN, _SIDE = 6, 176
+
+Context = dict[str, Any]  # Any: what a template reads
+
+
+def gallery(table: Table) -> Context | None:
+    """The pictures on which the best method gains least over the blob, by the first metric."""
+    method = table.ranking.methods[0] if table.ranking else table.methods[0]
+    for scores in table.quality:
+        ours, blob = scores.row(method), scores.row(BLOB)
+        gains = scores.sign * (ours - blob)
+        if np.isfinite(gains).any():
+            break
+    else:
+        return None
+    order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_SHOWN]
+    targets = {r["index"]: r["target"] for r in table.rows if r["method"] == method}
+    pictures = table.look(order)
+    maps = {k: table.small_map(k, method) for k in order}
+    signed = any(m is not None and m.min() < 0 for m in maps.values())
+    shown = [
+        {
+            "name": table.pictures[k],
+            "short": table.pictures[k].rpartition("/")[2],
+            "target": targets[k],
+            "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
+            **_pair(table, pictures.get(k), maps[k], signed),
+        }
+        for k in order
+    ]
+    return {
+        "method": method,
+        "metric": scores.label,
+        "lost": int((gains < 0).sum()),
+        "of": int(np.isfinite(gains).sum()),
+        "pictures": shown,
+        "mapped": any(one["map"] for one in shown),
+    }
+
+
+def _pair(table: Table, found: Any, values: np.ndarray | None, signed: bool) -> Context:
+    """The picture as the model gets it and the same with the map over it, as `data:` addresses;
+    nothing where it is no picture or gone. signed: the colours reach as far below zero as above.
+    """
+    model = table.setup.model
+    if found is None:
+        return {"picture": "", "map": "", "scale": ""}
+    frame = model.prepare([found] if isinstance(found, Picture) else found)[0]
+    colours = frame.cpu().numpy().transpose(1, 2, 0)
+    if colours.shape[2] not in (1, 3) or colours.min() < 0 or colours.max() > 1:
+        return {"picture": "", "map": "", "scale": ""}
+    shown = packed.fit_picture(paint.as_bytes(colours), _SIDE)
+    if values is None:
+        return {"picture": packed.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
+    low, high = paint.ends(values)
+    if signed:
+        low, high = -max(-low, high), max(-low, high)
+    return {
+        "picture": packed.picture(shown, long_side=_SIDE),
+        "map": packed.picture(paint.overlay(shown, values, (low, high)), long_side=_SIDE),
+        "scale": f"{number(low)} to {number(high)}",
+    }

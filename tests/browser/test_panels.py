@@ -1,0 +1,123 @@
+"""A graph of sets in a real browser: what is pointed at is shown large, by mouse and keyboard."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sightline import registry, report
+from sightline.explanations.regions import Regions
+from sightline.report import Item, Method, PanelEntry, Report
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+QUIET += ["--disable-component-update", "--no-first-run"]
+VISIBLE = """[...document.querySelectorAll(".layer")]
+    .filter(layer => getComputedStyle(layer).visibility === "visible")
+    .map(layer => [...layer.classList].find(name => /^k\\d/.test(name)))"""
+
+
+def regions() -> Regions:
+    cells = [[(0, 0), (0, 1)], [(0, 1)], [(0, 0)]]
+    values = (0.95, 0.6, 0.1)
+    nodes = [
+        {"cells": list(map(list, c)), "confidence": v, "root": k == 0}
+        for k, (c, v) in enumerate(zip(cells, values, strict=True))
+    ]
+    edges = [
+        {"from": 0, "to": 1, "removed": [0, 0]},
+        {"from": 0, "to": 2, "removed": [0, 1]},
+    ]
+    return Regions(
+        grid=(2, 2),
+        minimal=[[cells[0]]],
+        confidences=[[0.95]],
+        necessary=[[(0, 1)]],
+        remaining=[0.1],
+        links=[{"nodes": nodes, "edges": edges}],
+        outcome=["sufficient"],
+        notes=[["A note."]],
+        evaluations=[9],
+        images=torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0)),
+    )
+
+
+def page() -> Report:
+    body = registry.view(Regions, "panel")(regions(), 0)
+    panel = PanelEntry(method=Method(name="sag", title="SAG", doubt="Do not."), body=body)
+    picture = (regions().images[0].permute(1, 2, 0) * 255).byte().numpy()
+    item = Item(name="bird.png", picture=picture, box=(0.0, 0.0, 48.0, 48.0), panels=(panel,))
+    return Report(title="What is enough?", items=(item,))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Any]:
+    """Opens a file at a width; fails afterwards if a script or a request did."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_file(path: Path, width: int = 1280, script: bool = True) -> Any:
+        size = {"width": width, "height": 844}
+        context = browser.new_context(viewport=size, java_script_enabled=script)
+        contexts.append(context)
+        context.set_default_timeout(120_000)  # a shared machine may be slow
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+        tab.on(
+            "request", lambda asked: troubles.append(asked.url) if "http" in asked.url[:5] else None
+        )
+        tab.goto(path.as_uri())
+        return tab
+
+    yield open_file
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def test_the_set_that_is_focused_or_hovered_is_shown_and_nothing_else(
+    visit: Any, tmp_path: Path
+) -> None:
+    tab = visit(report.write(page(), tmp_path / "report.html"))
+    assert tab.evaluate(VISIBLE) == ["k0"]
+    tab.locator(".sag .n0").focus()
+    for k in (1, 2, 3, 4):  # the nodes, then the strip
+        tab.keyboard.press("Tab")
+        assert tab.evaluate(VISIBLE) == [f"k{k}"]
+    tab.locator(".sag .n1").hover()
+    assert tab.evaluate(VISIBLE) == ["k1"]
+    tab.keyboard.press("Shift+Tab")
+    tab.mouse.move(1, 1)
+    assert tab.evaluate(VISIBLE) == ["k3"]
+
+
+def test_the_page_needs_no_sideways_scrolling_on_a_telephone(visit: Any, tmp_path: Path) -> None:
+    tab = visit(report.write(page(), tmp_path / "report.html"), width=390)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html"])
+def test_a_file_of_its_own_works_by_keyboard(visit: Any, tmp_path: Path, suffix: str) -> None:
+    tab = visit(regions().save(tmp_path / f"regions{suffix}"))
+    assert tab.evaluate(VISIBLE) == ["k0"]
+    tab.locator(".n2").focus()
+    assert tab.evaluate(VISIBLE) == ["k2"]
