@@ -1,0 +1,90 @@
+"""Manipulation: the same prediction under another map, within a budget nobody sees.
+
+Paper: Dombrowski et al., NeurIPS 2019 (arXiv:1906.07983): minimise ||h(x') - h_t||^2 + gamma
+||g(x') - g(x)||^2, h the map and g the output, with softplus for the rectifiers. It is the control
+of the attacks here: what it reaches is how far the *map* can be moved while the decision stays.
+Deviations (project definitions): signed steps in a box instead of plain descent; the wanted map is
+a blob in the corner farthest from where the map was; maps from 0 to 1 and the output as soft label,
+so that `keep` is the same for all networks; the best picture that keeps the class is the answer.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..attack import Attack
+from ..errors import BadField
+from ..explainer import Explainer
+from ..model import Model
+from ..registry import register
+from ..target import Target, Top
+from ._interpreters import follow
+from ._losses import aim_of, slope, soft_loss, within
+
+WIDTH = 0.15  # of the blob, as a share of the map's sides
+
+
+@register("manipulation", paper="arXiv:1906.07983")
+@dataclass(frozen=True, kw_only=True)
+class Manipulation(Attack):
+    """Can the map be moved into a corner while the model says what it said?
+
+    The target is the class to keep, the model's own where none is given. epsilon: most that a value
+    may move. keep: weight of the output beside the map. drift: most that the class's probability
+    may fall. It needs an explainer that can be followed.
+
+    Do not trust it as proof that a map is wrong: it shows that the map can be moved, not that it
+    was. A map that cannot be moved within the budget may still be wrong.
+    """
+
+    aim: ClassVar[Target] = Top()
+
+    epsilon: float = 0.031
+    step: float = 1 / 255
+    steps: int = 300
+    keep: float = 0.1
+    drift: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.epsilon < 0 or self.step <= 0 or self.steps < 1 or min(self.keep, self.drift) < 0:
+            raise BadField(
+                "manipulation needs epsilon, keep, drift >= 0, step > 0 and steps >= 1; got"
+                f" {self.epsilon}, {self.keep}, {self.drift}, {self.step} and {self.steps}."
+            )
+
+    def deceive(
+        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
+    ) -> Tensor:
+        if explainer is None:
+            raise BadField("manipulation moves the map of an explainer; give one, as `explainer`.")
+        index = aim_of(model, target, self.registered_name).index
+        follower = follow(explainer, model)
+        wanted = corner(follower.benign(model, images, index))
+        label = model.outputs(images).softmax(1)[0]
+        moved, kept, nearest = images, images, float("inf")
+        for i in range(self.steps + 1):
+            trace = follower.glance(model, moved)
+            shares = trace.output.detach().float().softmax(1)[0]
+            apart = follower.distance(model, trace, index, wanted)
+            same = int(shares.argmax()) == index and shares[index] >= label[index] - self.drift
+            if same and apart.item() < nearest:
+                kept, nearest = moved, apart.item()
+            if i < self.steps:
+                loss = apart + self.keep * soft_loss(trace.output, label)
+                push = slope(trace, loss).sign()
+                moved = within(moved - self.step * push, images, self.epsilon)
+        return kept
+
+
+def corner(maps: Tensor) -> Tensor:
+    """A blob (1, row, col), from 0 to 1, in the corner farthest from the centre of `maps`."""
+    rows, cols = maps.shape[-2:]
+    down = torch.linspace(0, 1, rows).to(maps)[None, :, None]
+    right = torch.linspace(0, 1, cols).to(maps)[None, None, :]
+    mass = maps.clamp(min=0) + 1e-12
+    centre = [((axis * mass).sum() / mass.sum()).item() for axis in (down, right)]
+    at = [0.85 if c < 0.5 else 0.15 for c in centre]
+    far = ((down - at[0]) ** 2 + (right - at[1]) ** 2) / (2 * WIDTH**2)
+    return torch.exp(-far)

@@ -1,0 +1,57 @@
+"""PGD: steps along the sign of the gradient, within a box around the picture.
+
+Paper: Madry et al., ICLR 2018, eq. 4, with a target: x <- clip(x - step * sign(grad CE(f(x), t))).
+Deviations: no random start; the most confident picture of the way is kept, not the last. Budget as
+in AdvEdge's code, epsilon 0.031 and steps of 1/255.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..attack import Attack
+from ..errors import BadField
+from ..explainer import Explainer
+from ..model import Model
+from ..registry import register
+from ..target import Target
+from ._losses import Kept, aim_of, slope, within
+
+
+@register("pgd", paper="arXiv:1706.06083")
+@dataclass(frozen=True, kw_only=True)
+class PGD(Attack):
+    """How must each pixel move, a little at most, for the model to see the target class?
+
+    epsilon: most that a value may move, in [0, 1]. step: of each of `steps`. `-target` leaves a
+    class instead. The explainer plays no part: this is what attacks on maps are compared with.
+
+    Do not trust its failure: a class that this gradient does not reach may be reached by another
+    start, loss or budget, so it bounds robustness from one side only.
+    """
+
+    epsilon: float = 0.031
+    step: float = 1 / 255
+    steps: int = 40
+
+    def __post_init__(self) -> None:
+        if self.epsilon < 0 or self.step <= 0 or self.steps < 1:
+            raise BadField(
+                "pgd needs epsilon >= 0, step > 0 and steps >= 1; got"
+                f" {self.epsilon}, {self.step} and {self.steps}."
+            )
+
+    def deceive(
+        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
+    ) -> Tensor:
+        aim = aim_of(model, target, self.registered_name, away=True)
+        kept, moved = Kept(images), images
+        for i in range(self.steps + 1):
+            trace = model.trace(moved, read=("input",))
+            confidence = aim.confidence(trace.output)
+            kept.look(moved, confidence, 1 - confidence)
+            if i < self.steps:
+                step = self.step * torch.sign(slope(trace, aim.loss(trace.output)))
+                moved = within(moved - step, images, self.epsilon)
+        return kept.image

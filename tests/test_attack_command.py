@@ -1,0 +1,89 @@
+"""`sightline attack`: what it writes, what it tells, and its exit statuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from sightline.cli.app import app
+from sightline.worlds import aviary
+
+FEW = ("--set", "steps=2")
+
+
+@pytest.fixture
+def bird(tmp_path: Path) -> Path:
+    path = tmp_path / "bird.png"
+    Image.fromarray(aviary.bundle(1)[0].image).save(path)
+    return path
+
+
+def _sightline(*words: object) -> Result:
+    return CliRunner().invoke(app, ["attack", *map(str, words)])
+
+
+def test_the_command_writes_pictures_a_figure_and_numbers(bird: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    words = ("--method", "grad-cam,gradient", "--target", "amber brindlefinch", "--out", out)
+    done = _sightline(bird, *FEW, "--set", "epsilon=0.02", *words, "--json")
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in out.iterdir()) == [
+        "attack.json",
+        "bird--before.png",
+        "bird--pgd--maps.png",
+        "bird--pgd.png",
+    ]
+    told = json.loads(done.stdout)
+    assert told == json.loads((out / "attack.json").read_text("utf-8"))
+    assert told["attack"]["fields"]["steps"] == 2
+    (record,) = told["pictures"]
+    assert record["wanted_label"] == "amber brindlefinch"
+    assert set(record["maps"]) == {"grad-cam", "gradient"}
+    before, after = (
+        np.asarray(Image.open(out / f"bird--{name}.png")).astype(int) for name in ("before", "pgd")
+    )
+    assert 0 < abs(after - before).max() <= round(0.02 * 255)  # what is told is what is in the file
+    assert record["largest_change"] == pytest.approx(abs(after - before).max() / 255, abs=1e-6)
+
+
+def test_a_bad_picture_is_listed_and_the_run_goes_on(bird: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n123")
+    done = _sightline(bad, bird, *FEW, "--away", "--out", tmp_path / "o")
+    assert done.exit_code == 1
+    assert "not done: bad.png" in done.stderr and "belted fisherling" in done.stdout
+    assert "using grad-cam" in done.stderr and "sightline:default" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--attack", "pdg"), "did you mean 'pgd'"),
+        (("--set", "epsilon=much"), "pgd.epsilon is float"),
+        (("--set", "radius=2"), "no field 'radius'"),
+        (("--target", "penguin"), "penguin"),
+        (("--attack", "adv-edge", "--method", "occlusion"), "no form that an attack"),
+    ],
+)
+def test_the_command_ends_with_2_for_wrong_use(
+    words: tuple[str, ...], told: str, bird: Path, tmp_path: Path
+) -> None:
+    done = _sightline(bird, *words, "--out", tmp_path / "o")
+    assert done.exit_code == 2, done.output
+    assert told in done.stderr
+
+
+def test_an_interrupted_command_ends_with_130(
+    bird: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.attacks import outcome
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outcome, "run", stopped)
+    done = _sightline(bird, "--out", tmp_path / "o")
+    assert done.exit_code == 130 and "everything finished is kept" in done.stderr
