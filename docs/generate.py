@@ -1,13 +1,16 @@
 """Writes one page for each registered method, from what its file says of itself, and a gallery.
 
-`make docs` runs it. The pictures are maps of the same three drawn birds and, where a folder of
-photographs and networks lies beside the project, of the same three photographs; neither pages nor
-pictures are committed.
+`make docs` runs it; `python docs/generate.py costs` counts the passes of every method and writes
+the table that `sightline methods` reads. The pictures are maps of the same three drawn birds and,
+where a folder of photographs and networks lies beside the project, of the same three photographs;
+neither pages nor pictures are committed.
 """
 
+import json
 import sys
 import warnings
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from sightline import registry, zoo
-from sightline.cli._record import record, shown
+from sightline.cli._record import COSTS, measured, record, shown
 from sightline.errors import NotExplainable, SightlineWarning
 from sightline.explanation import Explanation, Heatmap
 from sightline.images import Picture, encode_png
@@ -162,14 +165,16 @@ def _photographs() -> dict[Model, list[Path]]:
     return networks
 
 
-def _save(path: Path, heat: Explanation | None) -> None:
-    if isinstance(heat, Heatmap):
-        side = min(heat.overlay(i).shape[0] for i in range(len(heat)))
+def _save(path: Path, found: Explanation | None) -> None:
+    if isinstance(found, Heatmap):
+        side = min(found.overlay(i).shape[0] for i in range(len(found)))
         shown = [
-            np.asarray(Image.fromarray(heat.overlay(i)).resize((side, side)))
-            for i in range(len(heat))
+            np.asarray(Image.fromarray(found.overlay(i)).resize((side, side)))
+            for i in range(len(found))
         ]
         path.write_bytes(encode_png(np.concatenate(shown, 1)))
+    elif found is not None:
+        found.take([0]).save(path)
 
 
 def gallery(folder: Path) -> str:
@@ -197,5 +202,18 @@ def main(folder: Path) -> None:
     print(f"{len(list(folder.glob('*.md')))} pages in {folder}")
 
 
+def counted() -> None:
+    """Writes the passes of every explainer to the file that `sightline methods` reads."""
+    warnings.simplefilter("ignore", SightlineWarning)
+    names = registry.available("explainer")
+    found = {name: measured(registry.create("explainer", name)) for name in names}
+    place = Path(str(files("sightline.cli") / COSTS))
+    rows = [f" {json.dumps(name)}: {json.dumps(told)}" for name, told in found.items()]
+    place.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["costs"]:
+        counted()
+        sys.exit()
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "methods")

@@ -28,9 +28,13 @@ REFUSED = {
     **{(name, "black-box"): "grad-cam needs gradients and layer" for name in WRAPPERS},
     **{(name, kind): "has no ReLU" for name in RULED for kind in ("channels-last", "token-net")},
     ("cam", "token-net"): "the score is another function of the layer",
+    ("igos", "black-box"): "needs gradients",
+    ("igos++", "black-box"): "needs gradients",
     ("iterative-saliency", "black-box"): "needs gradients",
+    ("meaningful-perturbation", "black-box"): "needs gradients",
     ("realtime-saliency", "black-box"): "reads layers",
     ("rollout", "black-box"): "needs attention",
     ("rollout", "channels-last"): "attends inside windows",
     ("rollout", "pooled-cnn"): "reads attention, and PooledCNN has none",
+    ("sag", "black-box"): "igos needs gradients",
 }

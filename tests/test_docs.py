@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import sightline
 from sightline import registry
+from sightline.cli._record import costs, measured
 from sightline.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -58,10 +59,10 @@ def test_every_claim_is_explained(generator: ModuleType) -> None:
 
 def test_the_readme_names_every_explainer_and_metric_and_no_other() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    for row, kind in (("where", "explainer"), ("can I trust it", "metric")):
-        listed = re.search(rf"^\| {row} \|(.*)\|$", text, re.MULTILINE)
+    for rows, kind in (("where|why", "explainer"), ("can I trust it", "metric")):
+        listed = re.findall(rf"^\| (?:{rows}) \|(.*)\|$", text, re.MULTILINE)
         assert listed
-        assert sorted(re.findall(r"`([^`]+)`", listed[1])) == registry.available(kind)
+        assert sorted(re.findall(r"`([^`]+)`", " ".join(listed))) == registry.available(kind)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -121,3 +122,18 @@ def test_the_method_of_the_contributing_page_works_as_printed() -> None:
 
 def test_the_contributing_page_is_short() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 45
+
+
+CHEAP = 40
+
+
+def test_the_passes_that_are_shipped_are_those_of_today() -> None:
+    known = costs()
+    assert sorted(known) == registry.available("explainer")
+    checked = 0
+    for name, told in known.items():
+        if told and sum(told.values()) <= CHEAP:
+            made = registry.create("explainer", name)
+            assert measured(made) == told, f"{name}: run `python docs/generate.py costs`"
+            checked += 1
+    assert checked > 10

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sightline import Model, available, create
+from sightline import Heatmap, Model, available, create
 from sightline.errors import NotExplainable
 from sightline.registry import entry
 from sightline.worlds.miniatures import MINIATURES
@@ -22,13 +22,22 @@ pytestmark = [
 SCALED = {
     "abs-cam": "weighs by probabilities",
     "grad-cam++": "damps by gradient times activation, which has a unit",
+    "igos": "scores probabilities",
+    "igos++": "scores probabilities",
     "iterative-saliency": "asks for margins of 1 and 5",
+    "meaningful-perturbation": "scores probabilities",
     "occlusion": "scores probabilities",
     "realtime-saliency": "has learned from one network's scores",
     "rise": "scores probabilities",
     "sess": "weighs windows by probabilities",
 }
-SLOW = ("sess", "iterative-saliency")  # hundreds of passes each; said above, measured on the rest
+# hundreds of passes each; said above, measured on the rest
+SLOW = ("sess", "iterative-saliency", "igos", "igos++", "meaningful-perturbation")
+MAPS = [
+    n
+    for n in available("explainer")
+    if n not in SLOW and entry("explainer", n).cls.gives is Heatmap
+]
 
 
 def native(name: str, change: Callable[[Tensor], Tensor]) -> Tensor | None:
@@ -45,7 +54,7 @@ def native(name: str, change: Callable[[Tensor], Tensor]) -> Tensor | None:
     return heat.native / heat.native.abs().amax((1, 2), keepdim=True)
 
 
-@pytest.mark.parametrize("name", [n for n in available("explainer") if n not in SLOW])
+@pytest.mark.parametrize("name", MAPS)
 def test_a_factor_and_a_constant_do_what_is_said(name: str) -> None:
     plain = native(name, lambda y: y)
     if plain is None:

@@ -32,6 +32,7 @@ _WHERE = {
     "Truth": "metric",
     "Attack": "attack",
     "Recipe": "recipe",
+    "Outside": "explainers.outside.function",
     "Fan": "trace",
     "Fill": "ops.fill",
     "load": "zoo",

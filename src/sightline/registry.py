@@ -108,6 +108,8 @@ def entry(kind: str, name: str) -> Entry:
     """What is registered under `name`, in any spelling. Raises: UnknownName with near names."""
     _discover(kind)
     found = _entries.get((kind, _spelling(name)))
+    if found is None and (family := _outside(kind, name)):
+        found = Entry(name, kind, family, "", ())
     if found is None:
         names = available(kind)
         raise UnknownName(
@@ -115,6 +117,17 @@ def entry(kind: str, name: str) -> Entry:
             " (Spelling variants such as `gradcam`, `Grad-CAM` are accepted.)"
         )
     return found
+
+
+_OUTSIDE = ".explainers.outside.names"
+
+
+def _outside(kind: str, name: str) -> type | None:
+    """The class behind names such as `captum:Saliency`, which stand for others' methods and are
+    made as they are asked for."""
+    if kind != "explainer" or ":" not in name:
+        return None
+    return importlib.import_module(_OUTSIDE, __package__).family(name)
 
 
 def group(kind: str, word: str) -> list[str]:
@@ -139,6 +152,8 @@ def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depend
     Raises: UnknownName for a name or a field that does not exist, BadField for a bad value.
     """
     cls = entry(kind, name).cls
+    if _outside(kind, name):
+        return importlib.import_module(_OUTSIDE, __package__).named(name, **fields)
     known = [f.name for f in dataclasses.fields(cls)]
     for field in fields:
         if field not in known:

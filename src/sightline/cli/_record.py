@@ -1,7 +1,9 @@
 """What a registered method says of itself, as plain data: for tables, JSON and pages."""
 
 import dataclasses
+import json
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from ..registry import Entry, to_json
 from ..worlds import aviary
 
 SMALL = ("sightline:default", "sightline:default-vit")
+COSTS = "costs.json"  # beside this file: what was measured of our own methods
 
 
 def record(entry: Entry, *, costs: bool = True) -> dict[str, Any]:  # Any: whatever JSON holds
@@ -28,7 +31,7 @@ def record(entry: Entry, *, costs: bool = True) -> dict[str, Any]:  # Any: whate
         "paper": entry.paper,
         "claims": list(entry.claims),
         "direction": getattr(entry.cls, "direction", None),
-        "passes": _passes(made) if costs and made and entry.kind == "explainer" else None,
+        "passes": spent(entry.name, made) if costs and made and entry.kind == "explainer" else None,
         "fields": to_json(made)["fields"] if made else {},
     }
 
@@ -50,7 +53,21 @@ def bird() -> Picture:
     return Picture(np.asarray(found.image), found.species)
 
 
-def _passes(explainer: Any) -> dict[str, int] | None:
+def spent(name: str, made: Any) -> dict[str, int] | None:
+    """The passes of a method with its defaults: as they were measured when this version was made,
+    or measured now for a method of somebody else's."""
+    known = costs()
+    return known[name] if name in known else measured(made)
+
+
+@cache
+def costs() -> dict[str, dict[str, int] | None]:
+    """Name -> passes, None for a method that neither embedded network admits."""
+    return json.loads((files(__package__) / COSTS).read_text("utf-8"))
+
+
+def measured(explainer: Any) -> dict[str, int] | None:
+    """The passes for one drawn bird, counted."""
     found = shown(explainer, bird())
     return (
         {**found.provenance["evaluations"], "copies": found.provenance["copies"]} if found else None

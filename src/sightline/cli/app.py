@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import attack, demo, evaluate, explain, inspect, methods
+from . import attack, benchmark, demo, evaluate, explain, inspect, methods
 from ._habits import USAGE, say
 
 app = typer.Typer(
@@ -26,7 +26,6 @@ LATER = (
     "index",
     "search",
     "train",
-    "benchmark",
     "report",
     "papers",
     "studio",
@@ -42,6 +41,9 @@ app.command("evaluate", no_args_is_help=True, short_help="Which method to trust 
 app.command(
     "attack", no_args_is_help=True, short_help="How little must change for the model to err?"
 )(attack.attack)
+app.command("benchmark", short_help="A leaderboard: known truth, photographs, null maps.")(
+    benchmark.benchmark
+)
 app.command("methods", short_help="What there is: question, paper, cost, claims.")(methods.methods)
 app.command("inspect", no_args_is_help=True, short_help="What a network is made of.")(
     inspect.inspect

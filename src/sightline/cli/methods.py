@@ -13,7 +13,7 @@ def methods(
 ) -> None:
     """Which methods are there, what does each ask, and what does it cost?
 
-    Cost is measured: images sent forward and backward to explain one picture of 128 px with
+    Cost was measured: images sent forward and backward to explain one picture of 128 px with
     sightline:default (sightline:default-vit for methods that read attention).
 
     Example: sightline methods --json

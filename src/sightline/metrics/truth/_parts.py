@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from ...errors import NotExplainable
 from ...metric import Case
 from ...preprocess import Frame
 from ...worlds.aviary import PARTS, Bird, Scene, render
+
+_HELD = 64  # drawn pictures: those of one scene, for all methods and metrics that ask for them
 
 SAME = 0.02  # mean difference of colours up to which a scene is the picture's
 
@@ -46,7 +49,7 @@ def parts_of(case: Case, name: str) -> list[Parts | None]:
 def _parts(case: Case, row: int, scene: Scene) -> Parts | None:
     kept = case.explanation
     size = kept.pictures[row].size[0] if kept.pictures else case.images.shape[-1]
-    whole = render(scene, size, masks=True)
+    whole = _drawn(scene, size)
     same = _prepared(case, [whole], row)
     if (same - case.images[row].cpu()).abs().mean() > SAME:
         raise NotExplainable(
@@ -57,7 +60,7 @@ def _parts(case: Case, row: int, scene: Scene) -> Parts | None:
     names = tuple(part for part, mask in masks.items() if mask.any())
     if not names:
         return None
-    without = _prepared(case, [render(_without(scene, part), size) for part in names], row)
+    without = _prepared(case, [_drawn(_without(scene, part), size) for part in names], row)
     target = case.target.take([row]).with_habit(True)
     rows = torch.zeros(len(names) + 1, dtype=torch.long)
     pictures = torch.cat([case.images[row : row + 1], without.to(case.images)])
@@ -65,6 +68,11 @@ def _parts(case: Case, row: int, scene: Scene) -> Parts | None:
     heat = case.heat[row].double().cpu()
     credits = [heat[torch.as_tensor(masks[part])].sum() for part in names]
     return Parts(names, scores[0] - scores[1:], torch.stack(credits))
+
+
+@lru_cache(maxsize=_HELD)
+def _drawn(scene: Scene, size: int) -> Bird:
+    return render(scene, size, masks=True)
 
 
 def _without(scene: Scene, part: str) -> Scene:

@@ -1,0 +1,229 @@
+"""`sightline benchmark`: methods against known truth and photographs; a leaderboard out."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import _options as options
+from ._habits import INTERRUPTED, WITH_ERRORS, habits, progress, say, tell, tell_json
+
+if TYPE_CHECKING:
+    from ..engines.benchmark.arenas import Arena
+    from ..engines.benchmark.contest import Outcome
+    from ..explainer import Explainer
+
+TRACKS = ("known", "real", "all")
+
+
+def benchmark(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="Photographs for the real track: a folder, a CSV (path,label,box) or a glob.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Networks, separated by commas: sightline:... for drawn birds, others for DATA."
+            " Default: all that come with sightline, and those that lie beside DATA.",
+            show_default=False,
+        ),
+    ] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            "--methods",
+            "--method",
+            help="Names, separated by commas: all, all-cam, rise, peers (other libraries),"
+            " captum:IntegratedGradients, outside:FILE.py:FUNCTION.",
+        ),
+    ] = "all",
+    track: Annotated[str, typer.Option("--track", help="known, real or all.")] = "all",
+    out: options.Out = Path("sightline-benchmark"),
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="At most so many pictures in a contest.")
+    ] = 24,
+    few: Annotated[
+        int,
+        typer.Option("--few", min=1, help="Pictures for methods of over 120 passes a map."),
+    ] = 6,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Processes; default: one for a short run, else one per core.",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Which methods find what is known to be true, and which lose to a blob in the middle?
+
+    Writes leaderboard.md, and for each contest a folder with its full report. A run that was
+    stopped goes on when the same command is given again. Any function (network, pictures, class) ->
+    maps takes part as outside:FILE.py:FUNCTION.
+
+    Example: sightline benchmark photos/ --model timm:resnet50 --methods all,peers --limit 50
+    """
+    with habits(quiet=quiet or json, debug=debug):
+        from ..engines import evaluation
+        from ..engines.benchmark.contest import Contest
+        from ..engines.benchmark.entrants import entrants
+        from ..errors import FileProblem, SightlineError
+
+        names = [word.strip() for word in (model or "").split(",") if word.strip()]
+        arenas = _arenas(data, track, limit, names)
+        explainers = entrants([word.strip() for word in methods.split(",") if word.strip()])
+        command = _command(data, model, methods, track, limit, few)
+        outcomes: list[Outcome] = []
+        broken: list[str] = []
+        with _Bar(quiet or json) as bar:
+            contest = Contest(
+                out=out,
+                few=min(few, limit),
+                engine=evaluation.engine("local", workers),
+                progress=bar.watch,
+            )
+            try:
+                for arena in arenas:
+                    try:
+                        outcomes.append(_hold(contest, arena, explainers, command))
+                    except FileProblem:
+                        raise
+                    except SightlineError as error:  # the other contests go on
+                        broken.append(f"{arena.title}: {error}")
+            except KeyboardInterrupt:
+                say(f"interrupted; what is finished is kept in {out}: the same command goes on")
+                raise typer.Exit(INTERRUPTED) from None
+        _conclude(out, outcomes, broken, as_json=json)
+
+
+def _arenas(data: str | None, track: str, limit: int, names: Sequence[str]) -> "list[Arena]":
+    """The contests that were asked for. Raises: BadField where none is, or a word is wrong."""
+    from ..engines.benchmark import arenas
+    from ..errors import BadField
+
+    if track not in TRACKS:
+        raise BadField(f"--track is known, real or all; got {track!r}.")
+    if track == "real" and data is None:
+        raise BadField("the real track needs photographs; name a folder, a CSV or a glob.")
+    ours = [name for name in names if name.startswith("sightline:") or name == "planted"]
+    theirs = [name for name in names if name not in ours]
+    found = []
+    if track != "real" and (ours or not names):
+        found += arenas.known(limit, ours)
+    if track != "known" and data is not None and (theirs or not names):
+        found += arenas.real(data, limit, theirs)
+    if not found:
+        raise BadField(
+            f"nothing to measure with --model {','.join(names)} and --track {track}; networks of"
+            " the known track are sightline:default, sightline:default-vit, sightline:clever-hans"
+            " and planted, others need DATA."
+        )
+    return found
+
+
+def _hold(
+    contest: Any,  # engines.benchmark.contest.Contest, which would load torch
+    arena: "Arena",
+    explainers: "Sequence[Explainer]",
+    command: str,
+) -> "Outcome":
+    """One contest, kept in its folder with the way to hold it again; the page is written anew."""
+    from ..engines.benchmark import kept
+    from ..engines.benchmark.entrants import peer_versions
+    from ..explainer import versions
+    from ..ops.files import write_bytes
+    from ..views.leaderboard.page import Made, page
+
+    say(f"{arena.title} ...")
+    outcome = contest.run(arena, explainers)
+    date = datetime.now().astimezone().strftime("%Y-%m-%d")
+    numbers = {**versions(), **peer_versions(explainers)}
+    facts = {"date": date, "command": command, "versions": numbers}
+    kept.keep(contest.out, outcome, facts)
+    held = [(each, Made(**told)) for each, told in kept.kept(contest.out)]
+    write_bytes(contest.out / "leaderboard.md", page(held).encode())
+    return outcome
+
+
+def _command(
+    data: str | None, model: str | None, methods: str, track: str, limit: int, few: int
+) -> str:
+    """What makes the page again."""
+    words = ["sightline", "benchmark", *([data] if data else [])]
+    words += ["--model", model] if model else []
+    words += ["--methods", methods, "--track", track, "--limit", str(limit), "--few", str(few)]
+    return shlex.join(words)
+
+
+def _conclude(
+    out: Path, outcomes: "Sequence[Outcome]", broken: Sequence[str], *, as_json: bool
+) -> None:
+    from ..engines.benchmark.standings import standings
+    from ..views.leaderboard import sentences
+
+    page = out / "leaderboard.md"
+    contests = []
+    for outcome in outcomes:
+        found = standings(outcome.scores, outcome.nulls, outcome.sanity)
+        told = sentences.about(found)
+        contests.append(
+            {
+                "contest": outcome.key,
+                "model": outcome.model,
+                "pictures": outcome.pictures,
+                "order": [place.name for place in found.places],
+                "wins": [place.share.value for place in found.places],
+                "nulls": list(outcome.nulls),
+                "sentences": told,
+                "refused": outcome.refused,
+                "failed": list(outcome.failed),
+            }
+        )
+        if not as_json:
+            tell(f"\n{outcome.title}, {outcome.pictures} pictures")
+            for line in told:
+                tell(f"  {line.replace('`', '').replace('**', '')}")
+    if as_json:
+        tell_json({"page": str(page), "contests": contests, "errors": list(broken)})
+    elif outcomes:
+        tell(f"\nLeaderboard: {page}")
+    for line in [*broken, *(each for outcome in outcomes for each in outcome.failed)]:
+        say(f"no number: {line}")
+    if broken or any(outcome.failed for outcome in outcomes):
+        raise typer.Exit(WITH_ERRORS)
+
+
+class _Bar:
+    """A progress bar for each run of a contest, which has two."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.stack, self.left = quiet, ExitStack(), 0
+        self.advance: Callable[[str], None] = lambda _: None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def watch(self, done: int, total: int) -> None:
+        """Told after each cell; the first of a run begins a bar."""
+        if done == 1:
+            self.stack.close()
+            self.advance = self.stack.enter_context(progress("judging", total, quiet=self.quiet))
+        self.advance("")

@@ -1,0 +1,188 @@
+"""The leaderboard as one Markdown page: a table for each contest, null maps in their places, and
+sentences that say what is certain.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...engines.benchmark.contest import DEAR, Outcome
+from ...engines.benchmark.standings import Place, Standings, standings
+from ...engines.standing import Level
+from ..wording import counted, listed, percent, seconds
+from . import sentences
+
+MARK = "†"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """How a contest came to be. command: to hold it again. versions: of what its numbers depend
+    on."""
+
+    date: str
+    command: str
+    versions: Mapping[str, str]
+
+
+def page(held: Sequence[tuple[Outcome, Made]]) -> str:
+    """The whole page, of all contests."""
+    outcomes = [outcome for outcome, _ in held]
+    found = [(each, standings(each.scores, each.nulls, each.sanity)) for each in outcomes]
+    lines = ["# Leaderboard", "", *_opening(held), *_summary(found), *_reading()]
+    titles = {"known": "Known truth", "real": "Photographs"}
+    for track, title in titles.items():
+        mine = [pair for pair in found if pair[0].track == track]
+        if mine:
+            lines += [f"## {title}", ""]
+        for outcome, order in mine:
+            lines += contest(outcome, order)
+    return "\n".join([*lines, *_closing(held)]).rstrip() + "\n"
+
+
+def _opening(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
+    date = max((made.date for _, made in held), default="no day")
+    return [
+        f"Written by `sightline benchmark` on {date}. Which explanation can be believed, on"
+        " which network? Every method makes its map, and the maps are held against what is known;"
+        " maps that know nothing of the network stand in the same tables.",
+        "",
+    ]
+
+
+def _summary(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
+    lines = ["## In short", ""]
+    for outcome, order in found:
+        told = " ".join([sentences.first(order), *sentences.blob(order)])
+        lines += [f"- **{outcome.title}**, {_pictures(outcome)}: {told}"]
+    return [*lines, ""]
+
+
+def _reading() -> list[str]:
+    return [
+        "## How to read the tables",
+        "",
+        "- **wins**: how often a row is better than another one, over all pictures and all metrics"
+        " of the contest; a tie is half a win, and 50 % is no better than the rest. The order of"
+        " the rows is that of the wins.",
+        "- Numbers are means over pictures with half of their 95 % bootstrap interval; ↑ means that"
+        " more is better, ↓ that less is. Every word such as *beats* or *loses* below a table is"
+        " about paired differences on the same pictures whose 95 % interval leaves out zero. The"
+        " intervals are not corrected for the number of rows: one in forty single comparisons"
+        " looks certain on the wrong side by luck; and those of fewer than ten pictures are"
+        " narrower than they should be.",
+        "- Rows in *italics* are null maps: smooth noise, a blob in the middle, the picture's edges"
+        " and its brightness.",
+        "- **passes** and **time** are for one map of one picture; for methods of other libraries"
+        " they include one pass of ours that reads the score.",
+        f"- {MARK} marks a method that takes more than {DEAR} passes a map and stands on the first"
+        " pictures only; against the others it is compared on those.",
+        "",
+    ]
+
+
+def contest(outcome: Outcome, found: Standings) -> list[str]:
+    """The section of one contest."""
+    return [
+        f"### {outcome.title}",
+        "",
+        f"{outcome.about} {_pictures(outcome).capitalize()} ({outcome.data}); the order counts"
+        f" {listed([f'`{s.label}`' for s in outcome.scores])}.",
+        "",
+        *table(outcome, found),
+        "",
+        *(f"- {sentence}" for sentence in sentences.about(found)),
+        *_left_out(outcome),
+        "",
+    ]
+
+
+def table(outcome: Outcome, found: Standings) -> list[str]:
+    """The rows in order, as Markdown."""
+    by_label = {s.label: s for s in (*outcome.scores, *outcome.sanity)}
+    shown = [s for s in (*outcome.shown, *(s.label for s in outcome.sanity)) if s in by_label]
+    arrows = {"higher": "↑", "lower": "↓"}
+    heads = [f"{name} {arrows[by_label[name].metric.direction]}" for name in shown]
+    lines = [
+        f"| | method | wins | {' | '.join(heads)} | passes | time |",
+        f"|---:|---|---:|{'---:|' * len(shown)}---:|---:|",
+    ]
+    return lines + [_row(outcome, place, shown) for place in found.places]
+
+
+def _row(outcome: Outcome, place: Place, shown: Sequence[str]) -> str:
+    name = f"*{place.name}*" if place.blind else f"`{place.name}`"
+    if place.name in outcome.dear:
+        name += f" {MARK}"
+    cost = outcome.costs.get(place.name)
+    spent = [f"{cost.passes:,.0f}", seconds(cost.seconds)] if cost else ["", ""]
+    cells = [_level(place.levels[metric]) for metric in shown]
+    return f"| {' | '.join([str(place.rank), name, _share(place.share), *cells, *spent])} |"
+
+
+def _share(level: Level) -> str:
+    return f"{percent(level.value)}{_half(level, 100.0, 0)}"
+
+
+def _level(level: Level) -> str:
+    if not level.count or not math.isfinite(level.value):
+        return ""
+    return f"{level.value:.2f}{_half(level, 1.0, 2)}".replace("-", "−")  # noqa: RUF001
+
+
+def _half(level: Level, scale: float, places: int) -> str:
+    if level.interval is None:
+        return ""
+    low, high = level.interval
+    return f" ± {scale * (high - low) / 2:.{places}f}"
+
+
+def _pictures(outcome: Outcome) -> str:
+    told = counted(outcome.pictures, "picture")
+    if outcome.dear:
+        told += f", {outcome.few} for the dear methods"
+    return told
+
+
+def _left_out(outcome: Outcome) -> list[str]:
+    lines = []
+    grouped: dict[str, list[str]] = {}
+    for name, reason in outcome.refused.items():
+        grouped.setdefault(_general(name, reason), []).append(f"`{name}`")
+    if grouped:
+        lines.append("- Without a row:")
+        lines += [f"  - {listed(names)}: {reason}" for reason, names in grouped.items()]
+    if outcome.failed:
+        lines.append(f"- Without a number: {'; '.join(outcome.failed[:3])}")
+        if len(outcome.failed) > 3:
+            lines[-1] += f"; and {len(outcome.failed) - 3} more"
+    return lines
+
+
+def _general(name: str, reason: str) -> str:
+    """The reason without the method's own name, so that those who share it stand together."""
+    told = reason.removeprefix(f"{name} ")
+    return told if len(told) < 300 else f"{told[:300]} ..."
+
+
+def _closing(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
+    weights = [f"`{outcome.model}` ({outcome.weights})" for outcome, _ in held]
+    versions = {name: told for _, made in held for name, told in made.versions.items()}
+    return [
+        "## How this page was made",
+        "",
+        "```sh",
+        *dict.fromkeys(made.command for _, made in held),
+        "```",
+        "",
+        "Contests that are held in one folder share its page. A run that was stopped goes on with"
+        " the same command; nothing is computed twice. Each"
+        " contest's folder holds its full report (`report.html`, all metrics and worst pictures;"
+        " `first-N-pictures.html` with the dear methods), its numbers (`table.parquet`,"
+        " `costs.parquet`) and what was run (`run.toml`). A method of yours joins with"
+        " `--methods all,outside:FILE.py:FUNCTION`, those of other libraries with `--methods"
+        " all,peers` or by name.",
+        "",
+        f"Networks and their weights: {listed(weights)}. Versions:"
+        f" {', '.join(f'{name} {told}' for name, told in versions.items())}.",
+    ]
