@@ -27,6 +27,7 @@ REFUSED = {
     **{(name, "black-box"): "needs gradients and layer" for name in CAMS},
     **{(name, "black-box"): "grad-cam needs gradients and layer" for name in WRAPPERS},
     **{(name, kind): "has no ReLU" for name in RULED for kind in ("channels-last", "token-net")},
+    ("attribute-words", "black-box"): "reads layers",
     ("cam", "token-net"): "the score is another function of the layer",
     ("igos", "black-box"): "needs gradients",
     ("igos++", "black-box"): "needs gradients",

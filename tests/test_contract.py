@@ -33,7 +33,9 @@ pytestmark = [
 
 EXPLAINERS = available("explainer")
 MAPPED = [name for name in EXPLAINERS if issubclass(entry("explainer", name).cls.gives, Heatmap)]
-LEARNED = ("realtime-saliency",)  # their learned parts are made for these tests, layer by layer
+# their learned parts are made for these tests, layer by layer
+CHAINS = ("information-pursuit", "random-chain", "fixed-chain")
+LEARNED = ("realtime-saliency", "attribute-words", "part-words", *CHAINS)
 NETWORKS = ("pooled-cnn", "token-net", "channels-last", "black-box")
 
 

@@ -1,7 +1,8 @@
 """Loading a network by name, with its preprocessing and its labels.
 
-`timm:NAME`, `torchvision:NAME`, `hf:REPOSITORY`, `file:PATH?arch=...` and `sightline:NAME`. Random
-weights come from a fixed seed, and the random state of the caller stays as it was.
+`timm:NAME`, `torchvision:NAME`, `hf:REPOSITORY`, `file:PATH?arch=...`, `attributes:PATH` (what the
+recipe `attributes` trained) and `sightline:NAME`. Random weights come from a fixed seed, and
+the random state of the caller stays as it was.
 """
 
 import importlib.util
@@ -15,6 +16,7 @@ import torch
 from .errors import BadField, BadModel, MissingExtra, UnknownName, near
 from .model import Model
 from .nets import default
+from .nets.attribute_files import read_network
 from .nets.builders import LIBRARIES, TIMM, TORCHVISION, Parts
 from .nets.weight_files import read_weight_file
 from .ops.loading.fetching import fetched
@@ -26,7 +28,7 @@ _SEED = 0
 def load(name: str, pretrained: bool = True, precision: str = "exact") -> Model:
     """Which network has this name?
 
-    name: `timm:NAME`, `torchvision:NAME`, `hf:REPOSITORY`, `sightline:NAME` or
+    name: `timm:NAME`, `torchvision:NAME`, `hf:REPOSITORY`, `sightline:NAME`, `attributes:PATH` or
     `file:PATH?arch=timm:NAME&key=value`. pretrained: False gives random weights from a fixed seed,
     and says so in the model's name.
 
@@ -148,4 +150,5 @@ _LOADERS: dict[str, Callable[[str, bool], Parts]] = {
     "hf": _hugging_face,
     "file": _file,
     "sightline": _sightline,
+    "attributes": lambda path, pretrained: read_network(Path(path).expanduser()),
 }

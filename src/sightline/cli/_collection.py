@@ -127,7 +127,7 @@ def _line(entry: JSON) -> str:
         f"{name} {m['value']:.2f} (random {m['nulls'].get('random', float('nan')):.2f})"
         for name, m in entry["metrics"].items()
     ]
-    return "  ".join([f"{entry['method']:<22}", *numbers]).rstrip()
+    return "  ".join([f"{entry['method']:<22}", *numbers, entry.get("text", "")]).rstrip()
 
 
 def _unused(stem: str, taken: set[str]) -> str:

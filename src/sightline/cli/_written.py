@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import UnknownName
 from ..explanation import Explanation, Heatmap
+from ..explanations.words import Words
 from ..ops.files import write_bytes
 
 Files = dict[str, dict[str, str]]
@@ -17,7 +18,8 @@ _DRAWINGS = (".svg", ".png")
 
 
 def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
-    """Writes what each method found in a picture; method -> what -> path.
+    """Writes what each method found in a picture; method -> what -> path, and the sentence of
+    words under `text`.
 
     A map is an overlay and arrays, any other result a drawing, where its kind has one, and JSON.
     """
@@ -37,6 +39,8 @@ def _map(heat: Heatmap, out: Path, stem: str) -> dict[str, str]:
 
 def _plain(found: Explanation, out: Path, stem: str) -> dict[str, str]:
     files = {"json": str(found.save(out / f"{stem}.json"))}
+    if isinstance(found, Words):
+        files["text"] = found.sentences[0]
     for suffix in _DRAWINGS:
         with suppress(UnknownName):  # not every kind is drawn in every form
             files[suffix[1:]] = str(found.save(out / f"{stem}{suffix}"))

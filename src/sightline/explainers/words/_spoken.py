@@ -1,0 +1,221 @@
+"""The family of explanations in words: regions with a name are hidden one by one, beside others of
+the same size, and what passes is said.
+
+Project definition throughout. One word costs 1 + `others` forward passes: its region hidden, and
+each of the seeded regions elsewhere.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from ...errors import BadField
+from ...explainer import Explainer
+from ...explanation import Explanation
+from ...explanations.words import Words
+from ...model import Model
+from ...ops.areas import Area, box_of, elsewhere, encode
+from ...ops.blur import gaussian_blur
+from ...ops.fill import Fill
+from ...ops.masks import blend
+from ...shapes import Images
+from ...target import Target
+
+BLUR = 0.22  # sigma of the blur that hides, as a share of the short side: shapes are gone
+RARE = 20  # one in so many of the other regions may cost as much as a word that passes
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A word and the region that it stands for in one picture.
+
+    mask: (row, col) in the model's frame. told: further facts of the word, as plain data.
+    """
+
+    word: str
+    mask: Area
+    told: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever JSON holds
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One picture of a batch: the model for it alone, its tensor (1, channel, row, col), what
+    hidden pixels become, and what is explained."""
+
+    model: Model
+    image: Tensor
+    filled: Tensor
+    target: Target
+    row: int
+
+    def scores(self, masks: Tensor) -> Tensor:
+        """The target's value with each of the masks (mask, row, col) hidden, in float64."""
+        found = []
+        for part in masks.split(self.model.chunk(self.image, len(masks))):
+            hidden = blend(self.image, (~part)[:, None].to(self.image), self.filled)
+            rows = torch.zeros(len(part), dtype=torch.long)
+            found.append(self.model.scores(hidden, self.target, rows=rows))
+        return torch.cat(found).double().cpu()
+
+    def first_without(self, mask: Tensor) -> str | None:
+        """The label that comes first with the mask hidden; None where there are no classes."""
+        hidden = blend(self.image, (~mask)[None, None].to(self.image), self.filled)
+        with torch.no_grad():
+            output = self.model.trace(hidden).output
+        return None if _classless(output) else self.model.label(int(output[0].argmax()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken(Explainer):
+    """Each named region is hidden, and the drop of the score compared with that of other regions of
+    the same size.
+
+    fill: what a hidden pixel becomes, the name of a `Fill`; None is a blur that leaves no shape.
+    others: how many regions elsewhere a word is compared with; it passes where at most one in 20 of
+    them costs as much. least: the share of the picture's score that a word must move at all.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    probability: ClassVar[bool] = True
+    gives: ClassVar[type[Explanation]] = Words
+
+    fill: str | float | None = None
+    others: int = 20
+    least: float = 0.02
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fill is not None:
+            Fill(self.fill)
+        if not 5 <= self.others <= 1000:
+            raise BadField(
+                f"others is a number of regions to compare with, 5 to 1000; got {self.others}."
+            )
+        if not 0 <= self.least < 1:
+            raise BadField(f"least is a share of the score, in [0, 1); got {self.least}.")
+        self.settle()
+
+    def settle(self) -> None:
+        """Checks, and brings into their plain form, the fields of a child."""
+
+    @abstractmethod
+    def found(self, model: Model, images: Images, target: Target) -> list[list[Named]]:
+        """The words of each picture with their regions."""
+
+    def rivals(
+        self, model: Model, images: Images, target: Target
+    ) -> Sequence[Mapping[str, Any] | None]:
+        """What is known of each picture's runner-up; by default nothing."""
+        return [None] * len(images)
+
+    @final
+    def explain(self, model: Model, images: Images, target: Target) -> Words:
+        named = self.found(model, images, target)
+        clean = model.scores(images, target).double().cpu()
+        with torch.no_grad():
+            output = model.trace(images).output
+        filled = self.filled(images, model)
+        facts, labels = [], list(_labels(model, output, target, len(images)))
+        for row, words in enumerate(named):
+            scene = Scene(
+                model.take([row]),
+                images[row : row + 1],
+                filled[row : row + 1],
+                target.take([row]),
+                row,
+            )
+            told = [self.fact(scene, each, float(clean[row]), labels[row]) for each in words]
+            facts.append(sorted(told, key=lambda fact: -round(fact["evidence"], 6)))
+        return Words(
+            called=[called for called, _ in labels],
+            top=[top for _, top in labels],
+            facts=facts,
+            clean=clean.tolist(),
+            rivals=self.rivals(model, images, target),
+            unit="probability" if target.probability else "score",
+            check=self.rule,
+        )
+
+    @property
+    def rule(self) -> str:
+        """The check in one sentence."""
+        allowed = self.others // RARE
+        most = f"at most {allowed}" if allowed else "none"
+        return (
+            f"A word counts where {most} of {self.others} other regions of its size, away from it,"
+            f" moves the score as much, and where it moves it by {self.least:.0%} or more."
+        )
+
+    def filled(self, images: Images, model: Model) -> Images:
+        """The pictures with everything hidden."""
+        if self.fill is not None:
+            return Fill(self.fill).like(images, model)
+        sigma = BLUR * min(images.shape[-2:])
+        return gaussian_blur(images, 2 * max(1, round(2 * sigma)) + 1, sigma)
+
+    def fact(
+        self, scene: Scene, named: Named, clean: float, labels: tuple[str, str]
+    ) -> dict[str, Any]:
+        """What was measured of one word."""
+        mask = torch.from_numpy(named.mask).to(scene.image.device)
+        size, area = int(mask.sum()), mask.numel()
+        told = {
+            "word": named.word,
+            "box": list(box_of(named.mask)),
+            "area": size / area,
+            "region": encode(named.mask),
+            **named.told,
+        }
+        if 2 * size > area:  # what is elsewhere is smaller than the region itself
+            drop = clean - float(scene.scores(mask[None])[0])
+            why = f"covers {size / area:.0%} of the picture; nothing as large is left beside it"
+            return {**told, "evidence": drop, "others": [], "outcome": "unchecked", "why": why}
+        rivals = elsewhere(named.mask, self.others, self.seed, f"elsewhere {named.word}")
+        drops = clean - scene.scores(torch.cat([mask[None], rivals.to(mask.device)]))
+        evidence, others = float(drops[0]), sorted(drops[1:].tolist())
+        allowed = self.others // RARE
+        high, low = others[-1 - allowed], others[allowed]
+        outcome, why = self.judged(evidence, (low, high), clean)
+        first = scene.first_without(mask) if outcome == "for" else None
+        turned = first is not None and labels[0] == labels[1] != first
+        return {
+            **told,
+            "evidence": evidence,
+            "others": others,
+            "null": high,
+            "null_low": low,
+            "outcome": outcome,
+            "why": why,
+            "instead": first if turned else None,
+        }
+
+    def judged(self, evidence: float, levels: tuple[float, float], clean: float) -> tuple[str, str]:
+        """Whether the word passes its check, and why (not)."""
+        low, high = levels
+        if abs(evidence) < self.least * abs(clean):
+            return "none", f"moves the score by less than {self.least:.0%} of it"
+        if evidence > high:
+            return "for", "costs more than regions of its size elsewhere"
+        if evidence < low:
+            return "against", "without it the score rises, more than without regions elsewhere"
+        return "none", "regions of its size elsewhere move the score as much"
+
+
+def _classless(output: Any) -> bool:
+    return not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2
+
+
+def _labels(model: Model, output: Any, target: Target, n: int) -> Iterator[tuple[str, str]]:
+    """What each picture is explained for, and what the model says first."""
+    for row, index in enumerate(target.indices(n)):
+        called = repr(target) if index is None else model.label(index)
+        top = (
+            called
+            if index is None or _classless(output)
+            else model.label(int(output[row].argmax()))
+        )
+        yield called, top

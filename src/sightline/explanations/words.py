@@ -1,0 +1,212 @@
+"""Words: which named attributes or parts carried the decision, said in a sentence.
+
+Everything here is a project definition. A word's *evidence* is how far the score falls when its
+region of the picture is hidden: measured, never assumed. Its *check* is a comparison with other
+regions of the same size, away from it: a word carries the decision where hardly any of these costs
+as much (`null`), speaks against it where hardly any raises the score as much, and does not matter
+otherwise. Only words that pass enter the sentence as reasons.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..errors import NotExplainable, ShapeError
+from ..explanation import Explanation
+
+Fact = Mapping[str, Any]  # Any: whatever JSON holds
+Piece = tuple[str, str]  # a style ("", "label" or "word") and a text
+
+LONGEST = 48  # characters of a name in a sentence; the facts keep all of it
+LISTED = 4  # words that are listed as seen without weight; the rest are counted
+_MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Words(Explanation):
+    """Which of the named parts or attributes is why the model says this?
+
+    called: what each picture was explained for. top: what the model says first. facts: for each
+    picture one mapping per word, in order of its evidence: `word`; `evidence`, the drop of the
+    score when its region is hidden; `others`, the drops for regions of the same size elsewhere;
+    `null` and `null_low`, the levels that a word must pass on either side; `outcome` (`for`,
+    `against`, `none`, or `unchecked` where there was no room for the comparison); `why`, the check
+    in words; `region`, a mask as text (`sightline.ops.areas.decode`), with its `box` x0, y0, x1, y1
+    and its `area` as a share, all in the model's frame; `instead`, the label that comes first
+    without it; for attributes also `probability`, `contribution` and `map`, a coarse class map.
+    clean: the score of each whole picture. rivals: the runner-up with its probability and what of
+    it is missing here, None where there is none. unit: of the evidence. check: the rule, in a
+    sentence. sentences: made from the facts.
+
+    Do not trust a word more than its check: where the same evidence stands twice, hiding one copy
+    costs nothing, and what hides it (a blur) is itself something that the model sees.
+
+    >>> fact = {"word": "crest", "evidence": 0.41, "outcome": "for"}
+    >>> Words(called=["reedling"], facts=[[fact]]).sentences[0]
+    'Called a reedling because: crest (0.41).'
+    """
+
+    whole: ClassVar[tuple[str, ...]] = ("unit", "check")
+
+    called: Sequence[str]
+    facts: Sequence[Sequence[Fact]]
+    top: Sequence[str] = ()
+    clean: Sequence[float | None] = ()
+    rivals: Sequence[Fact | None] = ()
+    unit: str = "probability"
+    check: str = ""
+    sentences: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.called)
+        if len(self.facts) != count:
+            raise ShapeError(f"{len(self.facts)} lists of facts for {count} pictures.")
+        defaults = (("top", self.called), ("rivals", [None] * count), ("clean", [None] * count))
+        for name, value in defaults:
+            if not getattr(self, name):
+                object.__setattr__(self, name, list(value))
+        told = [plain(self.pieces(i)) for i in range(count)]
+        object.__setattr__(self, "sentences", told)
+
+    def __len__(self) -> int:
+        return len(self.called)
+
+    def carried(self, i: int = 0) -> list[str]:
+        """The words that carry the decision about picture `i`, the strongest first."""
+        return [fact["word"] for fact in self.facts[i] if fact["outcome"] == "for"]
+
+    def pieces(self, i: int) -> list[Piece]:
+        """The sentence about picture `i`, in pieces with their style."""
+        return sentence(self.called[i], self.facts[i], self.top[i], self.rivals[i])
+
+    def refused_if_empty(self, method: str, model: str) -> "Words":
+        """The result itself: that no word passes is an answer too.
+
+        Raises: NotExplainable where a measurement is not a finite number.
+        """
+        for row, facts in enumerate(self.facts):
+            for fact in facts:
+                if not abs(fact["evidence"]) < float("inf"):
+                    raise NotExplainable(
+                        f"{method} on {model} measured {fact['evidence']} for {fact['word']!r} in"
+                        f" image {row}; look at the model's weights and preprocessing."
+                    )
+        return self
+
+
+def sentence(
+    called: str, facts: Sequence[Fact], top: str = "", rival: Fact | None = None
+) -> list[Piece]:
+    """The facts as text, in pieces with a style. called: the label explained; top: the label that
+    comes first, where it is another one. The order of the facts is the order of the words.
+    """
+    carrying = [f for f in facts if f["outcome"] == "for"]
+    against = [f for f in facts if f["outcome"] == "against"]
+    idle = [f for f in facts if f["outcome"] == "none"]
+    unchecked = [f for f in facts if f["outcome"] == "unchecked"]
+    said = _opening(called, top or called, carrying, facts)
+    if against:
+        verb = "speak" if len(against) > 1 or _plural(against[0]["word"]) else "speaks"
+        said += [("", f" Against it {verb}: "), *_weighed(against), ("", ".")]
+    said += _idle(idle)
+    if unchecked:
+        said += [("", " Too large to be checked: "), *_named(unchecked, "and"), ("", ".")]
+    return [*said, *_counter(carrying, rival)]
+
+
+def plain(pieces: Sequence[Piece]) -> str:
+    """The sentence without styles."""
+    return "".join(text for _, text in pieces)
+
+
+def shortened(name: str) -> str:
+    """A name that does not drown its sentence: its start and end where it is very long."""
+    name = " ".join(name.split())
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 13]}…{name[-12:]}"
+
+
+def amount(value: float) -> str:
+    """`0.41`, `−0.12`, `12`; `under 0.01` for what would look like nothing."""  # noqa: RUF002
+    size = abs(value)
+    if 0 < size < 0.005:
+        return "under 0.01"
+    text = f"{size:.2f}" if size < 10 else f"{size:.0f}"
+    return f"{_MINUS}{text}" if value < 0 else text
+
+
+def level(value: float) -> str:
+    """The same for the end of a range, where nothing is 0."""
+    return amount(round(value, 2) + 0.0)
+
+
+def _opening(called: str, top: str, carrying: Sequence[Fact], facts: Sequence[Fact]) -> list[Piece]:
+    if top == called:
+        said: list[Piece] = [("", f"Called {_article(called)}"), ("label", shortened(called))]
+        because = " because: "
+    else:
+        said = [
+            ("", f"Called {_article(top)}"),
+            ("label", shortened(top)),
+            ("", f", not {_article(called)}"),
+            ("label", shortened(called)),
+        ]
+        because = ", for which speaks: "
+    if carrying:
+        return [*said, ("", because), *_weighed(carrying), ("", ".")]
+    if not facts:
+        return [*said, ("", ". None of the named parts is to be seen in this picture.")]
+    why = " None of the words carries it: each costs no more than as large a region elsewhere."
+    return [*said, ("", f".{why}")]
+
+
+def _weighed(facts: Sequence[Fact]) -> list[Piece]:
+    said: list[Piece] = []
+    for fact in facts:
+        said += [("", ", ")] if said else []
+        said += [("word", shortened(fact["word"])), ("", f" ({amount(fact['evidence'])})")]
+    return said
+
+
+def _idle(idle: Sequence[Fact]) -> list[Piece]:
+    if not idle:
+        return []
+    shown = idle[:LISTED]
+    were = "were" if len(idle) > 1 or _plural(idle[0]["word"]) else "was"
+    rest = len(idle) - len(shown)
+    names = _named(shown, "and") if not rest else [*_named(shown, ""), ("", f" and {rest} more")]
+    return [("", " The "), *names, ("", f" {were} seen but did not matter.")]
+
+
+def _named(facts: Sequence[Fact], word: str) -> list[Piece]:
+    said: list[Piece] = []
+    for k, fact in enumerate(facts):
+        last = k == len(facts) - 1
+        said += [("", f" {word} " if last and word else ", ")] if k else []
+        said += [("word", shortened(fact["word"]))]
+    return said
+
+
+def _counter(carrying: Sequence[Fact], rival: Fact | None) -> list[Piece]:
+    """What would be said instead, and what the runner-up lacks here."""
+    said: list[Piece] = []
+    turned = next((f for f in carrying if f.get("instead")), None)
+    if turned is not None:
+        said += [("", " Without the "), ("word", shortened(turned["word"]))]
+        said += [("", f" it would be called {_article(turned['instead'])}")]
+        said += [("label", shortened(turned["instead"])), ("", ".")]
+    if rival is not None and rival.get("lacks"):
+        said += [("", f" For {_article(rival['label'])}"), ("label", shortened(rival["label"]))]
+        lacks = [{"word": word} for word in rival["lacks"]]
+        said += [("", ", the runner-up, it lacks: "), *_named(lacks, "and"), ("", ".")]
+    return said
+
+
+def _article(name: str) -> str:
+    first = name.strip()[:1].lower()
+    if not first.isalpha() or name[:1].isupper():
+        return ""  # a name of its own, a number, a formula
+    return "an " if first in "aeiou" else "a "
+
+
+def _plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith("ss")

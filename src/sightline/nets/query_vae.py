@@ -1,0 +1,261 @@
+"""The conditional VAE of information pursuit: how the answers to all questions hang together.
+
+Paper: Chattopadhyay et al., TPAMI 2022: p(bits | z, y) = product of Bernoulli, z ~ N(0, I) of 100
+dimensions; loss: the mean over bits of the binary cross-entropy plus beta KL / (number of bits),
+beta 1. Deviations: layers are fully connected, as the authors' for attributes (512 and 128 wide;
+for pictures they have convolutions), without batch normalisation; `latent` 0 leaves z out, which
+is naive Bayes.
+
+A file holds the network, what its questions are, and how their answers are read off a picture: by a
+linear concept reader on the pooled maps of a classifier's layers, or as pixels.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import BadModel, FileProblem
+from ..model import Model
+from ..ops.files import write_bytes
+from ..ops.pursuit.questions import Known, Questions
+from ..ops.resize import resize
+from .default import WEIGHTS
+
+KIND = "query-vae"
+RECIPE = "python -m sightline.recipes.query_chains"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """What a query network knows and asks.
+
+    labels: of the classes; prior: their shares. questions: in words, one for each bit where `grid`
+    is None; else the bits are the pixels of a picture of grid (rows, cols), brighter than
+    `threshold`, and patches of `side` are asked for. order: questions in the order of the fixed
+    chain. layers, digest: of the classifier off whose pooled maps a concept reader reads the
+    answers. width: of the widest layer.
+    """
+
+    labels: tuple[str, ...]
+    prior: tuple[float, ...]
+    questions: tuple[str, ...] = ()
+    grid: tuple[int, int] | None = None
+    side: int = 3
+    threshold: float = 0.5
+    latent: int = 100
+    width: int = 512
+    order: tuple[int, ...] = ()
+    layers: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def bits(self) -> int:
+        return self.grid[0] * self.grid[1] if self.grid else len(self.questions)
+
+    @property
+    def asked(self) -> Questions:
+        """Which bits each question reads."""
+        return (
+            Questions.patches(*self.grid, self.side) if self.grid else Questions.single(self.bits)
+        )
+
+
+class QueryVAE(nn.Module):
+    """What are the answers to all questions, given the class and what the class leaves open?
+
+    Do not trust it far from what it was trained on: it answers for every class that it knows,
+    and for no other.
+    """
+
+    def __init__(self, bits: int, classes: int, latent: int = 100, width: int = 512) -> None:
+        super().__init__()
+        self.latent, self.classes = latent, classes
+        narrow = max(width // 4, 1)
+        if latent:
+            self.encoder = nn.Sequential(
+                nn.Linear(bits + classes, width),
+                nn.ReLU(),
+                nn.Linear(width, narrow),
+                nn.ReLU(),
+                nn.Linear(narrow, 2 * latent),
+            )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent + classes, narrow),
+            nn.ReLU(),
+            nn.Linear(narrow, width),
+            nn.ReLU(),
+            nn.Linear(width, bits),
+        )
+
+    def encode(self, bits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of z, (row, latent) each, for bits (row, bit)."""
+        if not self.latent:
+            return bits[:, :0], bits[:, :0]
+        known = torch.cat([bits, functional.one_hot(classes, self.classes).to(bits)], 1)
+        mean, spread = self.encoder(known).chunk(2, 1)
+        return mean, spread
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Log odds (..., class, n, bit) of the bits, for z (..., class, n, latent)."""
+        eye = torch.eye(self.classes, dtype=places.dtype, device=places.device)[:, None]
+        return self.decoder(torch.cat([places, eye.expand(*places.shape[:-1], -1)], -1))
+
+    @torch.no_grad()
+    def pull(self, places: Tensor, known: Known) -> Tensor:
+        """The gradient of log p(what is told | z, class) + log N(z), for z (class, n, latent).
+
+        In closed form, of the bits that are told alone: autograd takes several times as long.
+        """
+        first, second, third = (m for m in self.decoder if isinstance(m, nn.Linear))
+        told = known.told.nonzero()[:, 0]
+        if not len(told) or not self.latent:
+            return -places
+        own = first.weight[:, self.latent :].T[:, None] + first.bias
+        into, out = first.weight[:, : self.latent], third.weight[told]
+        low = (places @ into.T + own).relu()
+        high = (low @ second.weight.T + second.bias).relu()
+        signs = 2 * known.bits[told] - 1
+        missed = torch.sigmoid(-signs * (high @ out.T + third.bias[told])) * signs
+        back = (missed @ out) * (high > 0)
+        back = (back @ second.weight) * (low > 0)
+        return back @ into - places
+
+    def decode(self, places: Tensor, classes: Tensor) -> Tensor:
+        """Log odds (row, bit), for z (row, latent) and one class for each row."""
+        hot = functional.one_hot(classes, self.classes).to(places)
+        return self.decoder(torch.cat([places, hot], -1))
+
+
+def query_loss(
+    network: QueryVAE, bits: Tensor, classes: Tensor, noise: Tensor, beta: float = 1.0
+) -> Tensor:
+    """Mean cross-entropy of the bits plus beta KL / (number of bits); noise (row, latent)."""
+    mean, spread = network.encode(bits, classes)
+    logits = network.decode(mean + (spread / 2).exp() * noise, classes)
+    divergence = (mean**2 + spread.exp() - 1 - spread).sum(1).mean() / 2
+    missed = functional.binary_cross_entropy_with_logits(logits, bits)
+    return missed + beta * divergence / bits.shape[1]
+
+
+class ConceptReader(nn.Module):
+    """What does a classifier see of each concept? A linear layer on the means and the highest
+    values of its layers' maps.
+
+    Do not trust it on parts that the classifier never needed: what its layers dropped is gone.
+    """
+
+    def __init__(self, features: int, bits: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, bits)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Log odds (picture, bit) of yes, for each layer's maps (picture, filter, row, col)."""
+        return self.linear(pooled(maps).to(self.linear.weight))
+
+
+def pooled(maps: Sequence[Tensor]) -> Tensor:
+    """Means and highest values of all maps, (picture, feature)."""
+    flat = [each.flatten(2) for each in maps]
+    return torch.cat([part for each in flat for part in (each.mean(2), each.amax(2))], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class QueryNetwork:
+    """A trained VAE, its blueprint, and the reader of the answers, if they are not the pixels."""
+
+    blueprint: Blueprint
+    vae: QueryVAE
+    reader: ConceptReader | None = None
+
+    def read(self, model: Model, images: Tensor) -> Tensor:
+        """The probability that each bit of each picture is 1, (picture, bit); pixels are sure.
+
+        Raises: FileProblem where the file brings no way to read answers off a picture.
+        """
+        print_ = self.blueprint
+        if print_.grid is not None:
+            return pixels(images, print_.grid, print_.threshold)
+        if self.reader is None:
+            raise FileProblem(
+                "this query network was trained on a table and cannot read answers off a picture;"
+                " give the `answers`, or ask it with `.ask(knowledge, answers)`."
+            )
+        with torch.no_grad():
+            maps = model.trace(images, read=print_.layers).maps
+            return self.reader([maps[layer] for layer in print_.layers]).sigmoid()
+
+
+def pixels(images: Tensor, grid: tuple[int, int], threshold: float = 0.5) -> Tensor:
+    """The pictures in grey, as coarse as the grid, 1 where brighter: (picture, row * col)."""
+    grey = images.mean(1, keepdim=True).float()
+    if grey.shape[-2] >= grid[0] and grey.shape[-1] >= grid[1]:
+        coarse = functional.adaptive_avg_pool2d(grey, grid)
+    else:
+        coarse = resize(grey, grid)
+    return (coarse > threshold).float().flatten(1)
+
+
+def write_query(network: QueryNetwork, path: Path) -> None:
+    """The network as safetensors, matrices in float16, with its blueprint as metadata."""
+    parts = {"vae": network.vae, "reader": network.reader}
+    state = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, part in parts.items()
+        if part is not None
+        for key, value in part.state_dict().items()
+    }
+    stored = {k: v.half() if v.ndim > 1 else v for k, v in state.items()}
+    about = {"kind": KIND, "blueprint": json.dumps(asdict(network.blueprint))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, save(stored, metadata=about))
+
+
+def read_query(path: Path) -> QueryNetwork:
+    """What `write_query` wrote. Raises: FileProblem, BadModel for another kind of file."""
+    blueprint = blueprint_of(path)
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name).float() for name in file.keys()}
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
+        vae = QueryVAE(blueprint.bits, len(blueprint.labels), blueprint.latent, blueprint.width)
+        weight = state.get("reader.linear.weight")
+        reader = None if weight is None else ConceptReader(weight.shape[1], weight.shape[0])
+    for name, part in (("vae", vae), ("reader", reader)):
+        if part is not None:
+            start = f"{name}."
+            own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            part.load_state_dict(own)
+            part.requires_grad_(False).eval()
+    return QueryNetwork(blueprint, vae, reader)
+
+
+def shipped_for(model: Model) -> Path | None:
+    """The weights in this package whose reader was trained for this very model, or None."""
+    path = WEIGHTS / "aviary-questions.safetensors"
+    return path if path.is_file() and blueprint_of(path).digest == model.digest else None
+
+
+def blueprint_of(path: Path) -> Blueprint:
+    """What is written in the file's metadata. Raises: FileProblem, BadModel."""
+    if not path.is_file():
+        raise FileProblem(f"there is no file {path}; expected the weights of a query network.")
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+    except SafetensorError as error:
+        raise BadModel(f"{path} is no safetensors file ({error}).") from None
+    if about.get("kind") != KIND:
+        raise BadModel(
+            f"{path.name} holds no query network (its kind is {about.get('kind')!r}, expected"
+            f" {KIND!r}). Make one with `{RECIPE}`."
+        )
+    plain: dict[str, Any] = json.loads(about["blueprint"])
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    return Blueprint(**fields)

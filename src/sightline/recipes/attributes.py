@@ -1,0 +1,400 @@
+"""Train a network to name attributes beside its class: `python -m sightline.recipes.attributes`.
+
+Project definition throughout, after the idea of Xu et al. (IEEE JSTSP 2020, arXiv:2009.13862), of
+which only the abstract was at hand: L = CE(class) + lambda_a BCE(attributes) + lambda_f L_fg.
+The attribute targets are in [0, 1]; each counts by its certainty, |2a - 1|, and a positive by
+#negative / #positive of the training data, at most 10. L_fg = 1 - sum(M A) / sum(A), A the ReLU of
+the true class's map with the class weights held fixed, M the object's mask or box; it is ramped up
+between `warm_up` and twice that many steps. Deviations from the card: AdamW with a cosine instead
+of SGD at 1e-3, because runs here are short.
+
+Every run comes with controls of the same length, seed, batches and mirrored pictures: the classes
+alone, and the attributes without L_fg.
+"""
+
+import argparse
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .. import zoo
+from ..errors import BadField
+from ..model import Model
+from ..nets.attribute_files import About, write_network
+from ..nets.attributes import AttributeNet, Heads, Vocabulary, attribute_net, write_attributes
+from ..ops.files import write_bytes
+from ..ops.noise import generator
+from ..recipe import Recipe, fit
+from ..registry import register
+from ._attribute_data import GRID, NONE, Lessons, Source, birds, cub, table
+from ._attribute_measures import grounding, measured, usual
+from ._attribute_stages import Still, front_and_back
+
+CLIP = 10.0  # of a positive's weight
+
+log = logging.getLogger("sightline.attributes")
+
+
+class Remembering(nn.Module):
+    """A network that is run once for all losses of a step."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.seen: tuple[Tensor, dict[str, Tensor]] | None = None
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        if self.seen is None or self.seen[0] is not images:
+            self.seen = images, self.network(images)
+        return self.seen[1]
+
+
+@register("attributes", paper="arXiv:2009.13862")
+@dataclass(frozen=True, kw_only=True)
+class Attributes(Recipe):
+    """Does a network that must also name attributes look more at the object?
+
+    attribute_weight: lambda_a; 0 is the control, the classes alone. foreground_weight: lambda_f, 0
+    or 0.1; it needs masks or boxes. warm_up: steps without L_fg, and as many again until it is
+    whole. positive: each attribute's weight of a positive, 1 where it is empty (`positives` counts
+    it). mirror: show half of the pictures mirrored. The labels of a batch are `Answers`, packed.
+
+    Do not trust attributes that are copied from the class to its pictures: the head then learns the
+    class under other names. Judge it on pictures whose attributes differ from their class's.
+    """
+
+    attribute_weight: float = 1.0
+    foreground_weight: float = 0.0
+    warm_up: int = 50
+    positive: tuple[float, ...] = ()
+    mirror: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.attribute_weight < 0 or self.foreground_weight < 0 or self.warm_up < 0:
+            raise BadField("attribute_weight, foreground_weight and warm_up cannot be negative.")
+
+    def build(self, module: nn.Module) -> nn.Module:
+        return Remembering(module)
+
+    def augment(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        if not self.mirror:
+            return images, labels
+        dice = generator(self.seed, f"mirror, step {step}")
+        turned = torch.rand(len(images), generator=dice).to(images.device) < 0.5
+        images = torch.where(turned[:, None, None, None], images.flip(3), images)
+        cells = labels[:, -GRID * GRID :].unflatten(1, (GRID, GRID))
+        cells = torch.where(turned[:, None, None], cells.flip(2), cells)
+        return images, torch.cat([labels[:, : -GRID * GRID], cells.flatten(1)], 1)
+
+    def loss(self, module: nn.Module, images: Tensor, labels: Tensor, step: int) -> Tensor | None:
+        answers, found = Answers.of(labels), module(images)
+        terms = []
+        if self.attribute_weight:
+            weights = torch.tensor(self.positive).to(labels) if self.positive else None
+            loss = attribute_loss(found["attributes"], answers.attributes, weights)
+            terms.append(self.attribute_weight * loss)
+        ramp = self.ramp(step)
+        if self.foreground_weight and ramp:
+            heads = next(m for m in module.modules() if isinstance(m, Heads))
+            share = foreground_loss(found["maps"], heads.classes.weight, answers)
+            terms.append(self.foreground_weight * ramp * share)
+        return sum(terms[1:], terms[0]) if terms else None
+
+    def ramp(self, step: int) -> float:
+        """How much of L_fg counts at a step."""
+        return 1.0 if not self.warm_up else min(max(step / self.warm_up - 1, 0.0), 1.0)
+
+    def after_step(self, module: nn.Module, step: int) -> None:
+        cast(Remembering, module).seen = None
+
+    def finish(self, module: nn.Module) -> nn.Module:
+        return cast(Remembering, module).network
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What is true of a batch: classes (batch,), attributes (batch, attribute) in [0, 1], and cells
+    (batch, row, col), the share of each that the object covers; -1 where no mask is known.
+    """
+
+    classes: Tensor
+    attributes: Tensor
+    cells: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor) -> "Answers":
+        """Unpacked from one tensor (batch, 1 + attribute + cells), as a loop carries them."""
+        cells = labels[:, -GRID * GRID :].unflatten(1, (GRID, GRID))
+        return cls(labels[:, 0].long(), labels[:, 1 : -GRID * GRID], cells)
+
+
+def class_loss(module: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the class logits, over pictures that have a class."""
+    logits, classes = module(images)["logits"], labels[:, 0].long()
+    if (classes < 0).all():
+        return logits.sum() * 0
+    return functional.cross_entropy(logits, classes, ignore_index=NONE)
+
+
+def attribute_loss(logits: Tensor, wanted: Tensor, positive: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of the attributes, each weighted by its certainty |2a - 1|."""
+    certain = (2 * wanted - 1).abs()
+    each = functional.binary_cross_entropy_with_logits(
+        logits, wanted, pos_weight=positive, reduction="none"
+    )
+    return (certain * each).sum() / certain.sum().clamp(min=1e-6)
+
+
+def foreground_loss(maps: Tensor, weight: Tensor, answers: Answers) -> Tensor:
+    """1 - the share of the true class's map that lies on the object, over pictures with a mask."""
+    classes = answers.classes.clamp(min=0)
+    heat = torch.einsum("bd,bdij->bij", weight.detach()[classes], maps).relu()
+    cells = functional.adaptive_avg_pool2d(
+        answers.cells.clamp(min=0)[:, None], (heat.shape[1], heat.shape[2])
+    )
+    total = heat.sum((1, 2))
+    shares = (heat * cells[:, 0]).sum((1, 2)) / total.clamp(min=1e-6)
+    known = (answers.cells[:, 0, 0] >= 0) & (total > 0) & (answers.classes >= 0)
+    return (1 - shares[known]).mean() if known.any() else heat.sum() * 0
+
+
+def positives(attributes: Tensor, clip: float = CLIP) -> tuple[float, ...]:
+    """#negative / #positive of each attribute, at most `clip`; 1 where it never differs."""
+    yes = (attributes > 0.5).sum(0).double()
+    no = len(attributes) - yes
+    ratio = torch.where((yes > 0) & (no > 0), no / yes.clamp(min=1), 1.0)
+    return tuple(ratio.clamp(max=clip).tolist())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How it is trained. tune: how many of the backbone's last stages learn, None for all of it; a
+    stage that does not learn runs once. fresh: start from random weights.
+    """
+
+    backbone: str = "sightline:default"
+    fresh: bool = False
+    tune: int | None = None
+    epochs: int = 10
+    batch: int = 32
+    rate: float = 1e-3
+    decay: float = 0.01
+    attribute_weight: float = 1.0
+    foreground_weight: float = 0.1
+    warm_up: int = 50
+    mirror: bool = True
+    size: int | None = None
+
+
+def arms(plan: Plan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
+    """The runs that are compared: the classes alone, with attributes, and with L_fg too."""
+    both = Attributes(
+        attribute_weight=plan.attribute_weight,
+        warm_up=plan.warm_up,
+        positive=positives(lessons.attributes),
+        mirror=plan.mirror and plan.tune is None,  # maps of a mirrored picture are others
+        seed=seed,
+    )
+    found = {"classes alone": replace(both, attribute_weight=0.0), "attributes": both}
+    if lessons.masks is not None and plan.foreground_weight:
+        full = replace(both, foreground_weight=plan.foreground_weight)
+        found["attributes and foreground"] = full
+    return found
+
+
+def learn(
+    plan: Plan, network: nn.Module, inputs: Tensor, labels: Tensor, recipe: Attributes
+) -> nn.Module:
+    """The network after `plan.epochs`; batches depend on the recipe's seed alone."""
+    count, steps = len(inputs), math.ceil(len(inputs) / plan.batch)
+
+    def epochs() -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+        for number in range(plan.epochs):
+            dice = generator(recipe.seed, f"epoch {number}")
+            order = torch.randperm(count, generator=dice).split(plan.batch)
+            yield ((inputs[part].float(), labels[part]) for part in order)
+
+    def optimiser(module: nn.Module) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
+        free = [p for p in module.parameters() if p.requires_grad]
+        stepper = torch.optim.AdamW(free, lr=plan.rate, weight_decay=plan.decay)
+
+        def schedule(step: int) -> None:
+            done = step / (plan.epochs * steps)
+            for group in stepper.param_groups:
+                group["lr"] = plan.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+        return stepper, schedule
+
+    return fit(network, epochs(), optimiser, [recipe], base_loss=class_loss)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One arm: the whole network, and what it reached on pictures that it had not seen."""
+
+    network: AttributeNet
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What every arm and seed has in common: the network to begin with, and its pictures, as far
+    into it as nothing learns.
+    """
+
+    plan: Plan
+    base: Model
+    lessons: Lessons
+    exam: Lessons
+    shown: Tensor
+    unseen: Tensor
+
+    @classmethod
+    def of(cls, plan: Plan, base: Model, data: tuple[Lessons, Lessons]) -> "Study":
+        """data: to learn from, and to be examined on."""
+        front: nn.Module = nn.Identity()
+        if plan.tune is not None:
+            net = attribute_net(base, len(data[0].labels), data[0].names, data[0].size)
+            example = base_normal(base, data[0].images[:2])
+            with base.unharmed():
+                front = front_and_back(net, plan.tune, example)[0]
+        shown, unseen = (_fronted(front, base, each.images) for each in data)
+        return cls(plan, base, *data, shown, unseen)
+
+
+def run(study: Study, seed: int) -> dict[str, Trained]:
+    """Every arm with one seed, from the same first weights, on copies of the base's network."""
+    plan, base, lessons, exam = study.plan, study.base, study.lessons, study.exam
+    trained = {}
+    for name, recipe in arms(plan, lessons, seed).items():
+        begun = time.monotonic()
+        own = Model(deepcopy(base.module), base.preprocess, base.labels, name=base.name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = attribute_net(own, len(lessons.labels), lessons.names, lessons.size)
+        learned: nn.Module = net
+        if plan.tune is not None:
+            example = base_normal(base, lessons.images[:2])
+            learned = nn.Sequential(Still(front_and_back(net, plan.tune, example)[1]), net.heads)
+        learn(plan, learned, study.shown, lessons.packed(), recipe)
+        net.heads.usual.copy_(usual(lessons.attributes, lessons.classes, len(lessons.labels)))
+        result = measured(learned, study.unseen, exam, lessons)
+        seconds = round(time.monotonic() - begun, 1)
+        log.info("seed %d, %s: %s (%.0f s)", seed, name, result, seconds)
+        trained[name] = Trained(net.eval(), {**result, "seconds": seconds})
+    return trained
+
+
+def base_normal(model: Model, images: Tensor) -> Tensor:
+    """The pictures as the bare network takes them."""
+    return (images.float() - model.mean) / model.std
+
+
+@torch.no_grad()
+def _fronted(front: nn.Module, model: Model, images: Tensor) -> Tensor:
+    return torch.cat([front(base_normal(model, part)).half() for part in images.split(32)])
+
+
+def compared(plan: Plan, source: Source, seeds: int, out: Path) -> dict[str, Any]:
+    """All arms with all seeds; writes the first seed's last arm and the results beside it."""
+    base = zoo.load(plan.backbone, pretrained=not plan.fresh)
+    study, runs = Study.of(plan, base, source.lessons(base)), []
+    lessons = study.lessons
+    for seed in range(seeds):
+        trained = run(study, seed)
+        runs.append({"seed": seed, **{name: t.result for name, t in trained.items()}})
+        if seed == 0:
+            last = list(trained.values())[-1].network
+            about = About.of(base, plan.backbone, last, lessons.labels, lessons.size)
+            write_network(last, about, out)
+    names = [name for name in runs[0] if name != "seed"]
+    means = {name: _mean([r[name] for r in runs]) for name in names}
+    facts = {"plan": asdict(plan), "data": source.told(), "runs": runs, "mean": means}
+    write_bytes(out.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    return facts
+
+
+def _mean(results: list[dict[str, Any]]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for key in results[0]:
+        values = [r[key] for r in results if r[key] is not None]
+        found[key] = round(float(np.mean(values)), 4) if values else None
+    return found
+
+
+def head_only(model: Model, name: str, source: Source, plan: Plan, out: Path) -> dict[str, Any]:
+    """An attribute head on a model that stays as it is; writes its file and what it reached."""
+    lessons, exam = source.lessons(model)
+    net = attribute_net(model, len(lessons.labels), lessons.names, lessons.size)
+    with torch.no_grad(), model.unharmed():
+        shown, unseen = (
+            torch.cat([net.spatial(base_normal(model, p)) for p in data.images.split(32)])
+            for data in (lessons, exam)
+        )
+    shown = shown.mean((2, 3), keepdim=True)  # the heads are linear behind this average
+    recipe = Attributes(positive=positives(lessons.attributes), mirror=False)
+    learn(plan, net.heads, shown, lessons.packed(), recipe)
+    net.heads.usual.copy_(usual(lessons.attributes, lessons.classes, len(lessons.labels)))
+    result = measured(net.heads, unseen, exam, lessons)
+    with torch.no_grad():
+        heats = torch.einsum("kd,bdij->bkij", net.heads.attributes.weight, unseen)
+    result |= grounding(heats, exam) if exam.places else {}
+    words = Vocabulary(
+        attributes=tuple(lessons.names),
+        labels=tuple(lessons.labels),
+        layer=net.layer,
+        digest=model.digest,
+        model=name,
+    )
+    write_attributes(net.heads, words, out)
+    facts = {"plan": asdict(plan), "data": source.told(), "reached": result}
+    write_bytes(out.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    return facts
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--birds", type=int, help="drawn birds to learn from (the default: 700)")
+    data.add_argument("--table", type=Path, help="CSV: image, class, one column per attribute")
+    data.add_argument("--cub", type=Path, help="a folder in CUB format")
+    parser.add_argument("--pictures", type=Path, help="the folder of the table's pictures")
+    parser.add_argument("--backbone", default="sightline:default", help="a name for load")
+    parser.add_argument("--fresh", action="store_true", help="begin with random weights")
+    parser.add_argument("--tune", type=int, help="the backbone's last stages that learn; all")
+    parser.add_argument("--head-only", action="store_true", help="the backbone stays as it is")
+    for name in ("epochs", "batch", "size", "warm-up"):
+        parser.add_argument(f"--{name}", type=int)
+    for name in ("rate", "attribute-weight", "foreground-weight"):
+        parser.add_argument(f"--{name}", type=float)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("attributes.safetensors"))
+    given = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    fields = Plan.__dataclass_fields__
+    plan = Plan(**{k: v for k, v in given.items() if k in fields and v is not None})
+    if given["table"]:
+        source: Source = table(given["table"], given["pictures"] or given["table"].parent)
+    else:
+        source = cub(given["cub"]) if given["cub"] else birds(given["birds"] or 700, plan.size)
+    if given["head_only"]:
+        head_only(zoo.load(plan.backbone), plan.backbone, source, plan, given["out"])
+    else:
+        compared(plan, source, given["seeds"], given["out"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Draws Words: the sentence, then each word with its region, its evidence and its check.
+
+Nothing here measures anything; the sentence is made from the facts by `explanations.words`.
+"""
+
+import io
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from ... import registry
+from ...explanations.words import Piece, Words, amount, level
+from .. import colour
+from ..wording import number
+from . import tiles
+from .tiles import Plate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_START, _END = "/* words */", "/* end of words */"
+
+
+@registry.drawn(Words, "panel")
+def panel(words: Words, row: int = 0) -> str:
+    """The words of one image for a report: an HTML fragment without script."""
+    plate, facts = Plate(pixels=pixels(words, row)), words.facts[row]
+    ends = tiles.domain(facts)
+    cards = [
+        Markup(
+            '<li class="words-card {}"><h4>{}</h4>{}<div class="words-facts"><p class="words-sum">'
+            '<span class="number" title="How far the score falls when the region is hidden.">{}'
+            '</span>{}</p>{}<p class="quiet-line">{}</p>{}{}</div></li>'
+        ).format(
+            fact["outcome"],
+            fact["word"],
+            tiles.tile(plate, fact),
+            amount(fact["evidence"]),
+            Markup(' <span class="unit">{}</span>').format(_unit(words)),
+            tiles.strip(fact, ends),
+            _null(fact),
+            tiles.check(fact),
+            tiles.described(fact),
+        )
+        for fact in facts
+    ]
+    whole = Markup(
+        '<li class="words-card whole"><h4>The picture</h4>{}<div class="words-facts">{}</div></li>'
+    ).format(tiles.stage(plate), _key(words, row))
+    return Markup(
+        '<div class="words"><p class="words-sentence">{}</p><p class="quiet-line">{}</p>'
+        '<ol class="words-cards">{}{}</ol></div>'
+    ).format(styled(words.pieces(row)), words.check, whole, Markup("").join(cards))
+
+
+@registry.drawn(Words, "html")
+def html(words: Words) -> str:
+    """All images as one self-contained fragment, for notebooks and files."""
+    css = (files("sightline") / "report_assets" / "panel.css").read_text(encoding="utf-8")
+    own = css[css.index(_START) : css.index(_END)]
+    light, dark = (
+        "".join(f"--{name}:{value};" for name, value in tokens.items())
+        for tokens in (colour.LIGHT, colour.DARK)
+    )
+    alone = (
+        f".sightline-words{{{light}color:var(--ink);background:var(--paper);padding:16px;"
+        "font:15px/1.45 system-ui,sans-serif;}.sightline-words p,.sightline-words h4{margin:0}"
+        ".sightline-words em{font-style:normal;font-weight:700}"
+        ".sightline-words .quiet-line{font-size:13px;color:var(--ink-2)}"
+        f"@media(prefers-color-scheme:dark){{.sightline-words{{{dark}}}}}"
+    )
+    shown = Markup("<hr>").join(Markup(panel(words, row)) for row in range(len(words)))
+    return Markup(
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<style>{}</style><div class="sightline-words">{}</div>'
+    ).format(Markup(alone + own), shown)
+
+
+@registry.drawn(Words, "figure")
+def figure(words: Words, *, i: int = 0, dark: bool = False) -> "Figure":
+    """A matplotlib figure of image `i`: the sentence, each word's region, and all evidence."""
+    from .plot import drawn
+
+    return drawn(pixels(words, i), words, i, dark)
+
+
+@registry.drawn(Words, "png")
+def png(words: Words, row: int = 0, suffix: str = ".png") -> bytes:
+    """The figure of one image as the bytes of a PNG or JPEG file."""
+    stream = io.BytesIO()
+    figure(words, i=row).savefig(stream, format=suffix[1:], dpi=150)
+    return stream.getvalue()
+
+
+def styled(pieces: list[Piece]) -> Markup:
+    """The sentence with its labels and words marked, everything escaped."""
+    forms = {
+        "": Markup("{}"),
+        "label": Markup("<em>{}</em>"),
+        "word": Markup('<b class="word">{}</b>'),
+    }
+    return Markup("").join(forms[style].format(text) for style, text in pieces)
+
+
+def pixels(words: Words, row: int) -> colour.Pixels:
+    """What the model saw, or a grey field where that is not known."""
+    if words.images is None:
+        return np.full((224, 224, 3), 128, dtype=np.uint8)
+    shown = words.images[row].detach().float().cpu()
+    if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
+        shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
+    array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
+    return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
+
+
+def _unit(words: Words) -> str:
+    return "of probability" if words.unit == "probability" else "of the score"
+
+
+def _null(fact: Mapping[str, Any]) -> str:
+    if "null" not in fact:
+        return "no room elsewhere"
+    levels = f"{level(fact['null_low'])} to {level(fact['null'])}"
+    return f"as large a region elsewhere: {levels}"
+
+
+def _key(words: Words, row: int) -> Markup:
+    """How the strips are read."""
+    clean = words.clean[row]
+    whole = "" if clean is None else f"The whole picture has {number(clean)}. "
+    return Markup(
+        '<p class="quiet-line">{}The diamond is what hiding the region costs; ticks are regions of'
+        " its size elsewhere, and the band is what they usually cost. One scale for all words.</p>"
+    ).format(whole)

@@ -1,0 +1,110 @@
+"""The sentence from the facts, for every kind of facts there can be."""
+
+from typing import Any
+
+import pytest
+
+from sightline import Words
+from sightline.errors import NotExplainable, ShapeError
+from sightline.explanations.words import amount, level, plain, sentence, shortened
+
+
+def fact(word: str, evidence: float, outcome: str, **more: Any) -> dict[str, Any]:
+    return {"word": word, "evidence": evidence, "outcome": outcome, **more}
+
+
+CREST = fact("crest", 0.41, "for")
+BAR = fact("white wing bar", 0.22, "for")
+BILL = fact("bill", 0.001, "none")
+
+
+def test_the_sentence_of_the_planted_facts() -> None:
+    assert plain(sentence("crested reedling", [CREST, BAR, BILL])) == (
+        "Called a crested reedling because: crest (0.41), white wing bar (0.22). The bill was seen"
+        " but did not matter."
+    )
+
+
+def test_one_word_three_words_and_none() -> None:
+    assert plain(sentence("azure finch", [CREST])) == (
+        "Called an azure finch because: crest (0.41)."
+    )
+    tail = fact("tail", 0.1, "for")
+    assert plain(sentence("finch", [CREST, BAR, tail])).count("(") == 3
+    nothing = plain(sentence("finch", [BILL, fact("legs", 0, "none")]))
+    assert nothing == (
+        "Called a finch. None of the words carries it: each costs no more than as large a region"
+        " elsewhere. The bill and legs were seen but did not matter."
+    )
+    assert "None of the named parts is to be seen" in plain(sentence("finch", []))
+
+
+def test_one_idle_word_in_the_plural() -> None:
+    assert plain(sentence("finch", [CREST, fact("legs", 0, "none")])).endswith(
+        "The legs were seen but did not matter."
+    )
+
+
+def test_evidence_against_stands_apart_and_never_among_the_reasons() -> None:
+    wing = fact("wing", -0.12, "against")
+    assert plain(sentence("finch", [CREST, wing])) == (
+        "Called a finch because: crest (0.41). Against it speaks: wing (\N{MINUS SIGN}0.12)."
+    )
+    only = plain(sentence("finch", [wing]))
+    assert "because" not in only and "Against it speaks: wing" in only
+
+
+def test_many_idle_words_are_counted_and_very_long_names_cut_in_the_middle() -> None:
+    idle = [fact(f"part {k}", 0, "none") for k in range(9)]
+    assert "part 0, part 1, part 2, part 3 and 5 more were seen" in plain(sentence("x", idle))
+    name = "a very long attribute name that " * 20 + "ends somewhere"
+    text = plain(sentence("finch", [fact(name, 0.3, "for")]))
+    assert len(text) < 120 and "…ds somewhere" in text and "(0.30)" in text
+    assert shortened("two\n lines") == "two lines"
+
+
+def test_what_would_be_said_instead_and_what_the_runner_up_lacks() -> None:
+    turned = fact("crest", 0.41, "for", instead="plain reedling")
+    rival = {"label": "amber finch", "probability": 0.1, "lacks": ["long tail", "bib"]}
+    text = plain(sentence("reedling", [turned], rival=rival))
+    assert "Without the crest it would be called a plain reedling." in text
+    assert "For an amber finch, the runner-up, it lacks: long tail and bib." in text
+    assert "runner-up" not in plain(sentence("reedling", [CREST], rival={**rival, "lacks": []}))
+
+
+def test_names_of_their_own_and_numbers_have_no_article() -> None:
+    assert plain(sentence("Laysan Albatross", [CREST])).startswith("Called Laysan Albatross bec")
+    assert plain(sentence("7", [CREST])).startswith("Called 7 because")
+
+
+def test_a_class_that_does_not_come_first_is_not_called() -> None:
+    text = plain(sentence("finch", [CREST], top="owl"))
+    assert text.startswith("Called an owl, not a finch, for which speaks: crest (0.41).")
+
+
+def test_styles_mark_labels_and_words() -> None:
+    styles = {text: style for style, text in sentence("finch", [CREST, BILL])}
+    assert styles["finch"] == "label" and styles["crest"] == styles["bill"] == "word"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.414, "0.41"),
+        (-0.12, "\N{MINUS SIGN}0.12"),
+        (0.001, "under 0.01"),
+        (0.0, "0.00"),
+        (12.3, "12"),
+    ],
+)
+def test_amounts(value: float, text: str) -> None:
+    assert amount(value) == text
+    assert level(0.001) == "0.00" == level(-0.001)
+
+
+def test_every_picture_has_facts_and_every_fact_a_finite_number() -> None:
+    with pytest.raises(ShapeError, match="1 lists of facts for 2 pictures"):
+        Words(called=["a", "b"], facts=[[]])
+    broken = Words(called=["a"], facts=[[fact("crest", float("nan"), "none")]])
+    with pytest.raises(NotExplainable, match="measured nan for 'crest' in image 0"):
+        broken.refused_if_empty("part-words", "a model")
