@@ -27,6 +27,7 @@ from sightline.explainers.structure.graphs._outcomes import Aim
 from sightline.explainers.structure.graphs._patches import Patches, filled, indices
 from sightline.explainers.structure.graphs._search import search
 from sightline.explainers.structure.graphs.sag import SAG
+from sightline.explanations.regions import ordered
 from sightline.images import read
 from sightline.worlds import aviary
 
@@ -74,8 +75,8 @@ def counted(model: sl.Model, picture: Any) -> Record:
         "agree": found.agree[0],
         "evaluations": found.evaluations[0],
         "seconds": spent,
-        "minimal": [list(map(list, each)) for each in found.minimal[0]],
-        "lost": None if needed is None else list(map(list, needed)),
+        "minimal": [list(map(list, ordered(each))) for each in found.minimal[0]],
+        "lost": None if needed is None else list(map(list, ordered(needed))),
     }
 
 

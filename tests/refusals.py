@@ -38,4 +38,5 @@ REFUSED = {
     ("rollout", "channels-last"): "attends inside windows",
     ("rollout", "pooled-cnn"): "reads attention, and PooledCNN has none",
     ("sag", "black-box"): "igos needs gradients",
+    ("xnn", "black-box"): "needs gradients",
 }

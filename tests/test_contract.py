@@ -35,7 +35,7 @@ EXPLAINERS = available("explainer")
 MAPPED = [name for name in EXPLAINERS if issubclass(entry("explainer", name).cls.gives, Heatmap)]
 # their learned parts are made for these tests, layer by layer
 CHAINS = ("information-pursuit", "random-chain", "fixed-chain")
-LEARNED = ("realtime-saliency", "attribute-words", "part-words", *CHAINS)
+LEARNED = ("realtime-saliency", "attribute-words", "part-words", "xnn", *CHAINS)
 NETWORKS = ("pooled-cnn", "token-net", "channels-last", "black-box")
 
 

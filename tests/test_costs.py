@@ -56,6 +56,7 @@ POOLED = {
     "smooth-grad": (1 + 50, 50, 0),
     "smooth-map": (1 + 50, 50, 0),
     "xgrad-cam": (1, 1, 0),
+    "xnn": (None, None, 0),
 }
 # the same behind a softmax: copies of the part behind the layer
 BENT = {

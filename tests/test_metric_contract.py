@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from sightline import Case, Explanation, Heatmap, Model, Truth, available, create
+from sightline import Case, Explanation, Heatmap, Model, Regions, Truth, available, create
 from sightline.errors import NotExplainable, UnknownName
 from sightline.metric import Metric, judged
 from sightline.registry import entry, from_json, to_json
@@ -17,6 +17,8 @@ from sightline.worlds.aviary import render, sample
 from sightline.worlds.miniatures import MINIATURES
 
 METRICS = available("metric")
+OF_SETS = ("minimality", "necessity", "sufficiency")  # they read sets of patches, not maps
+OF_MAPS = [name for name in METRICS if name not in OF_SETS]
 SIZE = (32, 32)
 
 
@@ -63,6 +65,31 @@ def case() -> Case:
     return judged(create("explainer", "gradient"), model(), images, [0, 3, 4], truth)
 
 
+@cache
+def sets() -> Case:
+    """The same birds with sets of patches, one picture having two."""
+    whole = case()
+    minimal = [[[(0, 1), (2, 2)]], [[(1, 1)], [(2, 3), (3, 3)]], [[(0, 0)]]]
+    necessary = [[(1, 1)], [(2, 2), (2, 3)], [(0, 3)]]
+    claimed = Regions(
+        grid=(4, 4),
+        minimal=minimal,
+        necessary=necessary,
+        confidences=[[0.9] * len(each) for each in minimal],
+        remaining=[0.1] * 3,
+        links=[{"nodes": [], "edges": []}] * 3,
+        outcome=["sufficient"] * 3,
+        notes=[[]] * 3,
+        evaluations=[1] * 3,
+    )
+    return Case(whole.model, whole.images, whole.target, claimed, truth=whole.truth)
+
+
+def case_for(name: str) -> Case:
+    """The case with an explanation of the kind that the metric reads."""
+    return sets() if name in OF_SETS else case()
+
+
 def part(whole: Case, rows: list[int]) -> Case:
     return Case(
         whole.model,
@@ -97,25 +124,26 @@ def maps() -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", METRICS)
 def test_it_gives_one_float32_number_for_each_image(name: str) -> None:
     metric = metric_called(name)
-    found = metric(case())
+    found = metric(case_for(name))
     assert found.shape == (3,) and found.dtype == torch.float32 and torch.isfinite(found).all()
     assert metric.direction in ("higher", "lower") and metric.unit
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_alone_is_as_in_a_batch_in_any_order(name: str) -> None:
-    metric, together = metric_called(name), metric_called(name)(case())
+    metric, whole = metric_called(name), case_for(name)
+    together = metric(whole)
     for i in range(3):
-        assert_close(metric(part(case(), [i]))[0], together[i])
-    assert_close(metric(part(case(), [2, 0])), together[[2, 0]])
+        assert_close(metric(part(whole, [i]))[0], together[i])
+    assert_close(metric(part(whole, [2, 0])), together[[2, 0]])
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_chunks_of_three_give_the_same_number(name: str) -> None:
-    together = metric_called(name)(case())
+    together = metric_called(name)(case_for(name))
     model().batch = 3
     try:
-        assert_close(metric_called(name)(case()), together)
+        assert_close(metric_called(name)(case_for(name)), together)
     finally:
         model().batch = None
 
@@ -137,7 +165,7 @@ UNDEFINED = {  # maps of which a metric says that it has no number, not zero
 
 
 @pytest.mark.parametrize("kind", list(maps()))
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", OF_MAPS)
 def test_degenerate_maps_get_a_number_or_are_said_to_have_none(name: str, kind: str) -> None:
     found = metric_called(name)(case().with_heat(maps()[kind]))
     assert torch.isfinite(
@@ -147,7 +175,7 @@ def test_degenerate_maps_get_a_number_or_are_said_to_have_none(name: str, kind: 
         assert found.isnan().any()
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", OF_MAPS)
 def test_ties_are_broken_by_the_seed_alone(name: str) -> None:
     metric = metric_called(name)
     tied = case().with_heat(maps()["sparse"])
@@ -160,7 +188,7 @@ def test_ties_are_broken_by_the_seed_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_maps_that_know_nothing_have_their_levels(name: str) -> None:
-    levels = metric_called(name).null_levels(case())
+    levels = metric_called(name).null_levels(case_for(name))
     assert set(levels) == {"random", "centred blob", "edge map"}
     made = name not in ("runtime", "evaluations")
     assert all(v.shape == (3,) and torch.isfinite(v).all() == made for v in levels.values())
@@ -168,7 +196,7 @@ def test_maps_that_know_nothing_have_their_levels(name: str) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_curve_is_one_per_image_and_starts_where_the_picture_does(name: str) -> None:
-    curves = metric_called(name).curves(case())
+    curves = metric_called(name).curves(case_for(name))
     if curves is None:
         pytest.skip("not an area")
     assert curves.ndim == 2 and len(curves) == 3 and torch.isfinite(curves).all()
@@ -177,7 +205,8 @@ def test_a_curve_is_one_per_image_and_starts_where_the_picture_does(name: str) -
 @pytest.mark.parametrize("name", METRICS)
 def test_a_collection_has_one_number_whatever_is_left_out_or_repeated(name: str) -> None:
     metric = metric_called(name)
-    values, curves = metric(case()), metric.curves(case())
+    whole = case_for(name)
+    values, curves = metric(whole), metric.curves(whole)
     assert np.isfinite(metric.summary(values, curves))
     assert_close(metric.summary(values), float(values.mean()), atol=1e-6, rtol=1e-5)
     for rows in ([2, 2, 0], [1]):
@@ -202,16 +231,16 @@ def test_fields_survive_json_and_names_any_spelling(name: str) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_the_model_and_the_case_are_left_as_they_were(name: str) -> None:
-    net, whole = model().module, case()
+    net, whole = model().module, case_for(name)
     net.train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    images, heat = whole.images.clone(), whole.heat.clone()
+    images, heat = whole.images.clone(), case().heat.clone()
     state = torch.get_rng_state()
     metric_called(name)(whole)
     assert all(part.training for part in net.modules())
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
-    assert torch.equal(whole.images, images) and torch.equal(whole.heat, heat)
+    assert torch.equal(whole.images, images) and torch.equal(case().heat, heat)
     assert torch.equal(torch.get_rng_state(), state)
     net.eval()
 
@@ -234,6 +263,14 @@ def test_what_has_no_map_is_refused(name: str) -> None:
         pytest.skip("it reads the record of any explanation")
     with pytest.raises(NotExplainable):
         metric_called(name)(Case(whole.model, whole.images, whole.target, Mapless()))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_each_metric_reads_its_own_kind_and_refuses_the_other(name: str) -> None:
+    if name in ("runtime", "evaluations"):
+        pytest.skip("it reads the record of any explanation")
+    with pytest.raises(NotExplainable):
+        metric_called(name)(case() if name in OF_SETS else sets())
 
 
 def test_a_case_with_another_map_keeps_its_pictures() -> None:

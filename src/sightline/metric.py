@@ -231,10 +231,15 @@ class Metric:
         defined = values[~values.isnan()]
         return float(defined.double().mean()) if len(defined) else float("nan")
 
+    def null(self, name: str, case: Case, seed: int) -> Case:
+        """The same case with an explanation that knows nothing: the null map `name`, or what a
+        metric that reads no map makes of it."""
+        return case.with_heat(reference(name, case.images, seed))
+
     @final
     def null_levels(self, case: Case, seed: int = 0) -> dict[str, Tensor]:
         """What maps that know nothing get on this case: name -> (batch,)."""
-        return {n: self(case.with_heat(reference(n, case.images, seed))) for n in NULLS}
+        return {n: self(self.null(n, case, seed)) for n in NULLS}
 
 
 def judged(

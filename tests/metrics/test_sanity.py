@@ -4,7 +4,8 @@ Pictures hold an object that alone speaks for the class and a distractor that sp
 the right map is known; drawn birds give the true effect of each part. The other metrics have checks
 of their own: completeness, additive exactness and average drop in faithfulness/test_shares.py,
 coherency, complexity and ADCC in quality/test_adcc.py, sensitivity and randomisation in
-sanity/test_randomised.py, runtime and evaluations in cost/test_costs.py.
+sanity/test_randomised.py, runtime and evaluations in cost/test_costs.py, and those of sets of
+patches in structure/test_sets.py.
 """
 
 from functools import cache
@@ -44,7 +45,8 @@ POINTING: dict[str, dict[str, Any]] = {
 }
 OWN = {
     "adcc", "additive-exactness", "average-drop", "coherency", "completeness", "complexity",
-    "data-randomisation", "evaluations", "model-randomisation", "runtime", "sensitivity",
+    "data-randomisation", "evaluations", "minimality", "model-randomisation", "necessity",
+    "runtime", "sensitivity", "sufficiency",
 }  # fmt: skip
 RANKED = ("deletion", "insertion", "pointing", "part-iou")  # only the order of values counts
 ON_BIRDS = ("part-importance", "false-credit")

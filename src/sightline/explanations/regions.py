@@ -7,7 +7,7 @@ the necessary set shares a patch with every minimal sufficient set. For a score 
 when a patch is added they must: a sufficient set left untouched would have kept the class.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,13 +19,23 @@ from ..explanation import Explanation
 
 Cell = tuple[int, int]
 Cells = tuple[Cell, ...]
+_UNKNOWN: dict[str, Any] = {
+    "confidences": (),
+    "necessary": None,
+    "remaining": None,
+    "links": {"nodes": [], "edges": []},
+    "outcome": "",
+    "notes": (),
+    "evaluations": 0,
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Regions(Explanation):
     """What combination of patches is enough? Sets of cells (row, col) of a grid over the picture.
 
-    grid: rows and columns of cells, over the model's input frame. thresholds: the shares of the
+    minimal and necessary hold sets of cells, frozensets of (row, col). grid: rows and columns of
+    cells, over the model's input frame. thresholds: the shares of the
     whole picture's score that a sufficient set keeps at least, and below which the class is
     destroyed. minimal: for each image the minimal sufficient sets, best first; confidences: the
     share that each keeps. necessary: the smallest set found whose removal destroys the class, None
@@ -36,17 +46,18 @@ class Regions(Explanation):
 
     Do not trust a set as the only one: there are `minimal` others, and the beam may miss more.
 
-    >>> Regions(grid=(2, 2), minimal=[[[(0, 1)], [(1, 0), (1, 1)]]]).minimal[0][1]
-    ((1, 0), (1, 1))
+    >>> found = Regions(grid=(2, 2), minimal=[[[(0, 1)], [(1, 0), (1, 1)]]])
+    >>> [(1, 1) in each for each in found.minimal[0]]
+    [False, True]
     """
 
     whole: ClassVar[tuple[str, ...]] = ("grid", "thresholds")
 
     grid: Sequence[int]
-    minimal: Sequence[Sequence[Sequence[Sequence[int]]]]
+    minimal: Sequence[Sequence[Collection[Sequence[int]]]]
     thresholds: Sequence[float] = (0.9, 0.4)
     confidences: Sequence[Sequence[float]] = ()
-    necessary: Sequence[Sequence[Sequence[int]] | None] = ()
+    necessary: Sequence[Collection[Sequence[int]] | None] = ()
     remaining: Sequence[float | None] = ()
     links: Sequence[Mapping[str, Any]] = ()  # Any: JSON of a graph
     outcome: Sequence[str] = ()
@@ -54,8 +65,11 @@ class Regions(Explanation):
     evaluations: Sequence[int] = field(default=())
 
     def __post_init__(self) -> None:
-        sets = [tuple(ordered(each) for each in one) for one in self.minimal]
-        needed = [None if each is None else ordered(each) for each in self.necessary]
+        for name, empty in _UNKNOWN.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, [empty] * len(self.minimal))
+        sets = [[frozenset(ordered(each)) for each in one] for one in self.minimal]
+        needed = [None if each is None else frozenset(ordered(each)) for each in self.necessary]
         cells = [cell for one in (*sets, needed) for each in one for cell in each or ()]
         rows, cols = self.grid
         if outside := [c for c in cells if not (0 <= c[0] < rows and 0 <= c[1] < cols)]:
@@ -70,6 +84,14 @@ class Regions(Explanation):
 
     def __len__(self) -> int:
         return len(self.minimal)
+
+    def _held(self) -> dict[str, Any]:
+        """What the fields hold, sets as sorted tuples: the same in every file."""
+        return {
+            **super()._held(),
+            "minimal": [[ordered(each) for each in one] for one in self.minimal],
+            "necessary": [None if each is None else ordered(each) for each in self.necessary],
+        }
 
     @cached_property
     def graphs(self) -> "list[nx.DiGraph]":

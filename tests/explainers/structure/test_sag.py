@@ -209,7 +209,7 @@ def test_an_unlikely_class_is_told() -> None:
 def test_no_set_within_the_bounds_shows_the_best_one() -> None:
     model, images, method = planted(coverage=2 / 49)
     regions = method(model, images, 0)
-    assert regions.outcome == ["none"] and regions.minimal == [()] and regions.agree == [None]
+    assert regions.outcome == ["none"] and regions.minimal == [[]] and regions.agree == [None]
     assert "No set of up to 2 patches within the beam keeps 90%" in " ".join(regions.notes[0])
     assert regions.graph.number_of_nodes() >= 1
     assert max(len(cells) for cells in regions.graph) == 2
@@ -218,7 +218,7 @@ def test_no_set_within_the_bounds_shows_the_best_one() -> None:
 def test_a_fill_that_is_enough_is_told() -> None:
     model, images, method = planted(fill="white")
     regions = method(model, images, 0)
-    assert regions.outcome == ["fill"] and regions.minimal == [((),)]
+    assert regions.outcome == ["fill"] and regions.minimal == [[frozenset()]]
     assert "Try another `fill`" in regions.notes[0][-1]
     assert list(regions.graph) == [()]
 

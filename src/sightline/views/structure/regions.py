@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ... import registry
-from ...explanations.regions import Regions
+from ...explanations.regions import Regions, ordered
 from .. import colour, packed
 from ..wording import counted
 from . import drawing, style
@@ -133,7 +133,7 @@ def finding(regions: Regions, row: int) -> str:
     if not sets:
         return f"No set of patches was found that is enough{of}."
     rows, cols = regions.grid
-    cells, kept = sets[0], regions.confidences[row][0]
+    cells, kept = ordered(sets[0]), regions.confidences[row][0]
     area, which = drawing.share(len(cells) / (rows * cols)), drawing.names(cells)
     told = f"is {area} of the picture and keeps {drawing.share(kept)} of the score."
     if len(sets) == 1:
@@ -145,7 +145,7 @@ def counting(regions: Regions, row: int) -> str:
     """How many sets of what size, how they overlap, and what is necessary."""
     sets = regions.minimal[row]
     sentences = []
-    if sets and sets != [()]:
+    if any(sets):
         count = regions.take([row]).counts()[0]
         low, high = min(count["sizes"]), max(count["sizes"])
         size = drawing.counted(low) if low == high else f"{low} to {drawing.counted(high)}"
@@ -158,6 +158,7 @@ def counting(regions: Regions, row: int) -> str:
             )
     needed, left = regions.necessary[row], regions.remaining[row]
     if needed is not None and left is not None:
+        needed = ordered(needed)
         meets = {True: " It meets every sufficient set.", None: ""}.get(
             regions.agree[row], " It does not meet every sufficient set: the patches interact."
         )
@@ -174,10 +175,12 @@ def _strip(regions: Regions, row: int) -> list[tuple[Sequence[Any], str, str]]:
     for k, (cells, kept) in enumerate(
         zip(regions.minimal[row], regions.confidences[row], strict=True)
     ):
+        cells = ordered(cells)
         found.append((cells, f"enough {k + 1}: {drawing.share(kept)}", drawing.told(cells, kept)))
     needed, left = regions.necessary[row], regions.remaining[row]
     if needed is not None and left is not None:
         rows, cols = regions.grid
+        needed = ordered(needed)
         rest = [(r, c) for r in range(rows) for c in range(cols) if (r, c) not in needed]
         kept = drawing.share(max(left, 0.0))
         line = f"without {drawing.names(needed)}: {kept} of the score kept"

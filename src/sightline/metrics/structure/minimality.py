@@ -1,0 +1,45 @@
+"""Minimality: could a patch be left out of a set that is enough?
+
+Paper: Shitole et al., NeurIPS 2021, the definition of a minimal sufficient explanation: enough, and
+no longer enough without any one of its patches. Deviations: the share of needed patches instead of
+a yes or no; the fill and the edges of patches are those of this metric, not of the method.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ...explanations.regions import Cells, Regions, ordered
+from ...registry import register
+from ._cells import RegionMetric, Seen
+
+
+@register("minimality", paper="arXiv:2011.06733")
+@dataclass(frozen=True, kw_only=True)
+class Minimality(RegionMetric):
+    """Does a set that is enough hold only patches that it needs? Higher is better.
+
+    In [0, 1]: the share of a set's patches without which it is no longer enough, as the mean over
+    the claimed minimal sets; 0 for a set that is not enough to begin with, so that a set of
+    anything cannot pass. How much is enough the explanation says itself, in `thresholds`. NaN where
+    no set was claimed.
+
+    Do not trust small differences: a patch without which a set just misses that threshold counts
+    like one that carries all. Sets that were found under another fill may not be enough
+    under this one, and then have 0 here for that reason; `sufficiency` says by how much.
+    """
+
+    unit: ClassVar[str] = "share of needed patches"
+
+    def of_one(self, seen: Seen, regions: Regions) -> float:
+        level = regions.thresholds[0]
+        found = [_needed(seen, ordered(cells), level) for cells in regions.minimal[0]]
+        return float(np.mean(found)) if found else float("nan")
+
+
+def _needed(seen: Seen, cells: Cells, level: float) -> float:
+    if seen.kept([cells])[0] < level:
+        return 0.0
+    without = seen.kept([tuple(c for c in cells if c != each) for each in cells])
+    return float(np.mean([share < level for share in without])) if without else 1.0

@@ -1,0 +1,34 @@
+"""Necessity: how much of the score is lost when the set that is said to be needed is taken away?
+
+Project definition, the counterpart of `sufficiency`: one minus the share of the whole picture's
+score that is left without the set.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ...explanations.regions import Regions, ordered
+from ...registry import register
+from ._cells import RegionMetric, Seen
+
+
+@register("necessity", paper="none")
+@dataclass(frozen=True, kw_only=True)
+class Necessity(RegionMetric):
+    """Is the set that is said to be needed really needed? Higher is better.
+
+    In [0, 1]: the share of the whole picture's score that is lost without the necessary set; 0 also
+    where the score rises. NaN where no such set was found.
+
+    Do not trust it alone: without all patches every score is lost, so compare with the null levels,
+    sets of the same size. Where a class is told by several patches each of which is enough, a small
+    necessary set does not exist.
+    """
+
+    unit: ClassVar[str] = "share of the score that is lost"
+
+    def of_one(self, seen: Seen, regions: Regions) -> float:
+        needed = regions.necessary[0]
+        if needed is None:
+            return float("nan")
+        return min(max(1 - seen.left([ordered(needed)])[0], 0.0), 1.0)

@@ -1,0 +1,210 @@
+"""Files of x-features: one sparse reconstruction autoencoder for each class that was trained, the
+layer of the model that they read, and their strongest examples.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ..errors import BadModel, FileProblem, NotExplainable, UnknownName, near
+from ..model import Model
+from ..ops.files import write_bytes
+from ..trace import Trace
+from .sparse_reconstruction import SparseReconstruction
+
+KIND = "x-features"
+RECIPE = "python -m sightline.recipes.x_features"
+_LOOKED = 12  # modules before the classifier that are tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a model's layer becomes one vector for each picture.
+
+    pool: `mean` over the places of a spatial layer, `token` (the first one), or `vector` as it is.
+    """
+
+    layer: str
+    pool: str = "mean"
+
+    def vector(self, trace: Trace) -> Tensor:
+        """(picture, activation), float32, with its graph."""
+        if self.pool == "mean":
+            return trace.maps[self.layer].float().mean((2, 3))
+        raw = trace.raw[self.layer].float()
+        return raw[:, 0] if self.pool == "token" else raw.flatten(1)
+
+    def spatial(self, model: Model) -> str:
+        """The layer in which a feature can be drawn: its own, or the model's last spatial one."""
+        return self.layer if self.pool == "mean" else model.spatial
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+
+def reading_of(model: Model, images: Tensor, layer: str | None = None) -> Reading:
+    """How `layer` is read; None is the vector before the classifier: the pooled last spatial layer
+    where a linear head follows the pooling, otherwise the last vector (or class token) before the
+    last linear layer. images: one or two that the model takes.
+
+    Raises: UnknownName for a layer that does not exist, NotExplainable where there is no vector.
+    """
+    found = model.study((images.shape[2], images.shape[3]), images.shape[1])
+    if layer is not None:
+        if layer.split(":")[0].split("[")[0] not in model.layers:
+            raise UnknownName(
+                f"no layer named {layer!r}{near(layer, model.layers)} `model.layers` lists all."
+            )
+        made = _fitting(model, images, layer, token=False)
+        if made is None:
+            raise NotExplainable(
+                f"layer {layer!r} of {model.name} gives neither places nor one vector for each"
+                " picture; name another one, or none for the vector before the classifier."
+            )
+        return made
+    if found.head.startswith("pooled") and found.spatial is not None:
+        return Reading(layer=found.spatial)
+    modules = [(n, m) for n, m in model.module.named_modules() if n and not any(m.children())]
+    last = max((i for i, (_, m) in enumerate(modules) if isinstance(m, nn.Linear)), default=0)
+    before = [name for name, _ in reversed(modules[max(0, last - _LOOKED) : last])]
+    for token in (False, True):
+        for name in before:
+            made = _fitting(model, images, name, token=token)
+            if made is not None and made.pool != "mean":
+                return made
+    raise NotExplainable(
+        f"the vector before the classifier of {model.name} was not found (its head is"
+        f" {found.head}); name the layer to read."
+    )
+
+
+def _fitting(model: Model, images: Tensor, layer: str, *, token: bool) -> Reading | None:
+    """The reading that the layer's output allows, or None. token: take the first of tokens."""
+    try:
+        with torch.no_grad():
+            trace = model.trace(images[:1], read=(layer,))
+    except NotExplainable:
+        return None
+    raw = trace.raw[layer]
+    if raw.ndim == 2 or (raw.ndim == 4 and raw.shape[2:] == (1, 1)):
+        return Reading(layer=layer, pool="vector")
+    if token:
+        return Reading(layer=layer, pool="token") if raw.ndim == 3 else None
+    return Reading(layer=layer) if layer in trace.layouts else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a file of x-features is for: the layer, the sizes, and the model by its digest.
+
+    classes: class number -> its `label`, what was `reached` on pictures that it had not seen, and
+    `examples`, for each feature the pictures in which it is strongest.
+    """
+
+    layer: str
+    pool: str
+    size: int
+    features: int
+    hidden: tuple[int, ...]
+    digest: str
+    model: str
+    classes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # Any: JSON
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(layer=self.layer, pool=self.pool)
+
+    def fits(self, model: Model) -> bool:
+        """Whether the model has the layer that is read."""
+        return self.layer.split(":")[0].split("[")[0] in model.layers
+
+    @property
+    def labels(self) -> list[str]:
+        return [str(told["label"]) for told in self.classes.values()]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class XFeatures:
+    """The autoencoders of a file, by class number."""
+
+    about: About
+    nets: Mapping[int, SparseReconstruction]
+
+    def of(self, index: int | None, label: str, file: str) -> SparseReconstruction:
+        """The class's autoencoder. Raises: NotExplainable where the file has none."""
+        if index is None or index not in self.nets:
+            raise NotExplainable(
+                f"{file} holds x-features of {', '.join(self.about.labels)}; asked for {label}."
+                f" Explain one of these, or train it with `{RECIPE} --label {label!r}`."
+            )
+        return self.nets[index]
+
+
+def write_x_features(held: XFeatures, path: Path) -> Path:
+    """The autoencoders as safetensors, with what they are for as metadata."""
+    state = {
+        f"{index}.{name}": value.detach().cpu().float().contiguous()
+        for index, net in held.nets.items()
+        for name, value in net.state_dict().items()
+    }
+    about = {"kind": KIND, "about": json.dumps(asdict(held.about), ensure_ascii=False)}
+    return write_bytes(path, save(state, metadata=about))
+
+
+def about_of(path: Path) -> About:
+    """What the file is for, without its weights. Raises: FileProblem, BadModel."""
+    if not path.is_file():
+        raise FileProblem(f"there is no file {path}; expected x-features from `{RECIPE}`.")
+    try:
+        with safe_open(path, "pt") as file:
+            told = file.metadata() or {}
+    except SafetensorError as error:
+        raise BadModel(f"{path} is no safetensors file ({error}).") from None
+    if told.get("kind") != KIND:
+        raise BadModel(
+            f"{path.name} holds no x-features (its kind is {told.get('kind')!r}, expected"
+            f" {KIND!r}). Make them with `{RECIPE}`."
+        )
+    values = json.loads(told["about"])
+    classes = {int(index): each for index, each in values.pop("classes").items()}
+    return About(**{**values, "hidden": tuple(values["hidden"])}, classes=classes)
+
+
+def read_x_features(path: Path, model: Model) -> XFeatures:
+    """The x-features in the file, for the model that they were trained on.
+
+    Raises: FileProblem, or BadModel for another kind of file, another model or a missing layer.
+    """
+    about = about_of(path)
+    if about.digest != model.digest:
+        raise BadModel(
+            f"{path.name} was trained on {about.model} with weights {about.digest}; this is"
+            f" {model.name} with weights {model.digest}. Train them with `{RECIPE}`."
+        )
+    if not about.fits(model):
+        raise BadModel(
+            f"{path.name} reads the layer {about.layer!r}, which {model.name} does not"
+            f" have{near(about.layer, model.layers)}"
+        )
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    nets = {}
+    for index in about.classes:
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
+            net = SparseReconstruction(about.size, about.features, about.hidden)
+        start = f"{index}."
+        own = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
+        try:
+            net.load_state_dict(own)
+        except RuntimeError as error:
+            raise BadModel(f"{path.name} is damaged: {str(error).splitlines()[0]}") from None
+        nets[index] = net.to(model.device).eval().requires_grad_(False)
+    return XFeatures(about=about, nets=nets)

@@ -1,0 +1,166 @@
+"""What x-features are learned from: one vector, all scores and a class for each picture."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import BadField
+from ..images import encode_jpeg, gather
+from ..model import Model
+from ..nets.x_features import Reading
+from ..worlds.aviary import SPECIES, Aviary
+from .saliency_masks import Clock, Filed
+
+BATCH = 32
+BIRD_SEED = 7007  # of birds that nothing else is trained or measured on
+THUMBNAIL = 72  # pixels of a drawn bird's thumbnail
+UNKNOWN = -1  # the class of a picture that is not labelled: what the model says is taken
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pictures:
+    """Pictures that can be had a few at a time.
+
+    labels: their classes, `UNKNOWN` where nobody said. batch: rows -> (picture, channel, row, col)
+    in [0, 1]. names: for people. drawn: whether they are ours, so that thumbnails may be kept.
+    """
+
+    labels: Tensor
+    names: Sequence[str]
+    batch: Callable[[Tensor], Tensor]
+    drawn: bool = False
+    told: str = ""
+
+
+def birds(model: Model, classes: Sequence[int], count: int) -> Pictures:
+    """Drawn on the fly: `count` birds of each of the classes, and twice as many of other species.
+
+    Raises: BadField for a model that does not know them, or for too few.
+    """
+    species = [each.name for each in SPECIES]
+    if model.labels != species:
+        raise BadField(
+            f"{model.name} does not know the drawn birds; give pictures of your own with --data."
+        )
+    if count < 10:
+        raise BadField(f"{count} birds of a class; at least 10 are needed.")
+    side = model.size[0] if model.size else 128
+    aviary = Aviary(seed=BIRD_SEED, size=side, count=count * len(species))
+    every = [(i, species.index(aviary.scene(i).species)) for i in range(len(aviary))]
+    others = [(i, label) for i, label in every if label not in classes]
+    chosen = sorted([e for e in every if e[1] in classes] + others[: 2 * count])
+    numbers = [index for index, _ in chosen]
+
+    def batch(rows: Tensor) -> Tensor:
+        pixels = np.stack([aviary[numbers[i]].image for i in rows.tolist()])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+    return Pictures(
+        labels=torch.tensor([label for _, label in chosen]),
+        names=[f"drawn bird {index} of seed {BIRD_SEED}" for index in numbers],
+        batch=batch,
+        drawn=True,
+        told=f"{len(chosen)} drawn birds of seed {BIRD_SEED}, {count} of each class",
+    )
+
+
+def photographs(model: Model, folder: Path) -> Pictures:
+    """Folders called as the model's classes are, or pictures without folders, which are sorted by
+    what the model says of them. Raises: UnknownName for a folder that is no class, BadImage.
+    """
+    if any(place.is_dir() for place in folder.iterdir()):
+        filed = Filed.of(folder, model)
+        paths, labels = list(filed.paths), filed.labels
+    else:
+        paths = gather([folder])
+        labels = torch.full((len(paths),), UNKNOWN)
+    return Pictures(
+        labels=labels,
+        names=[str(path.relative_to(folder)) for path in paths],
+        batch=lambda rows: model.prepare([paths[i] for i in rows.tolist()]),
+        told=f"{len(paths)} pictures of a folder",
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Seen:
+    """What the model makes of pictures: vectors (picture, activation) of a layer, outputs
+    (picture, class) before the softmax, and the class of each."""
+
+    vectors: Tensor
+    outputs: Tensor
+    labels: Tensor
+    pictures: Pictures
+    model: Model
+    reading: Reading
+
+    def hard(self, index: int, share: float) -> tuple[Tensor, Tensor]:
+        """The pictures of a class, and of the others those that score highest for it, `share` times
+        as many. Raises: BadField where either is too few."""
+        own = (self.labels == index).nonzero()[:, 0]
+        other = (self.labels != index).nonzero()[:, 0]
+        order = self.outputs[other, index].argsort(descending=True, stable=True)
+        negatives = other[order[: max(1, round(share * len(own)))]].sort().values
+        if len(own) < 10 or len(negatives) < 5:
+            raise BadField(
+                f"{len(own)} pictures of class {index} and {len(negatives)} of others; at least 10"
+                " and 5 are needed to learn from."
+            )
+        return own, negatives
+
+
+@torch.no_grad()
+def look(model: Model, reading: Reading, pictures: Pictures) -> Seen:
+    """One pass over all pictures, with the time left in the log."""
+    count = len(pictures.labels)
+    clock, vectors, outputs = Clock.start("looking at pictures", 0, count), [], []
+    with model.unharmed():
+        for rows in torch.arange(count).split(BATCH):
+            images = pictures.batch(rows).to(model.device)
+            trace = model.trace(images, read=reading.reads)
+            vectors.append(reading.vector(trace).cpu())
+            outputs.append(trace.output.float().cpu())
+            clock.tick(int(rows[-1]) + 1)
+    scores = torch.cat(outputs)
+    labels = torch.where(pictures.labels == UNKNOWN, scores.argmax(1), pictures.labels)
+    return Seen(
+        vectors=torch.cat(vectors),
+        outputs=scores,
+        labels=labels,
+        pictures=pictures,
+        model=model,
+        reading=reading,
+    )
+
+
+def strongest(seen: Seen, values: Tensor, rows: Tensor, count: int) -> list[Any]:
+    """For each feature the pictures on which it is strongest: name, label and value, and for drawn
+    birds a thumbnail. values: (picture of rows, feature)."""
+    found = []
+    for column in values.T:
+        best = column.argsort(descending=True, stable=True)[:count]
+        best = best[column[best] > 0]
+        found.append([_example(seen, int(rows[i]), float(column[i])) for i in best.tolist()])
+    return found
+
+
+def _example(seen: Seen, row: int, value: float) -> dict[str, Any]:
+    told = {
+        "name": seen.pictures.names[row],
+        "label": seen.model.label(int(seen.labels[row])),
+        "value": round(value, 4),
+    }
+    if not seen.pictures.drawn:
+        return told
+    small = torch.nn.functional.interpolate(
+        seen.pictures.batch(torch.tensor([row])), size=THUMBNAIL, mode="area"
+    )
+    pixels = (small[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    text = base64.b64encode(encode_jpeg(pixels, 80)).decode()
+    return {**told, "thumbnail": f"data:image/jpeg;base64,{text}"}

@@ -1,0 +1,118 @@
+"""Draws Concepts: each x-feature on the picture with its value, weight and contribution, and their
+sum, for the report, a notebook, a file and matplotlib.
+
+Nothing here measures anything.
+"""
+
+import io
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from ... import registry
+from ...explanations.concepts import Concepts
+from .. import colour
+from ..wording import number
+from . import tiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_START, _END = "/* concepts */", "/* end of concepts */"
+
+
+@registry.drawn(Concepts, "panel")
+def panel(concepts: Concepts, row: int = 0) -> str:
+    """The features of one image for a report: an HTML fragment without script."""
+    said, doubtful = tiles.trust(concepts, row)
+    whole = Markup(
+        '<li class="concept-card whole"><h4>the picture</h4>{}<div class="concept-facts">{}</div>'
+        "</li>"
+    ).format(tiles.image(tiles.pixels(concepts, row), "The picture", ""), _key(concepts, row))
+    cards = [_card(concepts, row, k) for k in concepts.order(row)]
+    return Markup(
+        '<div class="concepts"><p class="concept-finding">{}</p><p class="concept-line">{}</p>'
+        '<p class="quiet-line{}">{}</p><ol class="concept-cards">{}{}</ol></div>'
+    ).format(
+        tiles.finding(concepts, row),
+        tiles.total(concepts, row),
+        " concept-doubt" if doubtful else "",
+        said,
+        whole,
+        Markup("").join(cards),
+    )
+
+
+@registry.drawn(Concepts, "html")
+def html(concepts: Concepts) -> str:
+    """All images as one self-contained fragment, for notebooks and files."""
+    css = (files("sightline") / "report_assets" / "panel.css").read_text(encoding="utf-8")
+    own = css[css.index(_START) : css.index(_END)]
+    light, dark = (
+        "".join(f"--{name}:{value};" for name, value in tokens.items())
+        for tokens in (colour.LIGHT, colour.DARK)
+    )
+    alone = (
+        f".sightline-concepts{{{light}color:var(--ink);background:var(--paper);padding:16px;"
+        "font:15px/1.45 system-ui,sans-serif;max-width:1200px;margin:0 auto}"
+        ".sightline-concepts p,.sightline-concepts h4{margin:0}"
+        ".sightline-concepts .quiet-line{font-size:13px;color:var(--ink-2)}"
+        f"@media(prefers-color-scheme:dark){{.sightline-concepts{{{dark}}}}}"
+    )
+    shown = Markup("<hr>").join(Markup(panel(concepts, row)) for row in range(len(concepts)))
+    return Markup(
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<style>{}</style><div class="sightline-concepts">{}</div>'
+    ).format(Markup(alone + own), shown)
+
+
+@registry.drawn(Concepts, "figure")
+def figure(concepts: Concepts, *, i: int = 0, dark: bool = False) -> "Figure":
+    """A matplotlib figure of image `i`: the picture, the features on it, their contributions."""
+    from .plot import drawn
+
+    return drawn(concepts, i, dark)
+
+
+@registry.drawn(Concepts, "png")
+def png(concepts: Concepts, row: int = 0, suffix: str = ".png") -> bytes:
+    """The figure of one image as the bytes of a PNG or JPEG file."""
+    stream = io.BytesIO()
+    made = figure(concepts, i=row)
+    made.savefig(stream, format=suffix[1:], dpi=150, facecolor=made.get_facecolor())
+    return stream.getvalue()
+
+
+def _card(concepts: Concepts, row: int, feature: int) -> Markup:
+    value = float(concepts.values[row, feature])
+    weight = float(concepts.weights[row, feature])
+    share = float(concepts.contributions[row, feature])
+    largest = max(float(concepts.contributions[row].max()), 1e-9)
+    told = f"{number(share)} of the score"
+    return Markup(
+        '<li class="concept-card{}"><h4>{}</h4>{}<div class="concept-facts">'
+        '<p class="concept-gives"><span class="number">{}</span>'
+        ' <span class="unit">of the score</span></p>{}'
+        '<p class="quiet-line"><span title="How active the feature is in this picture.">value {}'
+        '</span> &times; <span title="What one unit of the feature is worth to this class, in every'
+        ' picture.">weight {}</span></p>{}</div></li>'
+    ).format(
+        "" if share > 0 else " idle",
+        concepts.names[row][feature],
+        tiles.tile(concepts, row, feature),
+        number(share),
+        tiles.bar(share / largest, told),
+        number(value),
+        number(weight),
+        tiles.examples(concepts.examples[row][feature] if concepts.examples[row] else []),
+    )
+
+
+def _key(concepts: Concepts, row: int) -> Markup:
+    layer = concepts.layer or "a layer"
+    return Markup(
+        '<p class="quiet-line">Score of <b>{}</b> before the softmax, as a sum of features that a'
+        " second network learned from <code>{}</code>. A map shows where its feature comes from;"
+        " each has its own scale, from nothing (clear) to its highest (bright). {}</p>"
+    ).format(concepts.called[row], layer, tiles.idle(concepts, row))
