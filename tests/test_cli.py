@@ -115,6 +115,7 @@ def test_a_result_that_is_no_map_is_json_a_drawing_and_a_panel(
     saved = json.loads(Path(told["json"]).read_text("utf-8"))
     assert saved["explanation"] == "Regions" and saved["grid"] == [4, 4]
     assert saved["links"][0]["nodes"]
+    assert told["text"].endswith(".") and told["text"] in sightline("explain", bird, *method).stdout
     assert 'class="sag"' in Path("sightline-explain/report.html").read_text("utf-8")
 
 

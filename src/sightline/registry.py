@@ -80,7 +80,8 @@ def register(name: str, *, paper: str = "", claims: tuple[str, ...] = ()) -> Cal
 
 
 def drawn(what: type, form: str) -> Callable[[_F], _F]:
-    """Make the decorated function the view of `what` in `form` (`figure`, `html`, `png`, `svg`)."""
+    """Make the decorated function the view of `what` in `form` (`figure`, `html`, `png`, `svg`,
+    `text`)."""
 
     def enter(function: _F) -> _F:
         _views[what, form] = function

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import registry
 from ..errors import UnknownName
 from ..explanation import Explanation, Heatmap
-from ..explanations.words import Words
 from ..ops.files import write_bytes
 
 Files = dict[str, dict[str, str]]
@@ -18,8 +18,8 @@ _DRAWINGS = (".svg", ".png")
 
 
 def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
-    """Writes what each method found in a picture; method -> what -> path, and the sentence of
-    words under `text`.
+    """Writes what each method found in a picture; method -> what -> path, and under `text` what a
+    result that is no map says in a sentence.
 
     A map is an overlay and arrays, any other result a drawing, where its kind has one, and JSON.
     """
@@ -39,8 +39,8 @@ def _map(heat: Heatmap, out: Path, stem: str) -> dict[str, str]:
 
 def _plain(found: Explanation, out: Path, stem: str) -> dict[str, str]:
     files = {"json": str(found.save(out / f"{stem}.json"))}
-    if isinstance(found, Words):
-        files["text"] = found.sentences[0]
+    with suppress(UnknownName):
+        files["text"] = registry.view(type(found), "text")(found, 0)
     for suffix in _DRAWINGS:
         with suppress(UnknownName):  # not every kind is drawn in every form
             files[suffix[1:]] = str(found.save(out / f"{stem}{suffix}"))

@@ -33,6 +33,12 @@ def panel(chain: Chain, row: int = 0) -> str:
     ).format(steps.finding(chain, row), steps.steps(chain, row), steps.ending(chain, row))
 
 
+@registry.drawn(Chain, "text")
+def text(chain: Chain, row: int = 0) -> str:
+    """What came out, as one sentence."""
+    return steps.finding(chain, row)
+
+
 @registry.drawn(Chain, "html")
 def html(chain: Chain) -> str:
     """All images as one self-contained page, for notebooks and files."""

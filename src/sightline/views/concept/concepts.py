@@ -44,6 +44,12 @@ def panel(concepts: Concepts, row: int = 0) -> str:
     )
 
 
+@registry.drawn(Concepts, "text")
+def text(concepts: Concepts, row: int = 0) -> str:
+    """What the sum says, as a sentence."""
+    return tiles.finding(concepts, row)
+
+
 @registry.drawn(Concepts, "html")
 def html(concepts: Concepts) -> str:
     """All images as one self-contained fragment, for notebooks and files."""

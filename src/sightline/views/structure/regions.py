@@ -124,7 +124,8 @@ def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
     return drawn(_pixels(regions, i), regions, i, finding(regions, i), dark)
 
 
-def finding(regions: Regions, row: int) -> str:
+@registry.drawn(Regions, "text")
+def finding(regions: Regions, row: int = 0) -> str:
     """What was found in one picture, as one or two sentences."""
     sets, label = regions.minimal[row], _nth(regions.provenance.get("target_label"), row)
     of = f" for {label}" if label is not None else ""

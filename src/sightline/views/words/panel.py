@@ -56,6 +56,12 @@ def panel(words: Words, row: int = 0) -> str:
     ).format(styled(words.pieces(row)), words.check, whole, Markup("").join(cards))
 
 
+@registry.drawn(Words, "text")
+def text(words: Words, row: int = 0) -> str:
+    """The sentences of one image."""
+    return words.sentences[row]
+
+
 @registry.drawn(Words, "html")
 def html(words: Words) -> str:
     """All images as one self-contained fragment, for notebooks and files."""
