@@ -63,7 +63,7 @@ def spent(name: str, made: Any) -> dict[str, int] | None:
 @cache
 def costs() -> dict[str, dict[str, int] | None]:
     """Name -> passes, None for a method that neither embedded network admits."""
-    return json.loads((files(__package__) / COSTS).read_text("utf-8"))
+    return json.loads((files("sightline.cli") / COSTS).read_text("utf-8"))
 
 
 def measured(explainer: Any) -> dict[str, int] | None:
