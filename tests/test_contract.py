@@ -33,9 +33,8 @@ pytestmark = [
 
 EXPLAINERS = available("explainer")
 MAPPED = [name for name in EXPLAINERS if issubclass(entry("explainer", name).cls.gives, Heatmap)]
-# their learned parts are made for these tests, layer by layer
-CHAINS = ("information-pursuit", "random-chain", "fixed-chain")
-LEARNED = ("realtime-saliency", "attribute-words", "part-words", "xnn", *CHAINS)
+WORDS = ("attribute-words", "part-words")  # what these have learned is made for the tests:
+LEARNED = ("realtime-saliency", "xnn", "information-pursuit", "random-chain", "fixed-chain", *WORDS)
 NETWORKS = ("pooled-cnn", "token-net", "channels-last", "black-box")
 
 
