@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
-from ..errors import BadModel, FileProblem
+from ..errors import BadModel
 from ..model import Model
 from ..ops.files import write_bytes
 from ..ops.tracing.layouts import Layout
@@ -19,6 +19,7 @@ from . import default
 from .attributes import RECIPE, AttributeNet, Heads
 from .builders import LIBRARIES, Parts
 from .same_padding import SamePadConv2d, pad_same
+from .told import told_by
 
 KIND = "attribute network"
 
@@ -78,19 +79,9 @@ def read_network(path: Path) -> Parts:
 
     Raises: FileProblem, or BadModel for another kind of file or a backbone that cannot be built.
     """
-    if not path.is_file():
-        raise FileProblem(f"there is no file {path}; expected a network with attribute heads.")
-    try:
-        with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise BadModel(f"{path} is no safetensors file ({error}).") from None
-    if told.get("kind") != KIND:
-        raise BadModel(
-            f"{path.name} holds no network with attribute heads (its kind is {told.get('kind')!r},"
-            f" expected {KIND!r}). Make one with `{RECIPE}`."
-        )
+    told = told_by(path, KIND, "network with attribute heads", RECIPE)
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
     about = About(**json.loads(told["about"]))
     heads = Heads(about.filters, len(about.labels), len(about.attributes), about.attributes)
     layout: dict[str, Any] = dict(about.layout)

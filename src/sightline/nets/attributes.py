@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..errors import BadModel, FileProblem
+from ..errors import BadModel
 from ..model import Model
 from ..ops.files import write_bytes
 from ..ops.tracing.layouts import Layout, to_maps
 from .default import WEIGHTS
+from .told import told_by
 
 KIND = "attribute head"
 SHIPPED = "default-attributes.safetensors"
@@ -211,18 +212,7 @@ def shipped_for(model: Model) -> Path | None:
 
 def vocabulary_of(path: Path) -> Vocabulary:
     """What is written in the file's metadata. Raises: FileProblem, BadModel."""
-    if not path.is_file():
-        raise FileProblem(f"there is no file {path}; expected the weights of an attribute head.")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-    except SafetensorError as error:
-        raise BadModel(f"{path} is no safetensors file ({error}).") from None
-    if about.get("kind") != KIND:
-        raise BadModel(
-            f"{path.name} holds no attribute head (its kind is {about.get('kind')!r}, expected"
-            f" {KIND!r}). Make one with `{RECIPE}`."
-        )
+    about = told_by(path, KIND, "attribute head", RECIPE)
     held: dict[str, Any] = json.loads(about["vocabulary"])
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in held.items()}
     return Vocabulary(**plain)

@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import BadModel, FileProblem, NotExplainable
+from ..errors import BadModel, NotExplainable
 from ..model import Model
 from ..ops.files import write_bytes
 from ..ops.resize import resize
 from .default import WEIGHTS
+from .told import told_by
 
 KIND = "sightline masking network 1"
+RECIPE = "python -m sightline.recipes.saliency_masks"
 EPSILON = 1e-6  # where both channels are 0 the mask is 0, not NaN
 FLOOR = -30.0  # a gate of 1e-13 is shut; below, numbers so small are slow on CPUs
 NEARLY = 0.8  # of the wanted grid is fine enough: 55 cells for 56 need no further block
@@ -221,7 +223,7 @@ def read_masking(path: Path, model: Model) -> MaskingNetwork:
         raise BadModel(
             f"{path.name} was trained for {blueprint.name} with weights {blueprint.digest}; this is"
             f" {model.name} with weights {model.digest}. Masks of one classifier say nothing about"
-            " another: train anew with `python -m sightline.recipes.saliency_masks`."
+            f" another: train anew with `{RECIPE}`."
         )
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
         network = MaskingNetwork(blueprint)
@@ -241,18 +243,7 @@ def shipped_for(model: Model) -> Path | None:
 
 def blueprint_of(path: Path) -> Blueprint:
     """What is written in the file's metadata. Raises: FileProblem, BadModel."""
-    if not path.is_file():
-        raise FileProblem(f"there is no file {path}; expected the weights of a masking network.")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-    except SafetensorError as error:
-        raise BadModel(f"{path} is no safetensors file ({error}).") from None
-    if about.get("kind") != KIND:
-        raise BadModel(
-            f"{path.name} holds no masking network (its kind is {about.get('kind')!r}, expected"
-            f" {KIND!r}). Make one with `python -m sightline.recipes.saliency_masks`."
-        )
+    about = told_by(path, KIND, "masking network", RECIPE)
     plain: dict[str, Any] = json.loads(about["blueprint"])
     plain["grids"] = [tuple(grid) for grid in plain["grids"]]
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import BadModel, FileProblem
+from ..errors import FileProblem
 from ..model import Model
 from ..ops.files import write_bytes
 from ..ops.pursuit.questions import Known, Questions
 from ..ops.resize import resize
 from .default import WEIGHTS
+from .told import told_by
 
 KIND = "query-vae"
 RECIPE = "python -m sightline.recipes.query_chains"
@@ -244,18 +245,7 @@ def shipped_for(model: Model) -> Path | None:
 
 def blueprint_of(path: Path) -> Blueprint:
     """What is written in the file's metadata. Raises: FileProblem, BadModel."""
-    if not path.is_file():
-        raise FileProblem(f"there is no file {path}; expected the weights of a query network.")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-    except SafetensorError as error:
-        raise BadModel(f"{path} is no safetensors file ({error}).") from None
-    if about.get("kind") != KIND:
-        raise BadModel(
-            f"{path.name} holds no query network (its kind is {about.get('kind')!r}, expected"
-            f" {KIND!r}). Make one with `{RECIPE}`."
-        )
+    about = told_by(path, KIND, "query network", RECIPE)
     plain: dict[str, Any] = json.loads(about["blueprint"])
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     return Blueprint(**fields)

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..errors import BadModel, FileProblem, NotExplainable, UnknownName, near
+from ..errors import BadModel, NotExplainable, UnknownName, near
 from ..model import Model
 from ..ops.files import write_bytes
 from ..trace import Trace
 from .sparse_reconstruction import SparseReconstruction
+from .told import told_by
 
 KIND = "x-features"
 RECIPE = "python -m sightline.recipes.x_features"
@@ -161,18 +162,7 @@ def write_x_features(held: XFeatures, path: Path) -> Path:
 
 def about_of(path: Path) -> About:
     """What the file is for, without its weights. Raises: FileProblem, BadModel."""
-    if not path.is_file():
-        raise FileProblem(f"there is no file {path}; expected x-features from `{RECIPE}`.")
-    try:
-        with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-    except SafetensorError as error:
-        raise BadModel(f"{path} is no safetensors file ({error}).") from None
-    if told.get("kind") != KIND:
-        raise BadModel(
-            f"{path.name} holds no x-features (its kind is {told.get('kind')!r}, expected"
-            f" {KIND!r}). Make them with `{RECIPE}`."
-        )
+    told = told_by(path, KIND, "x-features", RECIPE)
     values = json.loads(told["about"])
     classes = {int(index): each for index, each in values.pop("classes").items()}
     return About(**{**values, "hidden": tuple(values["hidden"])}, classes=classes)
