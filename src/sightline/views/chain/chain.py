@@ -12,8 +12,9 @@ from markupsafe import Markup
 from ... import registry
 from ...explanations.chain import Chain
 from .. import colour, packed, paint
+from ..alone import page
 from ..wording import percent
-from . import steps, style
+from . import steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,10 +49,7 @@ def html(chain: Chain) -> str:
         )
         for row in range(len(chain))
     ]
-    return Markup(
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<style>{}</style><div class="sightline-chains">{}</div>'
-    ).format(Markup(style.alone(".sightline-chains")), Markup("").join(parts))
+    return page("chains", parts, width=960)
 
 
 @registry.drawn(Chain, "figure")

@@ -5,21 +5,18 @@ Nothing here measures anything.
 """
 
 import io
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from ... import registry
 from ...explanations.concepts import Concepts
-from .. import colour
+from ..alone import page
 from ..wording import number
 from . import tiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_START, _END = "/* concepts */", "/* end of concepts */"
 
 
 @registry.drawn(Concepts, "panel")
@@ -53,24 +50,7 @@ def text(concepts: Concepts, row: int = 0) -> str:
 @registry.drawn(Concepts, "html")
 def html(concepts: Concepts) -> str:
     """All images as one self-contained fragment, for notebooks and files."""
-    css = (files("sightline") / "report_assets" / "panel.css").read_text(encoding="utf-8")
-    own = css[css.index(_START) : css.index(_END)]
-    light, dark = (
-        "".join(f"--{name}:{value};" for name, value in tokens.items())
-        for tokens in (colour.LIGHT, colour.DARK)
-    )
-    alone = (
-        f".sightline-concepts{{{light}color:var(--ink);background:var(--paper);padding:16px;"
-        "font:15px/1.45 system-ui,sans-serif;max-width:1200px;margin:0 auto}"
-        ".sightline-concepts p,.sightline-concepts h4{margin:0}"
-        ".sightline-concepts .quiet-line{font-size:13px;color:var(--ink-2)}"
-        f"@media(prefers-color-scheme:dark){{.sightline-concepts{{{dark}}}}}"
-    )
-    shown = Markup("<hr>").join(Markup(panel(concepts, row)) for row in range(len(concepts)))
-    return Markup(
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<style>{}</style><div class="sightline-concepts">{}</div>'
-    ).format(Markup(alone + own), shown)
+    return page("concepts", (panel(concepts, row) for row in range(len(concepts))))
 
 
 @registry.drawn(Concepts, "figure")

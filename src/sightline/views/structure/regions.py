@@ -14,8 +14,9 @@ from markupsafe import Markup
 from ... import registry
 from ...explanations.regions import Regions, ordered
 from .. import colour, packed
+from ..alone import page, rules, tokens
 from ..wording import counted
-from . import drawing, style
+from . import drawing
 from .drawing import Plate, Shown
 from .layout import laid_out
 
@@ -59,11 +60,7 @@ def panel(regions: Regions, row: int = 0) -> str:
 @registry.drawn(Regions, "html")
 def html(regions: Regions) -> str:
     """All images as one self-contained fragment, for notebooks and files."""
-    head = style.alone(".sightline-regions") + style.shared()
-    shown = Markup("<hr>").join(Markup(panel(regions, row)) for row in range(len(regions)))
-    return Markup(
-        '<meta charset="utf-8"><style>{}</style><div class="sightline-regions">{}</div>'
-    ).format(Markup(head), shown)
+    return page("regions", (panel(regions, row) for row in range(len(regions))))
 
 
 @registry.drawn(Regions, "svg")
@@ -86,9 +83,7 @@ def svg(regions: Regions, row: int = 0) -> str:
     small = str(drawing.graph(plate, layout, regions.thresholds[1])).replace(
         "<svg ", f'<svg x="{side + 24:.0f}" y="{_HEAD}" ', 1
     )
-    css = (
-        style.alone("svg.sag").replace("font:15px/1.45 system-ui,sans-serif;", "") + style.shared()
-    )
+    css = tokens("svg.sag", "color:var(--ink);") + rules("regions")
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" class="sag" viewBox="0 0 {} {}" width="{}"'
         ' height="{}"><title>{}</title><style>{}</style><rect class="sheet" width="100%"'

@@ -5,7 +5,6 @@ Nothing here measures anything; the sentence is made from the facts by `explanat
 
 import io
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +13,13 @@ from markupsafe import Markup
 from ... import registry
 from ...explanations.words import Piece, Words, amount, level
 from .. import colour
+from ..alone import page
 from ..wording import number
 from . import tiles
 from .tiles import Plate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_START, _END = "/* words */", "/* end of words */"
 
 
 @registry.drawn(Words, "panel")
@@ -65,24 +63,7 @@ def text(words: Words, row: int = 0) -> str:
 @registry.drawn(Words, "html")
 def html(words: Words) -> str:
     """All images as one self-contained fragment, for notebooks and files."""
-    css = (files("sightline") / "report_assets" / "panel.css").read_text(encoding="utf-8")
-    own = css[css.index(_START) : css.index(_END)]
-    light, dark = (
-        "".join(f"--{name}:{value};" for name, value in tokens.items())
-        for tokens in (colour.LIGHT, colour.DARK)
-    )
-    alone = (
-        f".sightline-words{{{light}color:var(--ink);background:var(--paper);padding:16px;"
-        "font:15px/1.45 system-ui,sans-serif;}.sightline-words p,.sightline-words h4{margin:0}"
-        ".sightline-words em{font-style:normal;font-weight:700}"
-        ".sightline-words .quiet-line{font-size:13px;color:var(--ink-2)}"
-        f"@media(prefers-color-scheme:dark){{.sightline-words{{{dark}}}}}"
-    )
-    shown = Markup("<hr>").join(Markup(panel(words, row)) for row in range(len(words)))
-    return Markup(
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<style>{}</style><div class="sightline-words">{}</div>'
-    ).format(Markup(alone + own), shown)
+    return page("words", (panel(words, row) for row in range(len(words))))
 
 
 @registry.drawn(Words, "figure")
