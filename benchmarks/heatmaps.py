@@ -8,8 +8,6 @@ trained networks need the folder of photographs and weights beside the project.
 
 import argparse
 import datetime
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,9 +18,11 @@ from typing import Any
 import torch
 
 import sightline as sl
+from heatmap_memory import memory
 from peers import BATCH, CLASS, GradCamLibrary, Work, peers
 from rise_quality import PLAIN, equal_quality, plain_seconds
-from speed import HERE, Row, line, machine, network, peak_of, pictures, seconds, versions
+from sightline.worlds import aviary
+from speed import HERE, Row, line, machine, network, pictures, seconds, versions
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PHOTOGRAPHS = ("n02110341_0_train", "n02009912_0_train", "n04409515_0_val", "n01534433_1_val")
@@ -180,14 +180,14 @@ def integrated(rounds: int) -> Iterator[Row]:
         from captum.attr import IntegratedGradients
     except ImportError:
         return
-    for name in ("MobileNetV2", "SqueezeNet"):
+    for name in ("ResNet-18", "sightline:default", "MobileNetV2", "SqueezeNet"):
         for precision, wanted in (("exact", 2.5), ("fast", 5.0)):
-            model = trained(name, precision)
+            model, images = subject(name, precision)
             if model is None:
-                return
+                break
             row = Row(name=f"integrated gradients, {name}, {precision}", wanted=wanted)
             row.against = "captum, 50 steps, at no larger error of the sum"
-            images, empty = photographs(model), model.mean.expand(1, 3, 224, 224)
+            empty = model.mean.expand(1, *images.shape[1:])
             peer, errors, spent = IntegratedGradients(Normalised(model)), [], [0.0, 0.0]
             for x in images.split(1):
                 error, theirs, ours = _at_equal_error(model, peer, x, empty)
@@ -198,6 +198,17 @@ def integrated(rounds: int) -> Iterator[Row]:
                 f"sum of all {spent[0] / spent[1]:.2f}x; captum's errors {median(errors):.3f}"
             )
             yield row
+
+
+def subject(name: str, precision: str) -> tuple[sl.Model | None, torch.Tensor]:
+    """A network and four pictures that it was made for, or None where its weights are not here."""
+    if name == "ResNet-18":
+        return sl.Model(network(), precision=precision), pictures(4)
+    if name == "sightline:default":
+        model = sl.load(name, precision=precision)
+        return model, model.prepare([bird.image for bird in aviary.bundle(4)])
+    found = trained(name, precision)
+    return found, pictures(0) if found is None else photographs(found)
 
 
 def _at_equal_error(
@@ -280,65 +291,6 @@ def rise(rounds: int) -> Iterator[Row]:
         yield row
 
 
-# memory
-
-
-MEMORY = (
-    "grad-cam",
-    "hires-cam",
-    "grad-cam++",
-    "xgrad-cam",
-    "layer-cam",
-    "eigen-cam",
-    "score-cam",
-    "ablation-cam",
-    "gradient",
-    "input-x-gradient",
-    "integrated-gradients",
-    "smooth-grad",
-    "guided-backprop",
-    "deconvnet",
-    "guided-grad-cam",
-    "occlusion",
-)
-
-
-def memory(rounds: int) -> Iterator[Row]:
-    """Peak of 16 pictures above what was held before, in a process of its own."""
-    for name in MEMORY:
-        used = {}
-        for who in ("ours", "pytorch-grad-cam", "captum"):
-            command = [sys.executable, __file__, "--memory-of", f"{who}:{name}"]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode == 0:
-                used[who] = float(done.stdout.split()[-1])
-        theirs = {who: spent for who, spent in used.items() if who != "ours"}
-        if "ours" not in used or not theirs:
-            continue
-        best = min(theirs, key=theirs.__getitem__)
-        row = Row(name=f"peak memory, {name}, 16 pictures", against=best, wanted=1.0)
-        row.ratios = [theirs[best] / used["ours"]]
-        row.note = f"{used['ours']:.0f} MiB against {theirs[best]:.0f} MiB; the copy's 45 included"
-        yield row
-
-
-def memory_of(words: str) -> None:
-    who, name = words.split(":")
-    net, x = network(), pictures(BATCH)
-    if who == "ours":
-        fields = {"occlusion": {"window": 32, "stride": 16}, "smooth-grad": {"samples": 50}}
-        made = sl.create("explainer", name, **fields.get(name, {}))
-        model = sl.Model(net)
-        model.study((224, 224), 3)
-        work: Work | None = lambda: made(model, x, CLASS)  # noqa: E731
-    else:
-        work = peers(net)[who](name, x)
-        with torch.no_grad():
-            net(x[:1])
-    assert work is not None
-    print(peak_of(work))
-
-
 SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
     "ablation": lambda rounds: ablation(network(), rounds),
     "layer3": lambda rounds: layer3(network(), rounds),
@@ -379,13 +331,9 @@ def main() -> None:
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--only", default="", help=f"one of {', '.join(SECTIONS)}")
     asked.add_argument("--out", type=Path, default=HERE / "HEATMAPS.md")
-    asked.add_argument("--memory-of", help=argparse.SUPPRESS)
     given = asked.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # the peers' own
-    if given.memory_of:
-        memory_of(given.memory_of)
-        return
     rows = []
     for name, section in SECTIONS.items():
         if given.only in ("", name):
