@@ -35,6 +35,7 @@ ORDER = (
     "run",
     "studio",
     "cli",
+    "__main__",
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 FAMILIES = ("explainers", "metrics", "recipes", "attacks")

@@ -159,13 +159,14 @@ class Metric:
     """How far an explanation can be believed. Metrics are frozen dataclasses.
 
     direction: whether a `higher` or a `lower` number is better. unit: what the number counts, for
-    labels.
+    labels. takes: the kind of explanation that it can read; a run asks it about no other.
     """
 
     kind: ClassVar[str] = "metric"
     registered_name: ClassVar[str] = ""
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = ""
+    takes: ClassVar[type[Explanation]] = Heatmap
 
     @final
     def __call__(self, case: Case) -> Tensor:
@@ -235,6 +236,11 @@ class Metric:
         """The same case with an explanation that knows nothing: the null map `name`, or what a
         metric that reads no map makes of it."""
         return case.with_heat(reference(name, case.images, seed))
+
+    @property
+    def takes_maps(self) -> bool:
+        """Whether it can read a map; where not, its null levels are its own."""
+        return issubclass(Heatmap, self.takes)
 
     @final
     def null_levels(self, case: Case, seed: int = 0) -> dict[str, Tensor]:

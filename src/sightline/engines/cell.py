@@ -183,6 +183,9 @@ def score(metric: Metric, case: Case) -> dict[str, Any]:
     record: dict[str, Any] = {"value": value if math.isfinite(value) else None, "error": ""}
     if not math.isfinite(value):
         record["error"] = f"undefined: {metric.registered_name} gives no number for this picture."
+    if not metric.takes_maps:
+        levels = {name: float(level[0]) for name, level in metric.null_levels(case).items()}
+        record["nulls"] = {n: v if math.isfinite(v) else None for n, v in levels.items()}
     if curves is not None:
         curve = curves[0].double().tolist()
         record["curve"] = [x if math.isfinite(x) else None for x in curve]

@@ -30,7 +30,7 @@ from .cell import Finished, Job, Task, failed
 from .cluster import RayEngine
 from .ledger import Ledger, Record
 from .local import LocalEngine
-from .setup import BLIND, Setup, fastest_batch, planned
+from .setup import BLIND, Column, Setup, fastest_batch, planned
 from .small_map import unpacked
 from .sources.item import Collection, Item
 from .stability import probed
@@ -192,7 +192,7 @@ class _Board:
             jobs.append(Job(column=column, key=key, judges=lacking))
         return tuple(jobs)
 
-    def _lacking(self, key: str, wanted: range) -> tuple[int, ...] | None:
+    def _lacking(self, key: str, wanted: Sequence[int]) -> tuple[int, ...] | None:
         """The metrics of those wanted that a cell lacks, None where it lacks nothing."""
         known, keys = self.kept.get(key), self.setup.measure_keys
         if known is None:
@@ -232,7 +232,7 @@ class _Board:
             for column, key in zip(self.setup.columns, entry.keys, strict=True):
                 record = self._record(key)
                 start = {"index": index, "picture": entry.name, "method": column.label}
-                rows += self._rows(record, {**start, "blind": column.blind}, entry)
+                rows += self._rows(self._answers(index, column, record), start, entry)
                 if "passes" in record and not column.blind:
                     forward, backward = record["passes"]
                     costs.append(
@@ -284,6 +284,31 @@ class _Board:
         held = self._record(self.entries[index].keys[column]).get("map")
         return None if held is None else unpacked(held)
 
+    def _answers(self, index: int, column: Column, record: Record) -> Record:
+        """A cell with an answer of every judge; one that cannot read it has no number, and that is
+        no error. A null map that it cannot read gives way to the metric's own null level."""
+        asked, answers = self.setup.wanted(index, column), {}
+        for k, judge in enumerate(self.setup.judges):
+            key = self.setup.judge_keys[k]
+            if k in asked:
+                unknown = {"value": None, "error": record["error"]}
+                answers[key] = record["metrics"].get(key, unknown)
+            elif column.blind and not judge.metric.takes_maps:
+                value = self._own_null(index, key, column.label)
+                answers[key] = {"value": value, "error": ""}
+            else:
+                answers[key] = {"value": None, "error": ""}
+        return {**record, "metrics": answers, "blind": column.blind}
+
+    def _own_null(self, index: int, key: str, null: str) -> float | None:
+        """A metric's own null level for a picture, the mean over the methods that it judged."""
+        found = [
+            self._record(cell)["metrics"].get(key, {}).get("nulls", {}).get(null)
+            for cell in self.entries[index].keys
+        ]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if known else None
+
     def _rows(self, record: Record, start: Row, entry: _Entry) -> list[Row]:
         model = self.setup.model
         known = {
@@ -293,10 +318,11 @@ class _Board:
         }
         rows = []
         for judge, key in zip(self.setup.judges, self.setup.judge_keys, strict=True):
-            found = record["metrics"].get(key, {"value": None, "error": record["error"]})
+            found = record["metrics"][key]
             rows.append(
                 {
                     **start,
+                    "blind": record["blind"],
                     "metric": judge.label,
                     "value": found["value"],
                     "error": found["error"],

@@ -10,6 +10,7 @@ another method, metric or picture computes only what is new, and nothing stale i
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +22,9 @@ import numpy as np
 import torch
 
 from .. import __version__, registry
-from ..errors import BadField
+from ..errors import BadField, SightlineWarning
 from ..explainer import Explainer, versions
+from ..explanation import Explanation, Heatmap
 from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.references import NULLS
@@ -49,6 +51,11 @@ class Column:
     def blind(self) -> bool:
         """Whether the map knows nothing of the model."""
         return self.explainer is None
+
+    @property
+    def gives(self) -> type[Explanation]:
+        """The kind of explanation that stands in its cells."""
+        return Heatmap if self.explainer is None else self.explainer.gives
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +91,12 @@ class Setup:
         """What tells the metrics apart, parameters included."""
         return [_hash(_facts(metric)) for metric in self.measures]
 
-    def wanted(self, index: int, column: Column) -> range:
-        """The numbers of the metrics that judge a column's map of the picture of that index."""
+    def wanted(self, index: int, column: Column) -> tuple[int, ...]:
+        """The numbers of the metrics that judge a column's answer for the picture of that index:
+        those that can read it."""
         again = index < self.probed and not column.blind
-        return range(len(self.measures) if again else len(self.judges))
+        count = len(self.measures) if again else len(self.judges)
+        return tuple(k for k in range(count) if issubclass(column.gives, self.measures[k].takes))
 
     @cached_property
     def _model_facts(self) -> list[Any]:
@@ -147,9 +156,11 @@ def planned(
     probed: int = 0,
 ) -> Setup:
     """The setup of these methods and metrics, nulls included. probed: pictures on which the metrics
-    are measured with other choices too.
+    are measured with other choices too. A method whose explanations none of the metrics reads is
+    left out with a warning.
 
-    Raises: BadField for no metric or for the same method twice, UnknownName, BadTarget.
+    Raises: BadField for no metric, for the same method twice, or where no method is left;
+    UnknownName, BadTarget.
     """
     judges = [registry.create("metric", m) if isinstance(m, str) else m for m in metrics]
     if not judges:
@@ -157,6 +168,7 @@ def planned(
     for judge in judges:
         if not isinstance(judge, Metric):
             raise BadField(f"a metric is a name or a Metric; got {type(judge).__name__}.")
+    explainers = _readable(explainers, judges)
     columns = zip(_labels(explainers), explainers, strict=True)
     named = zip(_labels(judges), judges, strict=True)
     if isinstance(target, str):
@@ -173,6 +185,30 @@ def planned(
         probes=probes(judges) if probed and len(explainers) > 1 else (),
         probed=probed,
     )
+
+
+def _readable(explainers: Sequence[Explainer], judges: Sequence[Metric]) -> list[Explainer]:
+    """The explainers whose explanations at least one metric can read."""
+    kept, told = [], {}
+    for each in explainers:
+        if any(issubclass(each.gives, judge.takes) for judge in judges):
+            kept.append(each)
+        else:
+            told[each.registered_name or type(each).__name__] = each.gives.__name__
+    if not told:
+        return kept
+    said = ", ".join(f"{name} ({kind})" for name, kind in told.items())
+    if not kept:
+        raise BadField(
+            f"none of these metrics reads what these methods give: {said}. Sets of patches have"
+            " `sufficiency`, `necessity` and `minimality`; `evaluations` and `runtime` read all."
+        )
+    warnings.warn(
+        f"left out, because none of the metrics reads what they give: {said}.",
+        SightlineWarning,
+        stacklevel=2,
+    )
+    return kept
 
 
 def fastest_batch(model: Model, forwards: int) -> int:

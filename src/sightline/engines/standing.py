@@ -157,8 +157,8 @@ def _ahead(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ranking:
-    """Which method wins most often? shares: wins over all pairs, pictures and metrics, falling.
-    lead: of the first over the second, in shares.
+    """Which method wins most often? methods: those that met another one, by falling shares: wins
+    over all their pairs, pictures and metrics. lead: of the first over the second, in shares.
     """
 
     methods: tuple[str, ...]
@@ -181,9 +181,12 @@ def ranking(scores: Sequence[Scores], methods: Sequence[str]) -> Ranking | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         by_picture = np.nanmean(whole, axis=(0, 2))  # (method, picture)
-    there = np.isfinite(by_picture)
-    if not there.any(1).sum() > 1:
+    met = np.isfinite(by_picture).any(1)
+    if met.sum() < 2:
         return None
+    methods = [m for m, known in zip(methods, met, strict=True) if known]
+    by_picture = by_picture[met]
+    there = np.isfinite(by_picture)
     draws = drawn(by_picture.shape[1])
     held = np.where(there, by_picture, 0.0)
     with np.errstate(invalid="ignore"):

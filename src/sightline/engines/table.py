@@ -85,6 +85,12 @@ class Table:
             whole.setdefault((picture, error), []).append((method, metrics))
         return [self._line(p, e, parts) for (p, e), parts in whole.items()]
 
+    def unread(self, column: str, metric: str) -> bool:
+        """Whether the metric reads no explanation of the kind that this column gives."""
+        (gives,) = (c.gives for c in self.setup.columns if c.label == column)
+        (takes,) = (j.metric.takes for j in self.setup.judges if j.label == metric)
+        return not issubclass(gives, takes)
+
     def _line(self, picture: str, error: str, parts: list[tuple[str, list[str]]]) -> str:
         if len(parts) == len(self.methods) > 1:
             who = "" if len(parts[0][1]) == len(self.metrics) else ", ".join(parts[0][1])

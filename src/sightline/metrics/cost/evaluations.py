@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import BadField
+from ...explanation import Explanation
 from ...metric import Case, Metric
 from ...registry import register
 from ._record import shared
@@ -28,6 +29,7 @@ class Evaluations(Metric):
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
+    takes: ClassVar[type[Explanation]] = Explanation
     unit: ClassVar[str] = "passes a picture"
 
     copy: float = 1.0

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ...explanation import Explanation
 from ...metric import Case, Metric
 from ...registry import register
 from ._record import shared
@@ -27,6 +28,7 @@ class Runtime(Metric):
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
+    takes: ClassVar[type[Explanation]] = Explanation
     unit: ClassVar[str] = "seconds a picture"
 
     def score(self, case: Case) -> Tensor:

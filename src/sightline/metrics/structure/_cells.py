@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ...errors import BadField, NotExplainable
+from ...explanation import Explanation
 from ...explanations.regions import Cells, Regions
 from ...metric import Case, Metric
 from ...ops.fill import Fill
@@ -81,6 +82,7 @@ class RegionMetric(Metric):
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
+    takes: ClassVar[type[Explanation]] = Regions
 
     fill: str | float = "mean"
     edges: Literal["soft", "hard"] = "soft"

@@ -113,7 +113,8 @@ def _about(kind: str, method: Any, label: str) -> Context:
 
 def _rows(table: Table) -> list[Context]:
     """The methods, best first, then the null maps."""
-    order = list(table.ranking.methods) if table.ranking else table.methods
+    best = table.ranking.methods if table.ranking else ()
+    order = [*best, *(name for name in table.methods if name not in best)]
     domains = [_domain(s) for s in table.scores]
     return [_row(table, name, domains) for name in [*order, *table.nulls]]
 
@@ -131,6 +132,7 @@ def _row(table: Table, name: str, domains: list[tuple[float, float]]) -> Context
             _cell(s, name, domain, _gained(against[s.label]) if s.label in against else "", table)
             for s, domain in zip(table.scores, domains, strict=True)
         ],
+        "asked": [not table.unread(name, s.label) for s in table.scores],
         "passes": "" if passes is None else number(passes),
         "passes_value": passes or 0,
         "seconds": "" if took is None else seconds(took),
