@@ -35,7 +35,7 @@ def test_a_method_says_its_question_its_paper_and_when_not_to_trust_it(
     kind: str, name: str
 ) -> None:
     entry = registry.entry(kind, name)
-    assert entry.question
+    assert entry.question.endswith(("?", "."))
     assert entry.paper
     assert entry.caution
 

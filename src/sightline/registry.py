@@ -48,8 +48,9 @@ class Entry:
 
     @property
     def question(self) -> str:
-        """The first line of the docstring: what the method answers."""
-        return self.doc.splitlines()[0] if self.doc else ""
+        """The first sentence of the docstring: what the method answers."""
+        paragraph = " ".join(self.doc.split("\n\n")[0].split())
+        return re.split(r"(?<=[?.]) ", paragraph)[0]
 
     @property
     def caution(self) -> str:

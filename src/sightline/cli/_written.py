@@ -23,12 +23,11 @@ def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
 
     A map is an overlay and arrays, any other result a drawing, where its kind has one, and JSON.
     """
-    return {
-        name: _map(each, out, f"{stem}--{name}")
-        if isinstance(each, Heatmap)
-        else _plain(each, out, f"{stem}--{name}")
-        for name, each in found.items()
-    }
+    files = {}
+    for name, each in found.items():
+        write = _map if isinstance(each, Heatmap) else _plain
+        files[name] = write(each, out, f"{stem}--{name.replace(':', '-')}")  # as Windows wants it
+    return files
 
 
 def _map(heat: Heatmap, out: Path, stem: str) -> dict[str, str]:
