@@ -102,9 +102,11 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
 
 
 def _body(entry: registry.Entry) -> Iterator[str]:
-    for paragraph in entry.doc.split("\n\n")[1:]:
-        yield " ".join(paragraph.split())
-        yield ""
+    """What follows the question, paragraph by paragraph."""
+    whole = [" ".join(paragraph.split()) for paragraph in entry.doc.split("\n\n")]
+    for paragraph in (whole[0].removeprefix(entry.question).strip(), *whole[1:]):
+        if paragraph:
+            yield from (paragraph, "")
 
 
 def _notes(entry: registry.Entry) -> list[str]:
