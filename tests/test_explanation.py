@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sameness import assert_same, told
-from sightline import Heatmap, Regions
+from sightline import Chain, Heatmap, Regions
 from sightline.errors import BadModel, FileProblem, NotExplainable, ShapeError, UnknownName
 from sightline.explanation import Explanation
 from sightline.preprocess import Frame
@@ -59,6 +59,15 @@ def test_rows_are_taken_from_everything_that_belongs_to_an_image() -> None:
     assert found.provenance == {"method": "chord", "score": [2, 0], "versions": ["1", "2"]}
     assert found.images is not None and len(found.images) == 2 and len(found.frames or ()) == 2
     assert_same(told(chord().take(slice(1, None))), told(chord().take([1, 2])))
+
+
+def test_a_field_without_entries_stays_empty() -> None:
+    found = Chain(
+        questions=["q"], classes=["a", "b"], asked=[[0], [0]], answers=[["yes"], ["no"]],
+        posterior=[[[0.5, 0.5], [0.1, 0.9]], [[0.5, 0.5], [0.8, 0.2]]],
+    )  # fmt: skip
+    assert found.take([1]).prediction == [0] and len(found.take([1]).known) == 0
+    assert len(Chain.join([found.take([0]), found.take([1])]).known) == 0
 
 
 def test_parts_joined_are_the_whole() -> None:

@@ -230,7 +230,8 @@ def _taken(value: Any, picked: list[int]) -> Any:
         return value.take(picked)
     if isinstance(value, Mapping):
         return {k: _taken(v, picked) for k, v in value.items()}
-    return [value[i] for i in picked] if isinstance(value, (list, tuple)) else value
+    # an empty one says nothing of any image
+    return [value[i] for i in picked] if isinstance(value, (list, tuple)) and value else value
 
 
 def _joined(values: list[Any]) -> Any:
