@@ -31,8 +31,10 @@ class Explainer(ABC):
 
     needs: what the model must offer, of `gradients`, `layer`, `attention`; a method that needs a
     layer has a field `layer`, None for the model's last spatial one. probability: what is scored
-    where the target does not say. gives: the kind of explanation. A method that runs others names
-    them in `parts`: what they need it needs too, and it scores by the habit of the first.
+    where the target does not say. gives: the kind of explanation. own_passes: all its gradients are
+    those of passes of its own, so that the clean one need not remember how it came about. A method
+    that runs others names them in `parts`: what they need it needs too, and it scores by the habit
+    of the first.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -40,6 +42,7 @@ class Explainer(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = False
     gives: ClassVar[type[Explanation]] = Heatmap
+    own_passes: ClassVar[bool] = False
 
     @final
     def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:
@@ -224,7 +227,7 @@ def reading(model: Model, explainers: Sequence[Explainer]) -> tuple[tuple[str, .
     every = [each for explainer in explainers for each in explainer.whole]
     differentiated = [each for each in every if "gradients" in each.needs]
     read = dict.fromkeys(each.layer_of(model) for each in every if "layer" in each.needs)
-    if any("layer" not in each.needs for each in differentiated):
+    if any("layer" not in each.needs and not each.own_passes for each in differentiated):
         read = {"input": None, **read}
     read |= dict.fromkeys(layer for each in every for layer in each.reads(model))
     return tuple(read), bool(differentiated)

@@ -29,7 +29,7 @@ from .ops.network.black_box import BlackBox
 from .ops.network.modules import channels_of, device_of, unwrapped
 from .ops.network.outputs import as_rows, scores_of
 from .ops.network.unharmed import unharmed
-from .ops.rules import Rule
+from .ops.rules import Rule, served
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .target import Target, to_target
 from .trace import SPENT, Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted
@@ -284,7 +284,7 @@ class Model:
         if any(name != "input" for name in (*read, *edit)):
             self.study(size, images.shape[1])
         known = self._anatomies.get((*size, images.shape[1]))
-        precision = "user" if rules else self.precision
+        precision = served(rules, self.precision)
         with (
             self.engine.running(self.module, images, (*read, *edit), precision) as module,
             torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
@@ -346,7 +346,7 @@ class Model:
         aimed = self.aim(images, target) if rows is None else to_target(target)
         with torch.enable_grad():
             found = [
-                (aimed.score(trace).detach(), trace.gradient(aimed, "input"))
+                (aimed.score(trace).detach(), trace.gradient(aimed, "input", last=rows is not None))
                 for trace in self._passes(images, rows, ("input", *aimed.reads))
             ]
         return torch.cat([s for s, _ in found]), torch.cat([g for _, g in found])

@@ -23,6 +23,7 @@ from .ops.tracing.passes import Pass
 from .ops.tracing.replay import Address, Prefix, item_of, with_item
 
 Edit = Callable[[Tensor], Tensor]
+Masks = Mapping[str, Tensor]
 SPENT = ("forward", "backward", "copies")  # images through the network; copies: behind a layer only
 _COPIES = 2 << 20  # values of edited maps in one pass
 
@@ -75,14 +76,15 @@ class Trace(Pass):
         if layer not in self.layouts:
             raise NotExplainable(
                 f"the output of {layer!r}, {tuple(self.raw[layer].shape)}, is not laid out in"
-                " space, so there is no"
-                " map to draw. `sightline inspect` lists the spatial layers."
+                " space, so there is no map to draw. `sightline inspect` lists the spatial layers."
             )
         return self.layouts[layer]
 
-    def grad(self, score: Tensor, layer: str, mask: Mapping[str, Tensor] | None = None) -> Tensor:
-        """d `score` / d maps of `layer`, (batch, filter, row, col); any number of times on one
-        pass.
+    def grad(
+        self, score: Tensor, layer: str, mask: Masks | None = None, *, last: bool = False
+    ) -> Tensor:
+        """d `score` / d maps of `layer`, (batch, filter, row, col), any number of times; with
+        `last` for the last time: the memory of the pass is given back on the way.
 
         mask multiplies what arrives at a layer (as maps) in this backward pass alone.
 
@@ -95,7 +97,9 @@ class Trace(Pass):
         ]
         try:
             self.spent["backward"] += len(raw)
-            (grad,) = torch.autograd.grad(score.sum(), raw, retain_graph=True, allow_unused=True)
+            (grad,) = torch.autograd.grad(
+                score.sum(), raw, retain_graph=not last, allow_unused=True
+            )
         finally:
             for hook in hooks:
                 hook.remove()
@@ -103,11 +107,11 @@ class Trace(Pass):
             raise NotExplainable(f"the target does not depend on layer {layer!r}.")
         return _full(to_maps(grad, self.layout(layer)))
 
-    def gradient(self, target: Any, layer: str) -> Tensor:
-        """d target / d maps of `layer`; asked twice, it is computed once."""
+    def gradient(self, target: Any, layer: str, *, last: bool = False) -> Tensor:
+        """d target / d maps of `layer`; asked twice, it is computed once. last: as in `grad`."""
         key = (target.key, layer)
         if key not in self.remembered:
-            self.remembered[key] = self.grad(target.score(self), layer)
+            self.remembered[key] = self.grad(target.score(self), layer, last=last)
         return self.remembered[key]
 
     def _masked(self, grad: Tensor, mask: Tensor, layer: str) -> Tensor:

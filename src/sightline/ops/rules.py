@@ -9,7 +9,7 @@ Sources: deconvnet (Zeiler and Fergus, 2014), guided backpropagation (Springenbe
 z-plus and epsilon (Bach et al., 2015; Montavon et al., 2017).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,7 +24,8 @@ class Call:
     """One operation as it happens: `compute(*inputs)` gives its value without changing anything.
 
     operation: `relu`, `conv`, `linear`, `sum`, `attention` or `softmax`. inputs: the tensors that
-    carry the picture. weight, bias: of a conv or linear. layer: the module that is running.
+    carry the picture; that of a relu may be overwritten after it, so no rule keeps it. weight,
+    bias: of a conv or linear. layer: the module that is running.
     """
 
     operation: str
@@ -51,24 +52,41 @@ class Rule(Protocol):
     def run(self, call: Call) -> Tensor: ...
 
 
+def served(rules: Sequence[Rule], precision: str) -> str:
+    """Which network serves a pass under these rules, as `Engine.running` names it: the user's own,
+    whose operations are as they were written; any equal one where only ReLUs are rewritten."""
+    if not rules:
+        return precision
+    return "exact" if all(rule.operations == ("relu",) for rule in rules) else "user"
+
+
 class _Rewritten(torch.autograd.Function):
-    """Forward: the value given. Backward: `back(signal, inputs)`."""
+    """Forward: the value of the call. Backward: `back(signal, kept)`, kept being what `keep` makes
+    of the inputs and the value."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, back: Callable[..., Any], *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, call: Call, back: Any, keep: Any, *inputs: Tensor) -> Tensor:
+        value = call.compute(*inputs)
         ctx.back = back
-        ctx.save_for_backward(*inputs)
-        return value.clone()
+        ctx.save_for_backward(*keep(inputs, value))
+        return value
 
     @staticmethod
     def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
-        back = ctx.back(signals[0], ctx.saved_tensors)
-        return (None, None, *back)
+        return (None, None, None, *ctx.back(signals[0], ctx.saved_tensors))
 
 
-def rewritten(value: Tensor, back: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> Tensor:
-    """`value`, whose backward hands `back(signal, inputs)` to `inputs`."""
-    return _Rewritten.apply(value.detach(), back, *inputs)
+Tensors = tuple[Tensor, ...]
+
+
+def rewritten(
+    call: Call,
+    back: Callable[[Tensor, Tensors], Tensors],
+    keep: Callable[[Tensors, Tensor], Tensors] = lambda inputs, value: inputs,
+) -> Tensor:
+    """The value of the call, whose backward hands `back(signal, kept)` to its inputs; kept: the
+    inputs, or what `keep(inputs, value)` makes of them."""
+    return _Rewritten.apply(call, back, keep, *call.inputs)
 
 
 def _pullback(compute: Callable[..., Tensor], inputs: tuple[Tensor, ...], signal: Tensor):
@@ -91,10 +109,13 @@ class GuidedReLU:
     def run(self, call: Call) -> Tensor:
         self.layers.append(call.layer)
 
-        def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return _pullback(call.compute, inputs, signal.clamp(min=0))
+        def opened(inputs: Tensors, value: Tensor) -> Tensors:
+            return ((value > 0) & (value == inputs[0]),)
 
-        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+        def back(signal: Tensor, kept: Tensors) -> Tensors:
+            return (signal.clamp(min=0).mul_(kept[0]),)
+
+        return rewritten(call, back, opened)
 
 
 @dataclass(frozen=True)
@@ -108,10 +129,7 @@ class DeconvReLU:
     def run(self, call: Call) -> Tensor:
         self.layers.append(call.layer)
 
-        def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return (signal.clamp(min=0),)
-
-        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+        return rewritten(call, lambda signal, _: (signal.clamp(min=0),), lambda *_: ())
 
 
 @dataclass(frozen=True)
@@ -140,7 +158,7 @@ class ZPlus:
             shares = _pullback(contribute, signs, signal / (total + self.stabiliser))
             return (signs[0] * shares[0] + signs[1] * shares[1],)
 
-        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+        return rewritten(call, back)
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,7 @@ class Epsilon:
                 x * g for x, g in zip(inputs, _pullback(call.compute, inputs, ratio), strict=True)
             )
 
-        return rewritten(call.compute(*call.inputs), back, *call.inputs)
+        return rewritten(call, back)
 
 
 @dataclass(frozen=True)

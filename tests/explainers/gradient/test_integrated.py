@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from sightline import Fill, Model, create
 from sightline.errors import BadField
+from sightline.explainer import shared
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 
@@ -159,3 +160,14 @@ def test_gauss_legendre_is_its_weighted_sum() -> None:
         between = ((1 + place) / 2 * way).requires_grad_()
         expected += weight / 2 * way * torch.autograd.grad(net(between)[:, 3].sum(), between)[0]
     assert_close(heat.channels, expected.float(), atol=1e-8, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["integrated-gradients", "smooth-grad", "guided-backprop"])
+def test_the_clean_pass_keeps_no_graph_for_passes_of_its_own(name: str) -> None:
+    model, images = Model(CNN(), size=CNN.size), torch.rand(2, 3, *CNN.size)
+    for method, kept in (
+        (create("explainer", name), False),
+        (create("explainer", "gradient"), True),
+    ):
+        with shared(model, images, (method,)):
+            assert model.trace(images).output.requires_grad is kept

@@ -34,7 +34,7 @@ def ruled(
                     f"{model.name} has no ReLU, and a rule for ReLUs means nothing elsewhere (GELU,"
                     " SiLU, tanh). Use gradient, smooth-grad or integrated-gradients."
                 )
-            found.append(trace.grad(score(trace), "input").float())
+            found.append(trace.grad(score(trace), "input", last=True).float())
     return torch.cat(found)
 
 

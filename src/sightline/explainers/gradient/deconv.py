@@ -43,6 +43,7 @@ class Deconvnet(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
 
     layer: str | None = None
     filter: int | None = None

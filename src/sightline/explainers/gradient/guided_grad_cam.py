@@ -40,6 +40,7 @@ class GuidedGradCAM(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
 
     cam: Explainer | str = "grad-cam"
     fine: Explainer | str = "guided-backprop"

@@ -57,6 +57,7 @@ class IntegratedGradients(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
 
     baseline: str | float = "mean"
     steps: int | None = None

@@ -48,6 +48,7 @@ class SmoothGrad(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
 
     samples: int = 50
     spread: float = 0.15

@@ -48,6 +48,7 @@ class IterativeSaliency(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
     probability: ClassVar[bool] = True
 
     cells: int = 32

@@ -58,6 +58,7 @@ class IGOS(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
     probability: ClassVar[bool] = True
 
     cells: int = 28

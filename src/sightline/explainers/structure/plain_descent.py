@@ -50,6 +50,7 @@ class MeaningfulPerturbation(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    own_passes: ClassVar[bool] = True
     probability: ClassVar[bool] = True
 
     cells: int = 28

@@ -77,10 +77,10 @@ def _at(call: Call, layer: str) -> Call:
 def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     """The operation that this call is, or None for one that no rule speaks about.
 
-    An input that the call overwrites is cloned, so that a rule may keep it.
+    The input of a sum that the call overwrites is cloned, so that a rule may keep it.
     """
     if func in _RELU:
-        return Call("relu", (_own(func, args, kwargs),), _RELU[func])
+        return Call("relu", (args[0] if args else kwargs["input"],), _RELU[func])
     if func in _CLAMP_MIN or func in _CLAMP or func in _HARDTANH:
         return _clamp(func, args, kwargs)
     if func in _CONV or func is F.linear:
@@ -102,12 +102,6 @@ def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     return None
 
 
-def _own(func: Any, args: tuple, kwargs: dict[str, Any]) -> Tensor:
-    source = args[0] if args else kwargs["input"]
-    overwritten = func in _IN_PLACE or kwargs.get("inplace") or _positional_in_place(func, args)
-    return source.clone() if overwritten else source
-
-
 def _clamp(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     names, usual = ("min", "max"), (None, None)
     if func in _HARDTANH:
@@ -119,7 +113,8 @@ def _clamp(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     high = None if func in _CLAMP_MIN else high
     if not isinstance(low, (int, float)) or low != 0 or isinstance(high, Tensor):
         return None
-    return Call("relu", (_own(func, args, kwargs),), lambda x: torch.clamp(x, 0, high))
+    source = args[0] if args else kwargs["input"]
+    return Call("relu", (source,), lambda x: torch.clamp(x, 0, high))
 
 
 def _weighted(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call:
