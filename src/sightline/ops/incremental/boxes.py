@@ -137,18 +137,32 @@ def padded(maps: Tensor, sides: tuple[int, int, int, int], value: float) -> Tens
     return F.pad(maps, sides, value=value) if any(sides) else maps
 
 
-def cut(maps: Tensor, places: Places, size: tuple[int, int]) -> Tensor:
-    """Boxes (window, filter, row, col) of one map (1, filter, row, col)."""
+def cut(
+    maps: Tensor, places: Places, size: tuple[int, int], pictures: Sequence[int] | None = None
+) -> Tensor:
+    """Boxes (window, filter, row, col) of maps (picture, filter, row, col).
+
+    pictures: the one that each box is of; None: all are of the first.
+    """
     found = _empty(maps, len(places), size)
     for i, (row, col) in enumerate(places):
-        found[i].copy_(maps[0, :, row : row + size[0], col : col + size[1]])
+        picture = pictures[i] if pictures else 0
+        found[i].copy_(maps[picture, :, row : row + size[0], col : col + size[1]])
     return found
 
 
-def whole(maps: Tensor, boxes: Tensor, places: Places) -> Tensor:
-    """Copies of one map (1, filter, row, col), a box put into each."""
+def whole(
+    maps: Tensor, boxes: Tensor, places: Places, pictures: Sequence[int] | None = None
+) -> Tensor:
+    """Copies of maps (picture, filter, row, col), one per box, and the box put into it; pictures:
+    as in `cut`.
+    """
     found = _empty(maps, len(places), (maps.shape[2], maps.shape[3]))
-    found.copy_(maps.expand_as(found))
+    if len(maps) == 1 or not pictures:
+        found.copy_(maps[:1].expand_as(found))
+    else:
+        for i, picture in enumerate(pictures):
+            found[i].copy_(maps[picture])
     paste(found, [(0, 0)] * len(places), boxes, places)
     return found
 

@@ -103,7 +103,7 @@ class Plan:
         same = local.run is not None or _alike(self.boxes[number], local.boxes)
         return None if same else Kept(number=number)
 
-    @property
+    @cached_property
     def gain(self) -> float:
         """How many times less work than full forwards, by a rough count."""
         full = left = 0.0
@@ -127,7 +127,17 @@ class Plan:
         channels, rows, cols = self.shapes[number][1:]
         return channels * min(height * width, rows * cols)
 
-    @property
+    @cached_property
+    def bytes_per_picture(self) -> int:
+        """What the untouched maps of one picture take, in float32."""
+        found = 0
+        for kept in self.kept:
+            channels, rows, cols = self.shapes[kept.number][1:]
+            left, right, top, bottom = kept.sides
+            found += 4 * channels * (rows + top + bottom) * (cols + left + right)
+        return found
+
+    @cached_property
     def bytes_per_window(self) -> int:
         """The most that one step reads and writes for one window, in float32."""
         found = 0
@@ -164,15 +174,15 @@ def _work(step: Step, shapes: Mapping[int, tuple[int, ...]], fixed: Container[in
 
 
 class Untouched:
-    """The maps of one picture that its windows need; made once, used by every chunk."""
+    """The maps of some pictures that their windows need; made once, used by every chunk."""
 
-    def __init__(self, plan: Plan, image: Tensor) -> None:
+    def __init__(self, plan: Plan, images: Tensor) -> None:
         self.maps: dict[Kept, Tensor] = {}
         missing = set(plan.kept)
         overwritten = {step.uses[0] for step in plan.tape.steps if step.function._schema.is_mutable}
-        values: dict[int, Any] = {0: image, **plan.tape.constants}
+        values: dict[int, Any] = {0: images, **plan.tape.constants}
         self._take(0, values, missing, overwritten)
-        for step in plan.tape.play(values, 1):
+        for step in plan.tape.play(values, len(images)):
             for number in step.made:
                 self._take(number, values, missing, overwritten)
             if not missing:
@@ -191,24 +201,40 @@ class Untouched:
 class Replay:
     """One chunk of windows on its way through the tape.
 
-    A tensor is here as boxes, as whole maps, or as both.
+    A tensor is here as boxes, as whole maps, or as both. pictures: the untouched one that each
+    window lies on; None: all lie on the first.
     """
 
-    def __init__(self, plan: Plan, untouched: Untouched, windows: Sequence[int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        untouched: Untouched,
+        windows: Sequence[int],
+        pictures: Sequence[int] | None = None,
+    ) -> None:
         self.plan, self.untouched, self.windows = plan, untouched, windows
-        self.count = len(windows)
+        self.count, self.pictures = len(windows), pictures
         self.boxes: dict[int, Tensor] = {}
         self.wholes: dict[int, Any] = dict(plan.tape.constants)
 
-    def run(self, hidden: Tensor) -> Tensor:
-        """The network's output for each window; hidden: (1, channel, row, col), the picture that
-        shows inside of windows.
+    def inside(self, pictures: Tensor) -> Tensor:
+        """What pictures show inside of the windows: of one (1, channel, row, col), or of one for
+        each (window, channel, row, col).
         """
+        boxes, own = self.plan.boxes[0], range(self.count) if len(pictures) > 1 else None
+        return cut(pictures, boxes.places(self.windows), boxes.size, own)
+
+    def run(self, hidden: Tensor) -> Tensor:
+        """The network's output for each window; hidden: pictures as `inside` takes them, which show
+        inside of windows.
+        """
+        return self.play(self.inside(hidden))
+
+    def play(self, shown: Tensor) -> Tensor:
+        """The network's output for each window; shown: what is `inside` of each."""
         tape = self.plan.tape
-        self.boxes[0] = cut(
-            hidden, self.plan.boxes[0].places(self.windows), self.plan.boxes[0].size
-        )
-        last = tape.last_uses()
+        self.boxes[0] = shown
+        last = tape.last_uses
         for i, step in enumerate(tape.steps):
             local = self.plan.locals.get(i)
             if local is None:
@@ -228,7 +254,7 @@ class Replay:
         if number not in self.wholes:
             places = self.plan.boxes[number].places(self.windows)
             maps = self.untouched.maps[Kept(number=number)]
-            self.wholes[number] = whole(maps, self.boxes[number], places)
+            self.wholes[number] = whole(maps, self.boxes[number], places, self.pictures)
 
     def _step(self, step: Step, local: Local) -> None:
         given = {
@@ -252,6 +278,6 @@ class Replay:
             wanted = [(r * rows.stride, c * cols.stride) for r, c in wanted]  # the border included
             size = rows.inputs(size[0]), cols.inputs(size[1])
             at = [(r + kept.sides[2], c + kept.sides[0]) for r, c in at]
-        found = cut(self.untouched.maps[kept], wanted, size)
+        found = cut(self.untouched.maps[kept], wanted, size, self.pictures)
         paste(found, wanted, boxes, at)
         return found

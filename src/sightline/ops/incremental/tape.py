@@ -8,6 +8,7 @@ refused: chance, numbers taken out of tensors, writing through views.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -51,11 +52,11 @@ class Step:
     listed: bool  # it returns a tuple or list
     shapes: tuple[tuple[int, ...], ...]
 
-    @property
+    @cached_property
     def uses(self) -> tuple[int, ...]:
         return tuple(v.index for v in leaves((self.args, self.kwargs)) if isinstance(v, Ref))
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The operation without its overload: "aten.convolution"."""
         return str(self.function.overloadpacket)
@@ -95,6 +96,7 @@ class Tape:
             raise Unrepeatable("the operations depend on the size of the batch")
         return _agreed(two, three, output)
 
+    @cached_property
     def last_uses(self) -> dict[int, int]:
         """For each tensor, the step that uses it last."""
         last = {number: i for i, step in enumerate(self.steps) for number in step.uses}
@@ -111,7 +113,7 @@ class Tape:
         """Run step after step on `values`, each shown once it ran; what is used no more is
         dropped.
         """
-        last = self.last_uses()
+        last = self.last_uses
         for i, step in enumerate(self.steps):
             step.run(values, batch)
             yield step
