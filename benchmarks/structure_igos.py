@@ -353,7 +353,7 @@ def page(speeds: list[dict[str, Any]], qualities: list[dict[str, Any]]) -> str:
             " the straightforward implementation ended at. *published*: its search compares scores"
             " averaged over the noisy way, as the public code does. *noise-free search*: the same"
             " with a search without noise, which is 20 times cheaper a trial. Medians, smallest and"
-            " largest of four photographs; *whole run*: a fast run to its own end.",
+            " largest over the photographs; *whole run*: a fast run to its own end.",
             "",
             *speed_lines(speeds),
             "",

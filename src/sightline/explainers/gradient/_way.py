@@ -16,7 +16,7 @@ from ...model import Model
 from ...target import Target
 
 FIRST = 10  # points at the start, evenly spaced, both ends included
-AT_ONCE = 4  # stretches that are halved in one round, once there are `FEWEST` gradients
+AT_ONCE = 4  # stretches that are halved in one round
 FEWEST = 18  # gradients before the errors of stretches may make up for one another
 
 
@@ -48,8 +48,7 @@ class Way:
         or `limit` gradients were taken."""
         self._look([i / (FIRST - 1) for i in range(FIRST)])
         while len(self.points) < limit and not self._explained(tolerance):
-            more = max(AT_ONCE, FEWEST - len(self.points))
-            widest = self._widest(min(more, limit - len(self.points)))
+            widest = self._widest(min(AT_ONCE, limit - len(self.points)))
             self._look([(a.place + b.place) / 2 for a, b in widest])
 
     @property
