@@ -25,8 +25,11 @@ def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
     """
     files = {}
     for name, each in found.items():
-        write = _map if isinstance(each, Heatmap) else _plain
-        files[name] = write(each, out, f"{stem}--{name.replace(':', '-')}")  # as Windows wants it
+        own = f"{stem}--{name.replace(':', '-')}"  # as Windows wants it
+        if isinstance(each, Heatmap):
+            files[name] = _map(each, out, own)
+        else:
+            files[name] = _plain(each, out, own)
     return files
 
 
