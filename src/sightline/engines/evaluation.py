@@ -232,7 +232,8 @@ class _Board:
             for column, key in zip(self.setup.columns, entry.keys, strict=True):
                 record = self._record(key)
                 start = {"index": index, "picture": entry.name, "method": column.label}
-                rows += self._rows(self._answers(index, column, record), start, entry)
+                answers = self._answers(index, column, record)
+                rows += self._rows(answers, {**start, "blind": column.blind}, entry)
                 if "passes" in record and not column.blind:
                     forward, backward = record["passes"]
                     costs.append(
@@ -298,7 +299,7 @@ class _Board:
                 answers[key] = {"value": value, "error": ""}
             else:
                 answers[key] = {"value": None, "error": ""}
-        return {**record, "metrics": answers, "blind": column.blind}
+        return {**record, "metrics": answers}
 
     def _own_null(self, index: int, key: str, null: str) -> float | None:
         """A metric's own null level for a picture, the mean over the methods that it judged."""
@@ -322,7 +323,6 @@ class _Board:
             rows.append(
                 {
                     **start,
-                    "blind": record["blind"],
                     "metric": judge.label,
                     "value": found["value"],
                     "error": found["error"],
