@@ -10,7 +10,7 @@ import torchvision
 from torch import nn
 
 from sightline import execution
-from sightline.execution import ExecutionCopy, bfloat16_pays, chunks, measure_batch, within_memory
+from sightline.execution import ExecutionCopy, bfloat16_pays, measure_batch
 from sightline.ops.network.folding import difference
 from sightline.ops.network.watch import Watch
 
@@ -376,21 +376,5 @@ def test_the_hardware_probe_answers_once():
     assert bfloat16_pays("cpu") is bfloat16_pays("cpu")
 
 
-def test_chunks_cover_everything_once():
-    assert [list(range(10))[part] for part in chunks(10, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert list(chunks(0, 4)) == []
-
-
-def test_a_batch_size_is_measured_and_shrinks_when_memory_runs_out():
+def test_a_batch_size_is_measured():
     assert measure_batch(small(), (3, 16, 16)) in execution.BATCHES
-    asked = []
-
-    def hungry(size):
-        asked.append(size)
-        if size > 4:
-            raise torch.OutOfMemoryError("no memory left")
-        return "done"
-
-    assert within_memory(hungry, 16) == ("done", 4) and asked == [16, 8, 4]
-    with pytest.raises(RuntimeError, match="another"):
-        within_memory(lambda size: (_ for _ in ()).throw(RuntimeError("another problem")), 16)

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .ops.network.folding import TOLERANCE, Pair, difference, fold, pairs
+from .ops.network.folding import TOLERANCE, Pair, build, difference, fold, pairs
 from .ops.network.unharmed import digest, unharmed
 from .ops.network.watch import Watch
 
 Run = Callable[[nn.Module, Tensor], Tensor]  # (module, images) -> scores (batch, class)
+Plan = tuple[list[Pair], torch.memory_format]  # what is folded, and how weights are laid out
 
 FAST_TOLERANCE = 0.1  # of the standard deviation of the logits
 FAST_COSINE = 0.99  # of gradients
@@ -42,6 +43,7 @@ class ExecutionCopy:
     folded_convolutions: frozenset[str]
     folded_norms: frozenset[str]
     watch: Watch
+    plan: Plan
 
     @classmethod
     def of(cls, module: nn.Module, example: Tensor, run: Run) -> "ExecutionCopy | None":
@@ -50,11 +52,12 @@ class ExecutionCopy:
 
     @classmethod
     def attempt(
-        cls, module: nn.Module, example: Tensor, run: Run
+        cls, module: nn.Module, example: Tensor, run: Run, known: Plan | None = None
     ) -> tuple["ExecutionCopy | None", str]:
         """The copy, or None and the reason. Call it with the module in evaluation mode.
 
-        example: a few images as `run` takes them; two show more than one.
+        example: a few images as `run` takes them; two show more than one. known: the plan of a
+        network built alike, which saves looking for one and is proven like any other.
         """
         weights = frozenset(map(id, module.parameters()))
         if not weights:
@@ -68,24 +71,31 @@ class ExecutionCopy:
                 twin = _twin(module)
             except Exception as error:  # whatever a user's attributes raise
                 return None, f"the network cannot be copied ({_said(error)})"
+            if known is not None:
+                copy = _built(twin, known)
+                if not _refusal(copy, wanted, example, run):
+                    return cls._proven(copy, known, watch), ""
+                twin = _twin(module)
             found, shared = pairs(twin, lambda: run(twin, example), weights)
             if shared:
                 return None, "a copy of the network still uses the weights of the original"
             reason = ""
-            for i, (folded, layout) in enumerate(_plans(found)):
-                copy = _built(twin if i == 0 else _twin(module), folded, layout)
+            for i, plan in enumerate(_plans(found)):
+                copy = _built(twin if i == 0 else _twin(module), plan)
                 reason = _refusal(copy, wanted, example, run)
                 if not reason:
-                    return cls._proven(copy, folded, watch), ""
+                    return cls._proven(copy, plan, watch), ""
         return None, reason
 
     @classmethod
-    def _proven(cls, module: nn.Module, folded: list[Pair], watch: Watch) -> "ExecutionCopy":
+    def _proven(cls, module: nn.Module, plan: Plan, watch: Watch) -> "ExecutionCopy":
+        folded, _ = plan
         return cls(
             module=module,
             folded_convolutions=frozenset(name for pair in folded for name in pair.unreadable),
             folded_norms=frozenset(pair.norm for pair in folded),
             watch=watch,
+            plan=plan,
         )
 
     def fresh(self, module: nn.Module) -> bool:
@@ -147,17 +157,18 @@ def _twin(module: nn.Module) -> nn.Module:
     return twin
 
 
-def _plans(found: list[Pair]) -> Iterator[tuple[list[Pair], torch.memory_format]]:
+def _plans(found: list[Pair]) -> Iterator[Plan]:
     for folded in [found, []] if found else [[]]:
         for layout in (torch.channels_last, torch.contiguous_format):
             yield folded, layout
 
 
-def _built(copy: nn.Module, folded: list[Pair], layout: torch.memory_format) -> nn.Module:
+def _built(copy: nn.Module, plan: Plan) -> nn.Module:
     """Weights and images in one layout, which convolutions pass on.
 
     Measured on ResNet-18 and -50 (Xeon, AMX): the best at every batch size, 1 included.
     """
+    folded, layout = plan
     for pair in folded:
         fold(copy, pair)
     for part in copy.modules():
@@ -253,11 +264,6 @@ def _seconds(work: Callable[[], Any], device: str) -> float:
 # batches
 
 
-def chunks(n: int, size: int) -> Iterator[slice]:
-    """Slices that cut n items into runs of at most `size`."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
 def measure_batch(
     run: Callable[[Tensor], Any], image_shape: tuple[int, ...], device: str = "cpu"
 ) -> int:
@@ -281,18 +287,6 @@ def measure_batch(
     return best
 
 
-def within_memory(work: Callable[[int], Any], size: int) -> tuple[Any, int]:
-    """`work(size)`, with `size` halved each time memory runs out; also the size that fitted."""
-    while True:
-        try:
-            return work(size), size
-        except (RuntimeError, MemoryError) as error:
-            if size == 1 or not _out_of_memory(error):
-                raise
-        torch.cuda.empty_cache()
-        size //= 2
-
-
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text
@@ -306,11 +300,13 @@ class Engine:
 
     run: (module, images) -> scores. A copy is tried again only when the weights have changed.
     fans: why copies behind a layer are not exact, or nothing, for the layers tried so far. facts:
-    what other start-up checks found, forgotten when the weights change.
+    what other start-up checks found, forgotten when the weights change. plans: how networks were
+    copied, by their `build`; engines of networks built alike may share them.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, plans: dict[tuple[Any, ...], Plan] | None = None) -> None:
         self.run = run
+        self.plans = {} if plans is None else plans
         self.reasons: dict[str, str] = {}
         self._watch: Watch | None = None
         self._copies: dict[str, ExecutionCopy | None] = {}
@@ -373,8 +369,11 @@ class Engine:
         self._renew(module)
         if "exact" not in self._copies:
             with unharmed(module), _plainly(images) as example:
-                made = ExecutionCopy.attempt(module, example, self.run)
+                kind = build(module)
+                made = ExecutionCopy.attempt(module, example, self.run, self.plans.get(kind))
             self._copies["exact"], self.reasons["exact"] = made
+            if made[0] is not None:
+                self.plans[kind] = made[0].plan
         exact = self._copies["exact"]
         if precision == "exact" or exact is None:
             return exact

@@ -392,7 +392,7 @@ class Model:
         """The model with side inputs (a question, a command); their first axis is the batch."""
         other = copy(self)
         other.side = {**self.side, **side}
-        other._session, other.engine = None, Engine(other._forward)
+        other._session, other.engine = None, Engine(other._forward, self.engine.plans)
         return other
 
     def take(self, rows: Sequence[int] | slice) -> "Model":

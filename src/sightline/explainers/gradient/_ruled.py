@@ -11,6 +11,8 @@ from ...ops.rules import DeconvReLU, GuidedReLU
 from ...target import Target
 from ...trace import Trace
 
+AT_ONCE = 8  # as fast as 16 on a CPU, with half the units in memory
+
 
 def ruled(
     model: Model,
@@ -26,7 +28,7 @@ def ruled(
     """
     found = []
     with torch.enable_grad():
-        for rows in torch.arange(len(images)).split(model.chunk(images, len(images))):
+        for rows in torch.arange(len(images)).split(min(model.chunk(images, len(images)), AT_ONCE)):
             part = images[rows[0] : rows[-1] + 1]
             trace = model.trace(part, read=("input", *reads), rules=(rule,), rows=rows)
             if not rule.layers:

@@ -126,10 +126,10 @@ class ModelRandomisation(Metric):
         """The model over a copy of its network, whose layers are drawn anew run by run."""
         twin = _copied(model)
         drawn, trained = redrawn(twin, self.seed, self.statistics == "reset"), held(twin)
+        other = model.given()  # an engine of its own; what is known of layers is shared
+        other.module = twin
         for run in runs:
             put(twin, drawn, run)
-            other = model.given()  # an engine of its own; what is known of layers is shared
-            other.module = twin
             yield other
             if self.mode == "independent":
                 put(twin, trained, run)

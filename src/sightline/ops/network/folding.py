@@ -67,6 +67,14 @@ def fold(network: nn.Module, pair: Pair) -> None:
     norm.forward = partial(_after_norm, norm)
 
 
+def build(module: nn.Module) -> tuple[Any, ...]:
+    """What pairs depend on: equal for networks that differ in their weights alone."""
+    return tuple(
+        (name, type(part), len(part._forward_hooks), len(part._forward_pre_hooks))
+        for name, part in module.named_modules()
+    )
+
+
 def difference(wanted: Tensor, got: Tensor) -> float:
     """The largest deviation, in standard deviations of `wanted`; infinite for NaN."""
     wanted, got = wanted.detach().double(), got.detach().double()
