@@ -32,6 +32,7 @@ from speed import machine, versions
 HERE = Path(__file__).parent
 NETWORKS = ("MobileNetV2", "DeiT-tiny")
 PICTURES = 48
+LONGEST = 60  # iterations in which ours has to get as low as the schedule
 CELLS, STEPS = 28, 50
 RISE_MASKS = 256
 METHODS: dict[str, dict[str, Any]] = {
@@ -136,8 +137,8 @@ def measured(name: str, picture: str, opponent: str) -> dict[str, Any]:
     assert model is not None
     x = model.prepare([DATA / "imagenet" / "photos" / f"{picture}.jpg"])
     target = model.aim(x, None)
-    ours = sl.create("explainer", "igos++", tolerance=0.0)
-    quick = sl.create("explainer", "igos++").fast()
+    ours = sl.create("explainer", "igos++", iterations=LONGEST, tolerance=0.0)
+    quick = ours.fast()
     sl.create("explainer", "gradient")(model, x, target)
     for weight in model.module.parameters():
         weight.requires_grad_(False)
@@ -168,7 +169,8 @@ def measured(name: str, picture: str, opponent: str) -> dict[str, Any]:
         stopped = replace(base, **fields)  # type: ignore[type-var]
         row[f"{label} seconds"] = seconds(lambda e=stopped: e(model, x, target))
         row[f"{label} iterations"] = low[0]
-    row["fast whole seconds"] = seconds(lambda: quick(model, x, target))
+    usual = sl.create("explainer", "igos++").fast()
+    row["fast whole seconds"] = seconds(lambda: usual(model, x, target))
     return row
 
 
@@ -350,10 +352,11 @@ def page(speeds: list[dict[str, Any]], qualities: list[dict[str, Any]]) -> str:
             "## Seconds at equal objective",
             "",
             "Ours is stopped at the first iteration whose objective, without noise, is at most what"
-            " the straightforward implementation ended at. *published*: its search compares scores"
-            " averaged over the noisy way, as the public code does. *noise-free search*: the same"
-            " with a search without noise, which is 20 times cheaper a trial. Medians, smallest and"
-            " largest over the photographs; *whole run*: a fast run to its own end.",
+            " the straightforward implementation ended at, and may take more iterations than its"
+            " default for that. *published*: its search compares scores averaged over the noisy"
+            " way, as the public code does. *noise-free search*: the same with a search without"
+            " noise, which is 20 times cheaper a trial. Medians, smallest and largest over the"
+            " photographs; *whole run*: a fast run with the defaults.",
             "",
             *speed_lines(speeds),
             "",
