@@ -254,3 +254,46 @@ def test_a_denominator_near_zero_is_held_and_said() -> None:
     with pytest.warns(SightlineWarning, match="held there"):
         heat = explain("grad-cam++", net.eval(), torch.rand(1, 3, ROWS, COLS))
     assert torch.isfinite(heat.native).all()
+
+
+class Bent(nn.Module):
+    """The maps of `Pooled`, and behind the average two linear layers with a few ReLUs between."""
+
+    def __init__(self, units: int, seed: int) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(nn.Conv2d(3, 7, 1, bias=False), nn.ReLU())
+        self.head = nn.Sequential(nn.Linear(7, units), nn.ReLU(), nn.Linear(units, 3))
+        draw = torch.Generator().manual_seed(seed)
+        for weight in self.parameters():
+            weight.data.normal_(generator=draw)
+
+    def behind(self, maps: Tensor) -> Tensor:
+        return self.head(maps.mean((2, 3)))[:, TARGET]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.maps(images).mean((2, 3)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("units", [2, 4, 16, 64])
+@torch.no_grad()
+def test_a_few_relus_are_not_taken_for_a_linear_head(units: int, seed: int, images: Tensor) -> None:
+    net = Bent(units, seed).eval()
+    pictures = torch.cat(
+        [torch.zeros_like(images[:1]), images]
+    )  # a black one says nothing of ReLUs
+    model = Model(net, size=(ROWS, COLS))
+    with pytest.raises(NotExplainable, match="a map of zeros for image 0"):
+        create("explainer", "recipro-cam", layer="maps")(model, pictures[:1], Class(TARGET))
+    places = torch.eye(AREA).view(AREA, 1, ROWS, COLS)
+    silent = 1 - torch.eye(7)[:, :, None, None]
+    for name in ("recipro-cam", "ablation-cam"):
+        found = create("explainer", name, layer="maps")(model, images, Class(TARGET)).native
+        for heat, maps in zip(found, net.maps(images), strict=True):
+            score, empty = net.behind(maps[None]), net.behind(0 * maps[None])
+            if name == "recipro-cam":
+                expected = (net.behind(maps * places) - empty).view(ROWS, COLS)
+            else:
+                weights = (score - net.behind(maps * silent)) / score.abs()
+                expected = torch.einsum("k,kij->ij", weights, maps)
+            assert_close(heat, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))

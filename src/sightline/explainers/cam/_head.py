@@ -2,8 +2,9 @@
 
 Behind global average pooling and one linear layer nothing has to be run again: the score of maps
 with some values hidden is s - sum of gradient times what was hidden. Whether that is so is measured
-(the scores half way between two masked maps are half way between theirs), not read from names.
-Elsewhere only the part behind the layer runs, on copies.
+(the scores half way between two maps are half way between theirs), not read from names: near the
+maps as they are, and, because a few ReLUs are straight there too, also between maps that have
+little in common. Elsewhere only the part behind the layer runs, on copies.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from ...shapes import Maps
 from ...trace import Fan, Trace
 from ._weighted import LayerView
 
-CLOSE = 1e-4  # of the spread of the scores that the masks cause
+CLOSE = 1e-4  # of the spread of the scores that the probes cause
+FAR, ROOM = 16, 1 << 20  # pairs of maps that have little in common; values in all of them
 Masks = Callable[[slice], Tensor]  # some of the masks, (copies, filter or 1, row or 1, col or 1)
 
 
@@ -56,7 +58,12 @@ class Head:
     @property
     def affine(self) -> bool:
         """Whether the target is an affine function of the layer's maps."""
-        trace = self._probes()
+        return all(self._straight_between(*ends) for ends in (("near", _near), ("far", _far)))
+
+    def _straight_between(self, name: str, ends: Callable[[Tensor], Tensor]) -> bool:
+        """Whether the scores of maps half way between `ends`, which makes two halves of a batch
+        from a picture's maps, are half way between theirs."""
+        trace = self._probes(name, ends)
         if trace is None:
             return False
         scores = []
@@ -77,22 +84,49 @@ class Head:
             found.append((mask.flatten(1) - 1) @ parts.flatten())
         return torch.cat(found)
 
-    def _probes(self) -> Trace | None:
-        """The outputs for two masked maps and the maps half way between them; None where copies
-        behind the layer cannot be run. Tried once per layer and weights."""
+    def _probes(self, name: str, ends: Callable[[Tensor], Tensor]) -> Trace | None:
+        """The outputs for the maps that `ends` makes and for those half way between them; None
+        where copies behind the layer cannot be run. Tried once per layer and weights."""
         view = self.view
-        facts, key = view.model.engine.facts, ("probes", view.layer, view.maps.shape[1:])
+        facts, key = view.model.engine.facts, (name, view.layer, view.maps.shape[1:])
         if key not in facts:
-            ends = torch.rand((2, *view.maps.shape[1:]), generator=generator(0, "probes"))
-            masks = torch.cat([2 * ends, ends.sum(0, keepdim=True)])
+            made = ends(view.maps[:1])
+            first, second = made.chunk(2)
+            probes = torch.cat([made, (first + second) / 2])
             exact = copy(view.model)  # bfloat16 is no straight line
             exact.precision, spent = "exact", dict(view.model.evaluations)
             try:
-                facts[key] = _fanned(exact, view, 0, Fan(3, lambda m, part: m * masks[part].to(m)))
+                fan = Fan(len(probes), lambda maps, part: probes[part].to(maps))
+                facts[key] = _fanned(exact, view, 0, fan)
             except NotExplainable:
                 facts[key] = None
             view.model.evaluations.update(spent)  # a start-up check, which no method caused
         return facts[key]
+
+
+def _near(maps: Maps) -> Tensor:
+    """Two copies of one picture's maps, each value up to twice as large."""
+    draw = generator(0, "near")
+    return maps * (2 * torch.rand((2, *maps.shape[1:]), generator=draw)).to(maps)
+
+
+def _far(maps: Maps) -> Tensor:
+    """Two halves of a batch of maps: one picture's and empty ones, then for each pair anew filters
+    exchanged, and half of the filters, or all but one place, empty."""
+    draw = generator(0, "far")
+    filters, places = maps.shape[1], maps.shape[2] * maps.shape[3]
+    like = maps if maps.any() else torch.ones_like(maps)
+    pairs = max(4, min(FAR, ROOM // maps.numel()))
+    found = []
+    for half in range(2):
+        found.append(like * (1 - half))
+        for pair in range(1, pairs):
+            mixed = like[:, torch.randperm(filters, generator=draw).to(maps.device)]
+            kept = torch.rand(filters, generator=draw) < 0.5
+            place = torch.arange(places) == torch.randint(places, (), generator=draw)
+            mask = kept[:, None, None] if pair % 2 else place.view(1, *maps.shape[2:])
+            found.append(mixed * mask.to(maps))
+    return torch.cat(found)
 
 
 def _fanned(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
@@ -102,8 +136,9 @@ def _fanned(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
 
 
 def _straight(scores: Tensor, rounding: float) -> bool:
-    """Whether the third row of `scores` lies half way between the first two, as far as can be told
-    of numbers rounded so."""
-    error = (scores[2] - (scores[0] + scores[1]) / 2).abs().max()
-    spread = (scores[0] - scores[1]).abs().max()
+    """Whether the last third of the rows of `scores` lies half way between the two before, as far
+    as can be told of numbers rounded so."""
+    first, second, between = scores.chunk(3)
+    error = (between - (first + second) / 2).abs().max()
+    spread = (first - second).abs().max()
     return bool(error <= CLOSE * spread + 4 * rounding * scores.abs().max())
