@@ -60,8 +60,8 @@ class ExecutionCopy:
         network built alike, which saves looking for one and is proven like any other.
         """
         weights = frozenset(map(id, module.parameters()))
-        if not weights:
-            return None, "the network has no weights"
+        if not weights or any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
+            return None, "a part of it is scripted" if weights else "the network has no weights"
         watch = Watch.over(module)
         with torch.no_grad():
             wanted = run(module, example)

@@ -250,7 +250,7 @@ def _joined(values: list[Any]) -> Any:
 def _stored(name: str, value: Any, arrays: dict[str, Tensor]) -> Any:
     """A value as JSON; a tensor becomes `{"array": its name in arrays}`."""
     if isinstance(value, Tensor):
-        arrays[name] = value.detach().cpu().contiguous()
+        arrays[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"array": name}
     if isinstance(value, Explanation):
         return {"nested": value._manifest(arrays, f"{name}."), "kind": type(value).__name__}

@@ -1,5 +1,4 @@
-"""The only door to activations: read layers, edit them (one image may become many copies), rewrite
-backwards.
+"""The only door to activations: read layers, edit them (one may become many), rewrite backwards.
 
 Everything that is put into a network here comes out in one `finally`. What is recorded is passed on
 as a clone, because an in-place operation behind the layer would overwrite the record. Layer
@@ -91,6 +90,9 @@ class Trace(Pass):
         Raises: NotExplainable when the score does not depend on the layer.
         """
         raw = self._recorded(layer)
+        if not score.requires_grad:
+            why = "the network cuts the graph (`no_grad`, `detach`, whole numbers)"
+            raise NotExplainable(f"no gradient flows back from the score: {why}. Use rise.")
         hooks = [
             self._recorded(name).register_hook(lambda g, m=m, n=name: self._masked(g, m, n))
             for name, m in (mask or {}).items()
@@ -164,7 +166,7 @@ class Circuit:
         if name not in self._found or not name:
             names = [n for n in self._found if n]
             raise UnknownName(
-                f"no layer named {address!r}{near(name, names)} `model.layers` lists all."
+                f"no layer named {address!r}{near(name, names) or '.'} `model.layers` lists all."
             )
         return self._found[name]
 
@@ -180,7 +182,8 @@ class Circuit:
 
         The pictures are a leaf of the graph where `"input"` is read and gradients are on.
         """
-        refuse_scripted(self.module)
+        if rules or any(name != "input" for name in (*read, *edit)):
+            refuse_scripted(self.module)
         fans = {name: change for name, change in edit.items() if isinstance(change, Fan)}
         if fans and (len(edit) > 1 or read or rules):
             raise NotExplainable("a Fan is the only edit of its pass, without `read` and `rules`.")
@@ -210,8 +213,7 @@ class Circuit:
             if address not in raw and address in read:
                 raise NotExplainable(
                     f"layer {address!r} exists but did not run by itself (it may be inside a"
-                    " fused block, or"
-                    " be called fewer times); read the module around it."
+                    " fused block, or be called fewer times); read the module around it."
                 )
         return Trace(images, output, raw, self.layouts, rows, self.spent)
 

@@ -10,9 +10,9 @@ from ..errors import BadImage, ShapeError
 
 
 def listed(images: Any) -> Tensor | list[Any]:
-    """A tensor as it is, tensors in a sequence stacked, anything else as a list of sources.
+    """A tensor as it is, tensors in a sequence as one batch, anything else as a list of sources.
 
-    Raises: ShapeError where nothing was given.
+    Raises: ShapeError where nothing was given, or tensors of unequal size.
     """
     if isinstance(images, Tensor):
         return images
@@ -23,7 +23,23 @@ def listed(images: Any) -> Tensor | list[Any]:
     if not sources:
         raise ShapeError("no images were given; at least one is needed.")
     tensors = [s for s in sources if isinstance(s, Tensor)]
-    return torch.stack(tensors) if len(tensors) == len(sources) else sources
+    return batched(tensors) if len(tensors) == len(sources) else sources
+
+
+def batched(tensors: list[Tensor]) -> Tensor:
+    """One batch of images (channel, row, col), or of batches of them.
+
+    Raises: ShapeError where their sizes differ.
+    """
+    single = all(t.ndim < 4 for t in tensors)
+    sizes = {tuple(t.shape if single else t.shape[1:]) for t in tensors}
+    if len(sizes) > 1:
+        raise ShapeError(
+            f"the images of one batch have the sizes {' and '.join(map(str, sorted(sizes)))};"
+            " expected one. Resize them, give pictures and a `sl.Preprocess` with a size, or"
+            " explain them one by one."
+        )
+    return torch.stack(tensors) if single else torch.cat(tensors)
 
 
 def chunks(n: int, size: int) -> list[slice]:

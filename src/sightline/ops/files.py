@@ -8,6 +8,10 @@ from pathlib import Path
 
 from ..errors import FileProblem
 
+_OF_FILES = frozenset(
+    ".npz .npy .pt .pth .pkl .safetensors .csv .txt .pdf .gif .webp .tif .tiff .bmp .zip".split()
+)
+
 
 def write_bytes(path: Path, data: bytes) -> Path:
     """Write a file whole or not at all. Raises: FileProblem (disk full, no permission)."""
@@ -27,7 +31,13 @@ def write_bytes(path: Path, data: bytes) -> Path:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
-    """Write a new folder whole or not at all. Raises: FileProblem when it is not empty."""
+    """Write a new folder whole or not at all. Raises: FileProblem when it is not empty, or has the
+    name of a file."""
+    if path.suffix.lower() in _OF_FILES:
+        raise FileProblem(
+            f"{path} is the name of a file, and nothing here is written as {path.suffix}; give"
+            " .png, .jpg, .json or .html, or a folder's name without an ending."
+        )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileProblem(f"{path} exists already and is not empty; choose another name.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,24 +1,53 @@
 """Finding a class by what people call it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from ..errors import UnknownName, near
+from ..errors import BadField, UnknownName, near
+
+
+def class_names(labels: Any) -> list[str]:  # Any: checked here
+    """The label of each class, from a sequence of them or a mapping from index to label.
+
+    Raises: BadField for a text, or a mapping that leaves out an index.
+    """
+    if isinstance(labels, Mapping):
+        found = {str(index): label for index, label in labels.items()}
+        if set(found) != set(map(str, range(len(found)))):
+            raise BadField(
+                f"labels maps {len(found)} indices, but not 0 to {len(found) - 1}; expected a"
+                " label for each class."
+            )
+        labels = [found[str(i)] for i in range(len(found))]
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
+        raise BadField(
+            "labels is a list with the name of each class, in the order of their indices; got"
+            f" {labels!r}."
+        )
+    return [str(label) for label in labels]
 
 
 def find_label(label: str, labels: Sequence[str]) -> int:
     """The class of a label: exact, then in any case, then one of the names between commas.
 
-    Raises: UnknownName with near labels.
+    Raises: UnknownName with near labels, or where several classes have that name.
     """
     if not labels:
         raise UnknownName(f"the model has no labels, so {label!r} means nothing; give an index.")
-    if label in labels:
-        return list(labels).index(label)
     lower = label.lower().strip()
-    for i, names in enumerate(labels):
-        if lower == names.lower():
-            return i
-    for i, names in enumerate(labels):
-        if lower in (part.strip().lower() for part in names.split(",")):
-            return i
-    raise UnknownName(f"no class is labelled {label!r}{near(label, labels)}")
+    parts = [[part.strip().lower() for part in names.split(",")] for names in labels]
+    for found in (
+        [i for i, names in enumerate(labels) if label == names],
+        [i for i, names in enumerate(labels) if lower == names.lower()],
+        [i for i, names in enumerate(parts) if lower in names],
+    ):
+        if len(found) > 1:
+            which = ", ".join(f"{i} ({labels[i]})" for i in found)
+            raise UnknownName(f"{label!r} may mean the classes {which}; give an index.")
+        if found:
+            return found[0]
+    hint = near(label, labels) or "."
+    raise UnknownName(
+        f"no class is labelled {label!r}{hint} `model.labels` has all {len(labels)}; an index"
+        " does as well."
+    )

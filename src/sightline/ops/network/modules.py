@@ -1,7 +1,31 @@
 """Small questions to a module: what is inside it, how many channels it eats, where it lives."""
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 import torch
 from torch import nn
+
+_Made = TypeVar("_Made")
+
+
+class Recent(Generic[_Made]):
+    """What was made of the last `count` modules, each remembered for itself and not for its equals.
+
+    It keeps them alive; more would keep every network of a long session.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.pairs: list[tuple[nn.Module, _Made]] = []
+
+    def made_of(self, module: nn.Module, make: Callable[[nn.Module], _Made]) -> _Made:
+        """What was made of the module, or is made of it now."""
+        others = [pair for pair in self.pairs if pair[0] is not module]
+        found = next((made for known, made in self.pairs if known is module), None)
+        made = make(module) if found is None else found
+        self.pairs = [*others, (module, made)][-self.count :]
+        return made
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -20,7 +20,7 @@ class Watch:
     """
 
     module: nn.Module
-    holders: list[dict[Any, Any]]  # the dictionaries of each module
+    holders: list[Any]  # the dictionaries of each module
     held: list[Any]  # what they hold
     tensors: list[Tensor]
     places: list[tuple[int, int]]  # data_ptr and _version
@@ -30,7 +30,7 @@ class Watch:
     @classmethod
     def over(cls, module: nn.Module) -> "Watch":
         """Remember `module` as it is now."""
-        holders: list[dict[Any, Any]] = []
+        holders: list[Any] = []
         for part in module.modules():
             holders += [part._parameters, part._buffers, part._modules]
             holders += [part._forward_hooks, part._forward_pre_hooks]
@@ -60,8 +60,8 @@ class Watch:
         return all(torch.equal(new, old) for new, old in zip(now, self.values, strict=True))
 
 
-def _contents(holders: list[dict[Any, Any]]) -> list[Any]:
-    return list(chain.from_iterable(map(dict.values, holders)))
+def _contents(holders: list[Any]) -> list[Any]:
+    return list(chain.from_iterable(holder.values() for holder in holders))
 
 
 def _place(tensor: Tensor) -> tuple[int, int]:
