@@ -172,8 +172,9 @@ def test_a_region_is_the_mean_of_its_class_inside_a_mask() -> None:
     assert_close(value(model, images, Region(mask, 1, probability=True)), chances)
     with pytest.raises(ShapeError, match="something in it"):
         model.aim(images, Region(np.zeros(SIZE), 1))
-    with pytest.raises(BadTarget, match="class, row, col"):
-        model.aim(images, Region(mask, 3))
+    for label in (3, -1):
+        with pytest.raises(BadTarget, match="class, row, col"):
+            model.aim(images, Region(mask, label))
 
 
 def test_a_unit_is_a_filter_s_mean_or_one_place() -> None:
@@ -258,6 +259,11 @@ def test_gradients_of_equal_looking_targets_are_not_mixed_up() -> None:
         (object(), BadTarget, "is not a target"),
         (Top(3), BadTarget, r"Top\(3\) of 3 classes"),
         ([], BadTarget, "is not a target"),
+        (Class(1.5), BadTarget, "is a whole number or a label; got 1.5"),
+        (Class(None), BadTarget, "got None"),
+        (Contrast(0, 0.5), BadTarget, "got 0.5"),
+        (Axis("x"), BadTarget, "the axis of a target is a whole number"),
+        (Unit("maps", 1, at=(9, 0)), BadTarget, r"place \(9, 0\) does not exist: 'maps' is"),
         (Contrast(0, 3), BadTarget, "class 3 does not exist"),
     ],
 )
@@ -265,6 +271,42 @@ def test_what_does_not_fit_is_refused(target: Any, error: type, reason: str) -> 
     model, images, _ = made(3, labels=LABELS)
     with pytest.raises(error, match=reason):
         model.aim(images, target)
+
+
+def test_the_top_class_may_be_asked_for_by_that_word() -> None:
+    model, images, logits = made(3, labels=LABELS)
+    best = logits.argmax(1).tolist()
+    for target in ("top", " Top", ["top", "top"], [None, "top"]):
+        assert model.aim(images, target).indices(2) == best
+    assert model.aim(images, ["top", "dog"]).indices(2) == [best[0], 1]
+
+
+def test_classes_and_embeddings_come_as_lists_and_arrays_too() -> None:
+    model, images, logits = made(3, labels=LABELS)
+    for which in ([2, "dog"], np.array([2, 1]), torch.tensor([2, 1])):
+        target = Class(which)
+        assert model.aim(images, target).indices(2) == [2, 1]
+    wanted = F.cosine_similarity(logits, torch.tensor([[1.0, 0.5, 0.25]]))
+    for to in (np.array([1, 0.5, 0.25]), [1, 0.5, 0.25]):
+        assert_close(model.scores(images, Similarity(to)), wanted)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (Token((11,)), "word 11 does not exist: the model has 11"),
+        (Token((-1,)), "word -1 does not exist"),
+        (Token((0.5,)), "got 0.5"),
+        (Token((1, 2), position=2), "position 2 of 2 words does not exist"),
+    ],
+)
+def test_words_that_do_not_exist_are_refused(target: Token, reason: str) -> None:
+    model, images, words = made(3, 11)
+    with pytest.raises(BadTarget, match=reason):
+        model.aim(images, target)
+    expected = words.log_softmax(2)[:, 0, 4]
+    for ids in (4, [4], np.array([4]), torch.tensor([4])):
+        assert_close(model.scores(images, Token(ids)), expected)
 
 
 def test_a_class_of_a_model_with_one_output_is_sent_to_binary() -> None:

@@ -6,6 +6,7 @@ segmentations (`Region`), regressions (`Axis`) and single units are targets too,
 works on them with no new code.
 """
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
@@ -132,12 +133,13 @@ def probabilities_of(logits: Tensor, target: Target) -> Tensor:
 class Class(Target):
     """How much does the model say this class? An index, a label, or one of them per image."""
 
-    which: int | str | tuple[int | str, ...]
+    which: Any  # checked by `bind`: an index or a label of any library, or a list of them
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        many = isinstance(self.which, tuple)
-        which = self.which if isinstance(self.which, tuple) else (self.which,)
-        found = tuple(model.index(w) if isinstance(w, str) else int(w) for w in which)
+        listed = isinstance(self.which, (list, tuple, np.ndarray, Tensor)) and np.ndim(self.which)
+        many = bool(listed)
+        which = tuple(self.which) if listed else (self.which,)  # type: ignore[arg-type]
+        found = tuple(class_of(model, w) for w in which)
         if many and len(found) != len(images):
             raise ShapeError(
                 f"{len(found)} classes for {len(images)} images; give one for all, or one per"
@@ -178,6 +180,21 @@ class Class(Target):
         return self.which if isinstance(self.which, tuple) else (self.which,) * n  # type: ignore
 
 
+def class_of(model: Any, which: Any) -> int:
+    """The index of a class that is given by label or index. Raises: BadTarget for anything else."""
+    return model.index(which) if isinstance(which, str) else whole(which, "class", " or a label")
+
+
+def whole(value: Any, what: str, other: str = "") -> int:
+    """A whole number of any library. Raises: BadTarget for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise BadTarget(
+            f"the {what} of a target is a whole number{other}; got {value!r}."
+        ) from None
+
+
 def taken(values: tuple, rows: Sequence[int] | slice) -> tuple:
     return values[rows] if isinstance(rows, slice) else tuple(values[int(i)] for i in rows)
 
@@ -195,7 +212,7 @@ class Top(Target):
         logits = logits_of(trace, self)
         if logits.shape[1] == 1:
             raise BadTarget("the model has one output, so there is no top class; use Binary().")
-        if not 0 <= self.k < logits.shape[1]:
+        if not 0 <= whole(self.k, "rank") < logits.shape[1]:
             raise BadTarget(f"Top({self.k}) of {logits.shape[1]} classes does not exist.")
         order = logits.detach().topk(self.k + 1, 1).indices[:, self.k]
         return Class(
@@ -214,11 +231,11 @@ class Top(Target):
 class Contrast(Target):
     """Why `a` rather than `b`? The difference of their logits (or probabilities)."""
 
-    a: int | str
-    b: int | str
+    a: Any  # an index or a label, as in `Class`
+    b: Any
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        a, b = (model.index(w) if isinstance(w, str) else int(w) for w in (self.a, self.b))
+        a, b = (class_of(model, w) for w in (self.a, self.b))
         return replace(self, a=a, b=b, multilabel=model.multilabel)
 
     def fix(self, trace: Pass) -> Target:
@@ -254,11 +271,11 @@ class Binary(Target):
 class Axis(Target):
     """What drives output `i` of a regression? Its plain value; it has no probability."""
 
-    i: int
+    i: Any  # a whole number of any library
 
     def measure(self, trace: Pass) -> Tensor:
         values = logits_of(trace, self)
-        if not -values.shape[1] <= self.i < values.shape[1]:
+        if not -values.shape[1] <= whole(self.i, "axis") < values.shape[1]:
             raise BadTarget(f"axis {self.i} does not exist: the output has {values.shape[1]}.")
         return values[:, self.i]
 
@@ -308,13 +325,17 @@ class PerImage(Target):
         return replace(self, targets=tuple(change(i, t) for i, t in enumerate(self.targets)))
 
 
+def _is_top(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower() == "top"
+
+
 def to_target(value: Any) -> Target:
-    """What people write for a target: None (the top class), an index, a label, a Target, or one per
-    image.
+    """What people write for a target: None or "top" (the top class), an index, a label, a Target,
+    or one per image.
 
     Raises: BadTarget for anything else.
     """
-    if value is None:
+    if value is None or _is_top(value):
         return Top()
     if isinstance(value, Target):
         return value
@@ -323,7 +344,8 @@ def to_target(value: Any) -> Target:
     if isinstance(value, Tensor) and value.ndim < 2 and not value.is_floating_point():
         return Class(int(value)) if value.ndim == 0 else Class(tuple(value.tolist()))
     if isinstance(value, (list, tuple)) and value:
-        if all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
+        plain = all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value)
+        if plain and not any(map(_is_top, value)):
             return Class(tuple(value))
         return PerImage(tuple(to_target(v) for v in value))
     if isinstance(value, (np.ndarray, np.generic)):

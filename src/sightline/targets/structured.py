@@ -3,8 +3,10 @@ single units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,22 +14,22 @@ from torch import Tensor
 from ..errors import BadTarget, ShapeError
 from ..ops.boxes import overlap
 from ..ops.tracing.passes import Pass
-from ..target import Target, logits_of, probabilities_of, taken
+from ..target import Target, class_of, logits_of, probabilities_of, taken, whole
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Similarity(Target):
     """What makes the picture like another? Cosine of the model's output and an embedding, [-1, 1].
 
-    to: an embedding (dimension,), one per image (batch, dimension), or pictures whose outputs are
-    taken.
+    to: an embedding (dimension,), one per image as a tensor (batch, dimension), or pictures whose
+    outputs are taken.
     """
 
     to: Any
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        is_embedding = isinstance(self.to, Tensor) and self.to.ndim < 3
-        to = self.to if is_embedding else model.outputs(model.prepare(self.to))
+        to = _embedding(self.to)
+        to = model.outputs(model.prepare(self.to)) if to is None else to
         if to.ndim == 2 and len(to) not in (1, len(images)):
             raise ShapeError(
                 f"{len(to)} embeddings for {len(images)} images; give one, or one per image."
@@ -49,13 +51,38 @@ class Similarity(Target):
         return f"{'-' if self.negated else ''}Similarity({size})"
 
 
+def _embedding(to: Any) -> Tensor | None:
+    """What was given as an embedding, or None for pictures (an array of two axes is a grey one)."""
+    if isinstance(to, Tensor):
+        return to if to.ndim < 3 else None
+    if isinstance(to, np.ndarray) and to.ndim == 1:
+        return torch.as_tensor(to)
+    if isinstance(to, (list, tuple)) and to and all(isinstance(v, Real) for v in to):
+        return torch.tensor([float(v) for v in to])
+    return None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Token(Target):
     """Why these words? Sum of the log-probabilities of `ids` in an output (batch, position, word),
     or one of them."""
 
-    ids: tuple[int, ...]
+    ids: Any  # checked by `bind`: a whole number, or several
     position: int | None = None
+
+    def bind(self, model: Any, images: Tensor) -> Target:
+        ids = self.ids.tolist() if isinstance(self.ids, (np.ndarray, Tensor)) else self.ids
+        listed = ids if isinstance(ids, (list, tuple)) else [ids]
+        return replace(self, ids=tuple(whole(i, "word") for i in listed))
+
+    def fix(self, trace: Pass) -> Target:
+        words = getattr(trace.output, "shape", (0,))[-1]
+        if wrong := [i for i in self.ids if words and not 0 <= i < words]:
+            raise BadTarget(f"word {wrong[0]} does not exist: the model has {words}.")
+        known = range(-len(self.ids), len(self.ids))
+        if self.position is not None and whole(self.position, "position") not in known:
+            raise BadTarget(f"position {self.position} of {len(self.ids)} words does not exist.")
+        return super().fix(trace)
 
     def measure(self, trace: Pass) -> Tensor:
         output = trace.output
@@ -84,7 +111,7 @@ class Region(Target):
     label: int | str
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        label = model.index(self.label) if isinstance(self.label, str) else self.label
+        label = class_of(model, self.label)
         mask = torch.as_tensor(self.mask).float()
         if mask.ndim != 2 or not mask.sum() > 0:
             raise ShapeError(
@@ -95,7 +122,8 @@ class Region(Target):
     def measure(self, trace: Pass) -> Tensor:
         output = trace.output
         label = int(self.label)
-        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] <= label:
+        seen = output.shape[1] if isinstance(output, Tensor) and output.ndim == 4 else 0
+        if not 0 <= label < seen:
             raise BadTarget(
                 "Region needs an output of shape (batch, class, row, col) that has the class."
             )
@@ -127,7 +155,12 @@ class Unit(Target):
                 f"filter {self.filter} does not exist: {self.layer!r} has {maps.shape[1]}."
             )
         chosen = maps[:, self.filter]
-        return chosen.mean((1, 2)) if self.at is None else chosen[:, self.at[0], self.at[1]]
+        if self.at is None:
+            return chosen.mean((1, 2))
+        (row, col), (rows, cols) = self.at, chosen.shape[1:]
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise BadTarget(f"place {self.at} does not exist: {self.layer!r} is {rows} x {cols}.")
+        return chosen[:, row, col]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,7 +177,7 @@ class Box(Target):
     label: int | str
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        label = model.index(self.label) if isinstance(self.label, str) else self.label
+        label = class_of(model, self.label)
         frames = model.frames(images) or [None] * len(images)
         boxes = tuple(f.box_to_model(self.xyxy) if f else tuple(self.xyxy) for f in frames)
         return replace(self, xyxy=boxes, label=label)
