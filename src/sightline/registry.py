@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import BadField, UnknownName, near
 
@@ -163,7 +165,45 @@ def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depend
                 f"{entry(kind, name).name} has no field {field!r}{near(field, known)}"
                 f" Fields: {', '.join(known) or 'none'}."
             )
-    return cls(**fields)
+    given = {field: _fitting(cls, field, value) for field, value in fields.items()}
+    return cls(**given)
+
+
+def _fitting(cls: Any, field: str, value: Any) -> Any:
+    """A field's value, numbers of other libraries as Python's. Raises: BadField for another type
+    than the plain one that the field is annotated with."""
+    hint = _hints(cls).get(field, Any)
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = int(value) if isinstance(value, Integral) else float(value)
+    if all(kind in _PLAIN for kind in kinds) and not any(_is(value, kind) for kind in kinds):
+        expected, shown = " or ".join(_PLAIN[kind] for kind in kinds), repr(value)
+        shown = shown if len(shown) < 80 else f"an object of type {type(value).__name__}"
+        raise BadField(f"{cls.registered_name}: {field} is {expected}; got {shown}.")
+    return value
+
+
+_PLAIN: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "True or False",
+    type(None): "None",
+}
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except NameError:  # somebody else's, with names that are not there when it runs
+        return {}
 
 
 def to_json(method: Any) -> dict[str, Any]:  # Any: one of the registered dataclasses
