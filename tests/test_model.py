@@ -15,8 +15,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from sightline import Class, Model, Preprocess, create
-from sightline.errors import BadImage, BadModel, NotExplainable, ShapeError, UnknownName
+from sightline import Class, Model, Preprocess, create, explain
+from sightline.errors import (
+    BadField,
+    BadImage,
+    BadModel,
+    NotExplainable,
+    ShapeError,
+    SightlineWarning,
+    UnknownName,
+)
 from sightline.worlds.miniatures import MINIATURES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive")
@@ -85,6 +93,30 @@ def test_wrong_images_are_refused_with_a_remedy(
         model.prepare(change(torch.rand(2, 3, 32, 32)))
 
 
+def test_tensors_in_a_list_are_one_batch() -> None:
+    model, images = made()
+    assert torch.equal(model.prepare(list(images)), images)
+    assert torch.equal(model.prepare(list(images.split(1))), images)
+    with pytest.raises(ShapeError, match="sizes"):
+        model.prepare([images[0], images[1, :, 1:]])
+    pictures = [np.zeros((8, 9, 3), np.uint8), np.zeros((9, 8, 3), np.uint8)]
+    with pytest.raises(ShapeError, match="expected one"):
+        Model(CNN(), Preprocess(None)).prepare(pictures)
+    assert Model(CNN(), Preprocess(None)).prepare(pictures[:1]).shape == (1, 3, 8, 9)
+
+
+def test_a_transform_that_we_do_not_know_may_normalise() -> None:
+    def transform(picture: Any) -> Tensor:
+        pixels = np.asarray(picture.resize(CNN.size[::-1]), np.float32)
+        return torch.from_numpy(pixels).permute(2, 0, 1) / 32 - 4
+
+    model, picture = Model(CNN(), transform), np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    heat = explain(model, picture, "gradient", 1)
+    assert torch.equal(heat.native, create("explainer", "gradient")(model, picture, 1).native)
+    with pytest.raises(NotExplainable, match="geometry"):
+        heat.on_original()
+
+
 def test_labels_are_found_exactly_then_in_any_case_then_between_commas() -> None:
     model, _ = made(labels=LABELS)
     assert [model.index(w) for w in ("robin", "Robin Hood", "labrador", "tabby cat")] == [
@@ -96,6 +128,19 @@ def test_labels_are_found_exactly_then_in_any_case_then_between_commas() -> None
     assert model.label(4) == "truck" and made()[0].label(4) == "4"
     with pytest.raises(UnknownName, match="did you mean 'truck'"):
         model.index("truk")
+
+
+def test_labels_come_as_a_list_or_a_mapping_and_one_for_each_class() -> None:
+    model, images = made(labels={i: LABELS[4 - i] for i in reversed(range(5))})
+    assert model.labels == LABELS[::-1] and made(labels=range(5))[0].index("3") == 3
+    for wrong in ("cat,dog", {1: "cat"}):
+        with pytest.raises(BadField, match="labels"):
+            made(labels=wrong)
+    with pytest.raises(UnknownName, match=r"classes 1 \(crane\), 3 \(crane\); give an index"):
+        made(labels=["a", "crane", "b", "crane", "c"])[0].index("crane")
+    model, images = made(labels=LABELS[:4])
+    with pytest.warns(SightlineWarning, match="5 classes and 4 labels"):
+        create("explainer", "gradient")(model, images, 1)
 
 
 def test_only_modules_are_wrapped_and_wrappers_are_taken_off() -> None:

@@ -102,6 +102,22 @@ def test_a_group_of_which_nobody_can_is_refused(model: sl.Model, bird: aviary.Bi
         sl.explain(model, bird.image, "all-attention")
 
 
+def test_who_lacks_what_it_has_learned_is_left_out_and_stops_nobody() -> None:
+    mini = MINIATURES["pooled-cnn"]
+    net, images = sl.Model(mini(), size=mini.size), torch.rand(1, 3, *mini.size)
+    learned, plain = (registry.create("explainer", n) for n in ("fixed-chain", "gradient"))
+    with pytest.raises(NotExplainable, match="query network"):
+        learned(net, images, 1)
+    with pytest.warns(SightlineWarning, match="fixed-chain is left out"):
+        found = run._willing(net, images, [learned, plain], 1)
+    assert [heat.provenance["method"] for heat in found] == ["gradient"]
+    picture = Picture(np.zeros((*mini.size, 3), np.uint8), "black")
+    seen = survey.look(
+        survey.plan(sl.Model(net.module, sl.Preprocess(mini.size)), [learned, plain]), picture
+    )
+    assert [bool(e.error) for e in (*seen.item.panels, *seen.item.maps)] == [True, False]
+
+
 def test_groups_are_named_after_rooms() -> None:
     cams = registry.group("explainer", "all-cam")
     assert {"cam", "grad-cam", "score-cam"} <= set(cams) < set(registry.available("explainer"))

@@ -6,8 +6,10 @@ A method writes `explain`.
 """
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from . import registry
-from .errors import BadField, NotExplainable, UnknownName
+from .errors import BadField, NotExplainable, SightlineWarning, UnknownName
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
 from .target import PerImage, Target, to_target
@@ -146,9 +148,8 @@ class Explainer(ABC):
         if layer != "input" and layer.split(":")[0].split("[")[0] not in model.layers:
             from .errors import near
 
-            raise UnknownName(
-                f"no layer named {layer!r}{near(layer, model.layers)} `model.layers` lists all."
-            )
+            hint = near(layer, model.layers) or "."
+            raise UnknownName(f"no layer named {layer!r}{hint} `model.layers` lists all.")
         return layer
 
     def fast(self: _Method) -> _Method:
@@ -229,7 +230,9 @@ def reading(model: Model, explainers: Sequence[Explainer]) -> tuple[tuple[str, .
     read = dict.fromkeys(each.layer_of(model) for each in every if "layer" in each.needs)
     if any("layer" not in each.needs and not each.own_passes for each in differentiated):
         read = {"input": None, **read}
-    read |= dict.fromkeys(layer for each in every for layer in each.reads(model))
+    for each in every:
+        with suppress(NotExplainable):  # it says why when it runs; others do not wait for it
+            read |= dict.fromkeys(each.reads(model))
     return tuple(read), bool(differentiated)
 
 
@@ -255,6 +258,13 @@ def _aim_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict
     if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] > 1:
         logits = output.detach().float()
         shares = logits.sigmoid() if model.multilabel else logits.softmax(1)
+        if model.labels and len(model.labels) != output.shape[1]:
+            warnings.warn(
+                f"{model.name} has {output.shape[1]} classes and {len(model.labels)} labels; the"
+                " names may belong to other classes.",
+                SightlineWarning,
+                stacklevel=5,
+            )
         probability = [
             None if i is None else shares[row, i].item() for row, i in enumerate(indices)
         ]

@@ -1,15 +1,12 @@
-"""The network under study: a module with its preprocessing, labels and layers, left as it was
-found.
+"""The network under study: its module, preprocessing, labels and layers, left as it was found.
 
-`trace` is the one primitive (trace.py); `outputs`, `scores` and `gradients` are its chunked,
-counted short forms. Inside `shared(images)` the clean forward of those images runs once and is
-remembered, gradients included; explainers do not know. A private execution copy (execution.py) does
-the work where it is proven equal.
+`trace` is the one primitive (trace.py); `outputs`, `scores` and `gradients` are its counted short
+forms. Inside `shared(images)` the clean forward of those images runs once and is remembered,
+gradients included. A private copy (execution.py) does the work where it is proven equal.
 """
 
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from functools import partial
@@ -23,10 +20,10 @@ from .anatomy import Anatomy, study
 from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
 from .images import Picture, read
-from .ops.batches import check, chunks, listed
-from .ops.labels import find_label
+from .ops.batches import batched, check, chunks, listed
+from .ops.labels import class_names, find_label
 from .ops.network.black_box import BlackBox
-from .ops.network.modules import channels_of, device_of, unwrapped
+from .ops.network.modules import Recent, channels_of, device_of, unwrapped
 from .ops.network.outputs import as_rows, scores_of
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
@@ -35,7 +32,8 @@ from .target import Target, to_target
 from .trace import SPENT, Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted
 
 BATCH = 16  # images in one pass where nothing was measured
-_known: "weakref.WeakKeyDictionary[nn.Module, Model]" = weakref.WeakKeyDictionary()
+_bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
+_PASSING = ("_lock", "_session", "_sources", "engine")  # what no copy and no pickle takes along
 
 
 class Model:
@@ -58,7 +56,7 @@ class Model:
         self,
         module: nn.Module,
         preprocess: Any = None,
-        labels: Sequence[str] | None = None,
+        labels: Iterable[Any] | None = None,
         *,
         output: Callable[[Any], Any] | None = None,
         forward: Callable[..., Any] | None = None,
@@ -79,24 +77,34 @@ class Model:
         self.preprocess: Preprocess | Opaque | None = known
         if known is None and preprocess is not None:
             self.preprocess = Opaque(cast(Callable[..., Any], preprocess))
-        self.labels = list(labels) if labels is not None else None
+        self.labels = class_names(labels) if labels is not None else None
         self.output, self.forward = output, forward
         self.multilabel, self.precision = multilabel, precision
         self.name = name or type(self.module).__name__
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
-        self.differentiable = True
+        self.differentiable, self._normalises = True, known is not None
         self.batch: int | None = None
         self.evaluations: dict[str, int] = dict.fromkeys(SPENT, 0)
         self.side: dict[str, Any] = {}
-        mean, std = (known.mean, known.std) if known else ((0.0,), (1.0,))
-        self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
-        self._normalises = known is not None
+        both = (known.mean, known.std) if known else ((0.0,), (1.0,))
+        self.mean, self.std = (torch.tensor(v).float().view(1, -1, 1, 1) for v in both)
+        self._anatomies: dict[tuple[int, ...], Anatomy] = {}
+        self.__setstate__({})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _PASSING}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._sources: Any = WeakTensorKeyDictionary()
-        self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self.engine = Engine(self._forward)
+
+    def __copy__(self) -> "Model":
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     @classmethod
     def of(cls, model: "Model | nn.Module") -> "Model":
@@ -104,10 +112,8 @@ class Model:
         if isinstance(model, Model):
             return model
         if isinstance(model, nn.Module):
-            if model not in _known:
-                _known[model] = cls(model)
-            return _known[model]
-        raise BadModel(f"expected a Model or a torch.nn.Module; got {type(model).__name__}.")
+            return _bare.made_of(model, cls)
+        raise BadModel(f"expected a Model, torch.nn.Module or name; got {type(model).__name__}.")
 
     @classmethod
     def from_function(
@@ -115,16 +121,14 @@ class Model:
         function: Callable[[Tensor], Any],
         *,
         size: int | tuple[int, int],
-        labels: Sequence[str] | None = None,
+        labels: Iterable[Any] | None = None,
         mean: float | Sequence[float] = 0,
     ) -> "Model":
         """A black box: float32 images (n, channel, row, col) in [0, 1] -> scores (n, class).
 
         mean is the colour that hidden pixels take. Methods that need gradients or layers refuse it.
         """
-        shape = (size, size) if isinstance(size, int) else size
-        colour = (mean,) * 3 if isinstance(mean, (int, float)) else tuple(mean)
-        model = cls(BlackBox(function), Preprocess(size=shape, mean=colour), labels)
+        model = cls(BlackBox(function), Preprocess(size=size, mean=mean), labels)
         model.name = getattr(function, "__name__", "function")
         model.differentiable = model._normalises = False
         return model
@@ -138,14 +142,14 @@ class Model:
         """
         sources = listed(images)
         if isinstance(sources, Tensor):
-            return check(sources, natural=self.preprocess is not None)
+            return check(sources, natural=isinstance(self.preprocess, Preprocess))
         if self.preprocess is None:
             raise BadImage(
                 f"{self.name} has no preprocessing, so it takes tensors only."
                 " Give `sl.Model(net, preprocess=...)`, or load it by name."
             )
         pictures = [s if isinstance(s, Picture) else read(s) for s in sources]
-        tensors = torch.stack([self.preprocess.prepare(p) for p in pictures])
+        tensors = batched([self.preprocess.prepare(p) for p in pictures])
         self._sources[tensors] = pictures
         return tensors
 
@@ -231,8 +235,8 @@ class Model:
     def _forward(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
         like = next(module.parameters(), None)
         x = images if like is None else images.to(device=like.device, dtype=like.dtype)
-        if self._normalises:
-            x = (x - self.mean.to(x)) / self.std.to(x)
+        x = (x - self.mean.to(x)) / self.std.to(x) if self._normalises else x
+        x = x.clone() if x is images else x  # the network may write into what it is given
         rows = torch.arange(len(x)) if rows is None else rows
         side = {k: v[rows % len(v)] for k, v in self.side.items()}
         returned = self.forward(module, x, **side) if self.forward else module(x, **side)
@@ -289,14 +293,9 @@ class Model:
             self.engine.running(self.module, images, (*read, *edit), precision) as module,
             torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
         ):
-            circuit = Circuit(
-                module,
-                partial(self._forward, module),
-                known.layouts if known else {},
-                self.evaluations,
-                self.batch or BATCH,
-                self.engine.fans,
-            )
+            run, layouts = partial(self._forward, module), known.layouts if known else {}
+            chunk, fans = self.batch or BATCH, self.engine.fans
+            circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans)
             rows = torch.arange(len(images)) if rows is None else rows
             return circuit.trace(images, read, edit, rules, rows)
 
@@ -327,8 +326,9 @@ class Model:
         with torch.no_grad():
             return aimed.fix(self.trace(images, read=aimed.reads)).held()
 
-    def scores(self, images: Tensor, target: Any, rows: Tensor | None = None) -> Tensor:
+    def scores(self, images: Any, target: Any, rows: Tensor | None = None) -> Tensor:
         """The target's value for each image, (n,), chunked and counted; no gradient."""
+        images = images if isinstance(images, Tensor) else self.prepare(images)
         aimed = self.aim(images, target) if rows is None else to_target(target)
         with torch.no_grad():
             passes = self._passes(images, rows, aimed.reads)
