@@ -101,8 +101,8 @@ def test_tensors_in_a_list_are_one_batch() -> None:
         model.prepare([images[0], images[1, :, 1:]])
     pictures = [np.zeros((8, 9, 3), np.uint8), np.zeros((9, 8, 3), np.uint8)]
     with pytest.raises(ShapeError, match="expected one"):
-        Model(CNN(), Preprocess(None)).prepare(pictures)
-    assert Model(CNN(), Preprocess(None)).prepare(pictures[:1]).shape == (1, 3, 8, 9)
+        Model(CNN(), Preprocess(None, crop=None)).prepare(pictures)
+    assert Model(CNN(), Preprocess(None, crop=None)).prepare(pictures[:1]).shape == (1, 3, 8, 9)
 
 
 def test_a_transform_that_we_do_not_know_may_normalise() -> None:

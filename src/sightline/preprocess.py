@@ -267,7 +267,6 @@ def _geometry(
     to = resize if resize is None or isinstance(resize, int) else _pair(resize)
     if isinstance(crop, bool):
         crop = "center" if crop else None
-    crop = None if crop == "center" and sides is None else crop  # nothing to crop to
     if isinstance(crop, int | float | tuple | list) and sides is not None:
         if isinstance(crop, int | float) and 0 < crop <= 1 and to is None:
             to = _one((math.floor(sides[0] / crop), math.floor(sides[1] / crop)))
