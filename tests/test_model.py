@@ -128,6 +128,8 @@ def test_labels_are_found_exactly_then_in_any_case_then_between_commas() -> None
     assert model.label(4) == "truck" and made()[0].label(4) == "4"
     with pytest.raises(UnknownName, match="did you mean 'truck'"):
         model.index("truk")
+    with pytest.raises(UnknownName, match=r"labelled 'zzz'\. Give one of the 5 labels \('"):
+        model.index("zzz")
 
 
 def test_labels_come_as_a_list_or_a_mapping_and_one_for_each_class() -> None:

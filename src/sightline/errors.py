@@ -56,6 +56,6 @@ class SightlineWarning(UserWarning):
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence that suggests the nearest of `names`, or nothing."""
+    """The end of a sentence: it suggests the nearest of `names`, where there is one."""
     close = get_close_matches(name, list(names), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."

@@ -179,7 +179,7 @@ def _existing(path: Path) -> Path:
         raise BadImage(f"{path} is a device or a pipe; expected a picture in a regular file.")
     if str(path).startswith(("http:/", "https:/")):
         raise BadImage(f"{path} is an address; expected a file. Save the picture first.")
-    raise BadImage(f"no such file: {path}{near(path.name, siblings)}. Check the path.")
+    raise BadImage(f"no such file: {path}{near(path.name, siblings)} Check the path.")
 
 
 def _from_stream(stream: io.BufferedIOBase, name: str, path: Path | None, limit: int) -> Picture:

@@ -88,7 +88,7 @@ def _torchvision(name: str, pretrained: bool) -> Parts:
 
 def _sightline(name: str, pretrained: bool) -> Parts:
     if name not in default.NAMES:
-        raise UnknownName(f"sightline ships no network {name!r}{near(name, default.NAMES)}.")
+        raise UnknownName(f"sightline ships no network {name!r}{near(name, default.NAMES)}")
     if not (default.WEIGHTS / f"{name}.json").is_file():
         raise BadModel(f"this installation lacks the weights of sightline:{name}. Reinstall it.")
     about = default.details(name)

@@ -138,7 +138,7 @@ def _imagenet_labels() -> list[str]:
 def _check_name(library: str, arch: str, names: list[str]) -> None:
     if arch not in names:
         raise UnknownName(
-            f"{library} has no classifier named {arch!r}{near(arch, names)}. Other networks are "
+            f"{library} has no classifier named {arch!r}{near(arch, names)} Other networks are "
             "wrapped by hand: `sightline.Model(net, preprocess=...)`."
         )
 
@@ -146,7 +146,7 @@ def _check_name(library: str, arch: str, names: list[str]) -> None:
 def _check_tag(name: str, tag: str, tags: list[str]) -> None:
     if tag and tag not in tags:
         raise UnknownName(
-            f"{name} has no weights {tag!r}{near(tag, tags)}; it has {', '.join(tags) or 'none'}."
+            f"{name} has no weights {tag!r}{near(tag, tags)} It has {', '.join(tags) or 'none'}."
         )
 
 

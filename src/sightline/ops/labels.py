@@ -46,8 +46,8 @@ def find_label(label: str, labels: Sequence[str]) -> int:
             raise UnknownName(f"{label!r} may mean the classes {which}; give an index.")
         if found:
             return found[0]
-    hint = near(label, labels) or "."
+    told = ", ".join(repr(each) for each in labels[:3]) + (", ..." if labels[3:] else "")
     raise UnknownName(
-        f"no class is labelled {label!r}{hint} `model.labels` has all {len(labels)}; an index"
-        " does as well."
+        f"no class is labelled {label!r}{near(label, labels)} Give one of the {len(labels)} labels"
+        f" ({told}) or an index."
     )

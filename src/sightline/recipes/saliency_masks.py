@@ -109,7 +109,7 @@ def _class_of(name: str, model: Model) -> int:
     if name.isdecimal() and int(name) < model.anatomy.n_classes:
         return int(name)
     raise UnknownName(
-        f"the folder {name!r} is no class of {model.name}{near(name, labels)}; call each folder by"
+        f"the folder {name!r} is no class of {model.name}{near(name, labels)} Call each folder by"
         " its class's label or number."
     )
 

@@ -90,7 +90,7 @@ class Scene:
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:
     if name not in names:
         text = f"no {what} named {name!r}{near(name, names)}"
-        raise UnknownName(f"{text}; all of them: {', '.join(names)}")
+        raise UnknownName(f"{text} All of them: {', '.join(names)}")
 
 
 def sample(

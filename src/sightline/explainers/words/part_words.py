@@ -113,6 +113,6 @@ def _looked_up(path: Path, model: Model, images: Tensor) -> list[dict[str, str]]
     for picture in pictures:
         name = Path(picture.name).name
         if name not in by_name and not every:
-            raise UnknownName(f"{path} names no parts of {name!r}{near(name, by_name)}.")
+            raise UnknownName(f"{path} names no parts of {name!r}{near(name, by_name)}")
         found.append({**every, **by_name.get(name, {})})
     return found

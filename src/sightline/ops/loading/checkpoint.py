@@ -107,7 +107,7 @@ def _start(path: Path) -> bytes:
         raise BadModel(f"{path} is a folder; expected a file of weights. Name the file.")
     if not path.is_file():
         siblings = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BadModel(f"no such file of weights: {path}{near(path.name, siblings)}.")
+        raise BadModel(f"no such file of weights: {path}{near(path.name, siblings)}")
     try:
         with path.open("rb") as stream:
             return stream.read(9)
