@@ -25,6 +25,7 @@ from sightline import (
     create,
 )
 from sightline.errors import BadTarget, NotExplainable, ShapeError, UnknownName
+from sightline.target import PerImage, to_target
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive")
 SIZE = (12, 16)
@@ -93,6 +94,18 @@ def test_the_top_is_fixed_on_the_clean_pictures() -> None:
         model.scores(other, aimed, rows=torch.arange(2)),
         model.outputs(other).gather(1, logits.argmax(1)[:, None])[:, 0],
     )
+
+
+def test_the_word_top_is_the_top_class_and_a_label_of_that_name_is_a_class() -> None:
+    assert [repr(to_target(word)) for word in ("top", " Top ", "topsail")] == [
+        "Top(0)",
+        "Top(0)",
+        "Class('topsail')",
+    ]
+    several = to_target(["top", 1])
+    assert isinstance(several, PerImage)
+    assert [repr(each) for each in several.targets] == ["Top(0)", "Class(1)"]
+    assert isinstance(to_target(Class("top")), Class)
 
 
 def test_a_contrast_is_a_difference() -> None:

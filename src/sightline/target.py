@@ -331,7 +331,7 @@ def _is_top(value: Any) -> bool:
 
 def to_target(value: Any) -> Target:
     """What people write for a target: None or "top" (the top class), an index, a label, a Target,
-    or one per image.
+    or one per image. A label that reads "top" is `Class("top")`.
 
     Raises: BadTarget for anything else.
     """
