@@ -96,7 +96,7 @@ def evaluate(
     model: Any = None,
     data: Any = None,
     methods: Any = None,
-    metrics: Sequence[Metric | str] | None = None,
+    metrics: Sequence[Metric | str] | Metric | str | None = None,
     out: str | os.PathLike[str] = "sightline-evaluate",
     *,
     run: str | os.PathLike[str] | None = None,
@@ -112,17 +112,20 @@ def evaluate(
     """Which method can be trusted on a whole collection?
 
     data: a folder (class folders optional), a CSV (`path,label[,box]`), a glob, `hf:NAME[:SPLIT]`,
-    `webdataset:PATTERN`, or a sequence of pictures, (picture, label) pairs or birds. metrics: None
-    is deletion and insertion. run: the `run.toml` of an earlier run, which says everything that is
-    not given. target: None is a picture's label, or the top class. stability: measure some pictures
-    with other fills and coarser maps too (the default). engine: `local`, or `ray` on the cluster at
-    `address`. progress: told (finished, all) cells. What is finished stays in `out`: the same call
-    goes on.
+    `webdataset:PATTERN`, a picture, a sequence of pictures, (picture, label) pairs or birds, or a
+    torch Dataset of them. metrics: None is deletion and insertion. run: the `run.toml` of an
+    earlier run, which says everything that is not given. target: None is a picture's label, or the
+    top class. stability: measure some pictures with other fills and coarser maps too (the default).
+    engine: `local`, or `ray` on the cluster at `address`. progress: told (finished, all) cells.
+    What is finished stays in `out`: the same call goes on.
 
     Raises: BadField, UnknownName, BadImage, BadModel before any work; FileProblem when the disk is
     full.
     """
     using = evaluation.engine(engine, workers, address)
+    for name, number in (("limit", limit), ("batch", batch)):
+        if number is not None and number < 1:
+            raise BadField(f"{name} is at least 1; got {number}.")
     said = None if run is None else run_file.read(Path(run))
     if said is not None:
         limit = said.limit if data is None and limit is None else limit
@@ -138,11 +141,13 @@ def evaluate(
     model = zoo.load(model) if isinstance(model, str) else Model.of(model)
     if said is not None:
         said.check(model)
+    if metrics is None or isinstance(metrics, (str, Metric)):
+        metrics = ("deletion", "insertion") if metrics is None else (metrics,)
     pictures = collection(data, model, limit)
     setup = evaluation.prepared(
         model,
         chosen(model, methods),
-        ("deletion", "insertion") if metrics is None else metrics,
+        metrics,
         pictures,
         Path(out),
         target=target,

@@ -74,6 +74,40 @@ def test_a_table_needs_neither_a_head_nor_quotes(
     assert (item.name, item.label, item.boxes) == ("a.png", 1, ((1, 2, 5, 6),))
 
 
+def test_a_table_keeps_each_class_of_a_picture_apart(model: sl.Model, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(
+        "path,label,box\na.png,dog,1 2 5 6\na.png,carp,3 3 9 9\na.png,dog,0 0 4 4\na.png,dgo,\n"
+        "a.png,dgo,\n"
+    )
+    dog, carp, *wrong = _items(tmp_path / "all.csv", model)
+    assert (dog.label, dog.boxes) == (1, ((1, 2, 5, 6), (0, 0, 4, 4)))
+    assert (carp.label, carp.boxes) == (2, ((3, 3, 9, 9),))
+    assert len(wrong) == 2 and all("dgo" in item.error for item in wrong)
+
+
+def test_a_table_may_have_semicolons_gaps_and_floats(model: sl.Model, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("path;label;box\na.png;2.0;1,2,5,6\nb.png;;\n")
+    a, b = _items(tmp_path / "all.csv", model)
+    assert (a.label, a.boxes, a.error) == (2, ((1, 2, 5, 6),), "") and b.label is None
+    (tmp_path / "all.csv").write_text("a.png,dog,0 0 inf 4\n")
+    assert "four numbers" in _items(tmp_path / "all.csv", model)[0].error
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        (b"file,label\na.png,dog\n", BadField, "has the columns file, label; expected path"),
+        (b"path,label\na.png,caf\xe9\n", BadImage, "Save it as UTF-8"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(
+    text: bytes, error: type[Exception], said: str, model: sl.Model, tmp_path: Path
+) -> None:
+    (tmp_path / "all.csv").write_bytes(text)
+    with pytest.raises(error, match=said):
+        collection(tmp_path / "all.csv", model)
+
+
 def test_globs_and_limits(model: sl.Model, tmp_path: Path) -> None:
     for name in "abc":
         _draw(tmp_path / f"{name}.png")
@@ -88,7 +122,7 @@ def test_what_is_empty_has_no_items_and_says_why(model: sl.Model, tmp_path: Path
         assert found.count == 0 and list(found.items()) == [] and found.notes
 
 
-@pytest.mark.parametrize("data", ["wds:https://some.where/a.tar", 3, None])
+@pytest.mark.parametrize("data", ["wds:https://some.where/a.tar", 3, None, {"a.png": "dog"}])
 def test_what_is_no_collection_is_refused(data: object, model: sl.Model) -> None:
     with pytest.raises(BadField):
         collection(data, model)
@@ -105,6 +139,45 @@ def test_a_sequence_holds_pictures_pairs_tensors_and_what_cannot_be_read(model: 
     assert [i.label for i in items] == [None, 1, 2, None, None]
     assert items[0].digest() == items[1].digest()
     assert "not one picture" in items[4].error
+
+
+def test_one_picture_is_one_picture(model: sl.Model) -> None:
+    grey = np.zeros((8, 8, 3), np.uint8)
+    for data in (
+        grey,
+        grey[..., 0],
+        Image.fromarray(grey),
+        torch.zeros(3, 8, 8),
+        Picture(grey, "x"),
+    ):
+        assert [i.error for i in _items(data, model)] == [""]
+    assert len(_items(torch.zeros(2, 3, 8, 8), model)) == 2
+    assert len(_items(np.stack([grey, grey, grey]), model)) == 3
+
+
+class _Listed(torch.utils.data.Dataset):
+    """Pictures with labels, one of which cannot be read."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, int]:
+        if k == 1:
+            raise OSError("gone")
+        return np.zeros((8, 8, 3), np.uint8), k
+
+
+def test_a_data_set_is_read_entry_by_entry(model: sl.Model) -> None:
+    found = _items(_Listed(), model)
+    assert [i.label for i in found] == [0, None, 2] and "OSError: gone" in found[1].error
+
+
+def test_labels_of_pairs_are_names_or_numbers(model: sl.Model) -> None:
+    grey = np.zeros((8, 8, 3), np.uint8)
+    labels = [None, "dog", 2, np.int64(2), torch.tensor(0), 2.5, [1, 2]]
+    found = _items([(grey, each) for each in labels], model)
+    assert [i.label for i in found] == [None, 1, 2, 2, 0, None, None]
+    assert ["a class's name or its number" in i.error for i in found] == [False] * 5 + [True] * 2
 
 
 def test_birds_bring_their_whole_truth_into_the_models_frame() -> None:

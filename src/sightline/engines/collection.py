@@ -8,12 +8,16 @@ is said in that entry.
 
 import csv
 import glob
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL.Image import Image
 from torch import Tensor
 
 from ..errors import BadField, BadImage, UnknownName
@@ -35,20 +39,29 @@ def collection(data: Any, model: Model, limit: int | None = None) -> Collection:
 
     Raises: BadField for a source that is not known, BadImage for a path that does not exist.
     """
-    if isinstance(data, (str, Path)):
-        found = _from_path(str(data), model)
-    elif isinstance(data, Iterable):
+    if isinstance(data, (str, os.PathLike)):
+        found = _from_path(os.fspath(data), model)
+    elif _is_one(data):
+        found = _from_sequence([data], model)
+    elif (isinstance(data, Iterable) or _counted(data)) and not isinstance(data, Mapping):
         found = _from_sequence(data, model)
     else:
         raise BadField(
-            "data is a folder, a CSV, a glob, hf:NAME, webdataset:PATTERN or a sequence of"
-            f" pictures; got {type(data).__name__}."
+            "data is a folder, a CSV, a glob, hf:NAME, webdataset:PATTERN, or pictures (one, a"
+            f" sequence, or a torch Dataset); got {type(data).__name__}."
         )
     if limit is None or (found.count is not None and limit >= found.count):
         return found
     items = lambda: islice(found.items(), limit)  # noqa: E731
     count = None if found.count is None else limit
     return replace(found, count=count, limit=limit, items=items)
+
+
+def _is_one(data: object) -> bool:
+    """Whether this is a single picture, not several: arrays of two or three axes are one."""
+    if isinstance(data, (np.ndarray, Tensor)):
+        return data.ndim in (2, 3)
+    return isinstance(data, (Bird, Picture, Image, bytes))
 
 
 def _from_path(source: str, model: Model) -> Collection:
@@ -110,26 +123,25 @@ def _class_folders(
 
 
 def _from_csv(path: Path, model: Model) -> Collection:
-    items: dict[Path, Item] = {}
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadImage(f"{path} cannot be read as a table: {error}.") from None
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(row)]
+    items: dict[object, Item] = {}
+    rows = _cells(path)
     header = [word.strip().lower() for word in rows[0]] if rows else []
     named = "path" in header
+    if not named and {"label", "box"} & set(header):
+        raise BadField(
+            f"{path} has the columns {', '.join(header)}; expected path, and label and box where"
+            " they are known."
+        )
     order = header if named else ["path", "label", "box"]
-    for row in rows[1:] if named else rows:
+    for number, row in enumerate(rows[1:] if named else rows):
         item = _row(row, order, path.parent, model)
-        assert isinstance(item.picture, Path)
-        file = item.picture
-        known = items.get(file)
-        if known and known.boxes and item.boxes:
-            item = replace(
-                known, boxes=(*known.boxes, *item.boxes), error=known.error or item.error
-            )
-        items[file] = item
+        # The boxes of one class belong together; another class of the same picture is asked by
+        # itself.
+        key = number if item.error else (item.picture, item.label)
+        known = items.get(key)
+        if known:
+            item = replace(known, boxes=(*(known.boxes or ()), *(item.boxes or ())) or None)
+        items[key] = item
     bare = sum(item.label is None and not item.error for item in items.values())
     notes = [f"{path} names no picture."] if not items else []
     if bare:
@@ -137,6 +149,18 @@ def _from_csv(path: Path, model: Model) -> Collection:
     return Collection(
         name=str(path), count=len(items), items=lambda: iter(items.values()), notes=tuple(notes)
     )
+
+
+def _cells(path: Path) -> list[list[str]]:
+    """The rows of a table that are not empty. Raises: BadImage for what is no text in UTF-8."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadImage(f"{path} cannot be read as a table: {error}. Save it as UTF-8.") from None
+    first = lines[0] if lines else ""
+    comma = ";" if ";" in first and "," not in first else ","
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else comma
+    return [row for row in csv.reader(lines, delimiter=delimiter) if any(row)]
 
 
 def _row(row: Sequence[str], order: Sequence[str], folder: Path, model: Model) -> Item:
@@ -155,14 +179,21 @@ def _row(row: Sequence[str], order: Sequence[str], folder: Path, model: Model) -
         return replace(item, error=str(error))
 
 
-def _from_sequence(data: Iterable[Any], model: Model) -> Collection:
+def _from_sequence(data: Any, model: Model) -> Collection:  # Any: what counts its entries too
     held = data if isinstance(data, (Sequence, Tensor)) or _counted(data) else list(data)
     count = len(held)  # type: ignore[arg-type]
 
     def items() -> Iterator[Item]:
         width = len(str(max(count - 1, 0)))
         for k in range(count):
-            yield _entry(held[k], f"{k:0{width}d}", model)  # type: ignore[index]
+            number = f"{k:0{width}d}"
+            try:
+                given = held[k]  # type: ignore[index]
+            except Exception as error:  # a data set's own code
+                told = f"{type(error).__name__}: {error}"
+                yield Item(name=f"picture {number}", error=f"it could not be fetched ({told}).")
+                continue
+            yield _entry(given, number, model)
 
     notes = () if count else ("The collection is empty.",)
     name = "1 picture" if count == 1 else f"{count} pictures"
@@ -178,11 +209,7 @@ def _entry(given: object, number: str, model: Model) -> Item:
         if isinstance(given, Bird):
             return _bird(given, number, model)
         if isinstance(given, tuple) and len(given) == 2:
-            item = _entry(given[0], number, model)
-            label = given[1]
-            return replace(
-                item, label=label_of(model, label) if isinstance(label, str) else int(label)
-            )
+            return replace(_entry(given[0], number, model), label=_label(given[1], model))
         if isinstance(given, Tensor):
             single = given[None] if given.ndim == 3 else given
             return Item(name=f"tensor {number}", picture=single)
@@ -191,8 +218,18 @@ def _entry(given: object, number: str, model: Model) -> Item:
         if isinstance(given, Picture):
             return Item(name=given.name, picture=given)
         return Item(name=f"picture {number}", picture=read(given))
-    except (BadImage, UnknownName) as error:
+    except (BadImage, BadField, UnknownName) as error:
         return Item(name=f"picture {number}", error=str(error))
+
+
+def _label(given: Any, model: Model) -> int | None:
+    """A class by its name or number, None where it is not known. Raises: BadField, UnknownName."""
+    if given is None or isinstance(given, str):
+        return None if given is None else label_of(model, given)
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise BadField(f"a label is a class's name or its number; got {given!r}.") from None
 
 
 def _bird(bird: Bird, number: str, model: Model) -> Item:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType
@@ -22,13 +23,13 @@ import numpy as np
 import torch
 
 from .. import __version__, registry
-from ..errors import BadField, SightlineWarning
+from ..errors import BadField, BadTarget, NotExplainable, SightlineWarning
 from ..explainer import Explainer, versions
 from ..explanation import Explanation, Heatmap
 from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.references import NULLS
-from ..target import Target, to_target
+from ..target import Class, Target, to_target
 from .sources.item import Item
 from .stability import Probe, probes
 
@@ -171,8 +172,6 @@ def planned(
     explainers = _readable(explainers, judges)
     columns = zip(_labels(explainers), explainers, strict=True)
     named = zip(_labels(judges), judges, strict=True)
-    if isinstance(target, str):
-        target = model.index(target)
     return Setup(
         model=model,
         columns=(
@@ -180,11 +179,44 @@ def planned(
             *(Column(label=name) for name in BLIND),
         ),
         judges=tuple(Judge(label=label, metric=each) for label, each in named),
-        target=None if target is None else to_target(target),
+        target=None if target is None else _common(model, target),
         batch=batch,
         probes=probes(judges) if probed and len(explainers) > 1 else (),
         probed=probed,
     )
+
+
+def _common(model: Model, target: Any) -> Target:
+    """One target for all pictures, a label as its class. Raises: UnknownName, BadTarget for a class
+    that is not there, or for several targets."""
+    made = to_target(target)
+    if isinstance(made, Class) and not isinstance(made.which, tuple):
+        which = model.index(made.which) if isinstance(made.which, str) else int(made.which)
+        count = _classes(model, which)
+        if not 0 <= which < count:
+            raise BadTarget(
+                f"class {which} does not exist: the model has {count} (0 to {count - 1})."
+            )
+        return replace(made, which=which)
+    held = getattr(made, "targets", None) or getattr(made, "which", None)
+    if isinstance(held, tuple) and len(held) > 1:
+        raise BadTarget(
+            f"a run has one target for all its pictures; got {len(held)}. Pictures with a class"
+            " each are (picture, label) pairs, a CSV with labels, or class folders."
+        )
+    return made
+
+
+def _classes(model: Model, which: int) -> int:
+    """How many classes there are, as far as the labels, or else the network, tell; one more than
+    was asked for where nothing tells."""
+    if which < len(model.labels or ()):
+        return len(model.labels or ())
+    found = 0
+    if model.differentiable and model.size is not None:
+        with suppress(NotExplainable):
+            found = model.anatomy.n_classes
+    return found or len(model.labels or ()) or which + 1
 
 
 def _readable(explainers: Sequence[Explainer], judges: Sequence[Metric]) -> list[Explainer]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -140,6 +141,8 @@ class Collection:
 def label_of(model: Model, word: str) -> int:
     """A class by its label, its label in a file name's spelling, or its number."""
     named = word in (model.labels or ())
+    if not named and word.endswith(".0") and word[:-2].isdecimal():  # as tables with gaps write it
+        word = word[:-2]
     if word.isdecimal() and not named and (not model.labels or int(word) < len(model.labels)):
         return int(word)
     for spelling in dict.fromkeys((word, word.replace("-", " "), word.replace("_", " "))):
@@ -156,6 +159,8 @@ def boxes_of(text: str) -> tuple[Box, ...]:
     for part in filter(None, (p.strip("()[] ") for p in text.split(";"))):
         try:
             x0, y0, x1, y1 = (float(n) for n in part.replace(",", " ").split())
+            if not all(map(math.isfinite, (x0, y0, x1, y1))):
+                raise ValueError
         except ValueError:
             raise BadField(f"a box is four numbers, x0,y0,x1,y1; got {part!r}.") from None
         found.append((x0, y0, x1, y1))
