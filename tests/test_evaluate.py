@@ -15,8 +15,9 @@ from torch import Tensor
 
 import sightline as sl
 from engines.breaking import Counting, Crashing, Dying, Refusing, Undefined
+from sightline.engines import standing
 from sightline.engines.setup import BLIND
-from sightline.errors import BadField, BadImage, FileProblem, UnknownName
+from sightline.errors import BadField, BadImage, BadTarget, FileProblem, UnknownName
 from sightline.worlds import analytic, aviary
 
 
@@ -316,6 +317,13 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
         ({"methods": ["gradeint"]}, UnknownName),
         ({"data": "/no/such/place"}, BadImage),
         ({"target": "no such label"}, UnknownName),
+        ({"target": 999}, BadTarget),
+        ({"target": [0, 1, 2]}, BadTarget),
+        ({"target": [sl.Top(), sl.Top(1)]}, BadTarget),
+        ({"limit": 0}, BadField),
+        ({"batch": -2}, BadField),
+        ({"data": {"a": "b"}}, BadField),
+        ({"metrics": "delection"}, UnknownName),
     ],
 )
 def test_wrong_use_is_refused_before_any_work(
@@ -325,6 +333,39 @@ def test_wrong_use_is_refused_before_any_work(
     with pytest.raises(error):
         sl.evaluate(small, out=tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_metric_and_the_word_top_are_taken_as_they_are_said(
+    small: sl.Model, pictures: list[Tensor], tmp_path: Path
+) -> None:
+    for k, metrics in enumerate(("complexity", sl.create("metric", "complexity"))):
+        out = tmp_path / str(k)
+        table = sl.evaluate(small, pictures[:1], "gradient", metrics, out, target="top")
+        assert table.metrics == ["complexity"] and table.rows[0]["value"] is not None
+
+
+def test_null_maps_have_numbers_by_metrics_that_explain_again(
+    trained: sl.Model, tmp_path: Path
+) -> None:
+    metrics = ["coherency", "adcc", "deletion"]
+    table = sl.evaluate(trained, aviary.bundle(3), ["gradient"], metrics, tmp_path, stability=False)
+    levels = {(s["method"], s["metric"]): s["value"] for s in table.summary}
+    assert levels["centred blob", "coherency"] == pytest.approx(1)
+    assert all(0 < levels[null, "adcc"] <= 1 for null in BLIND)
+    assert [d.metric for d in table.against] == ["adcc", "deletion"]  # a blob is always coherent
+
+
+def test_methods_that_differ_by_rounding_alone_win_equally_often() -> None:
+    dice = np.random.default_rng(0)
+    values = dice.random((3, 40))
+    values[1] = values[0] * (1 + 1e-7 * dice.choice([-1, 1], 40))
+    scores = standing.Scores(
+        label="x", metric=sl.create("metric", "insertion"), columns=["a", "b", "c"], values=values
+    )
+    shares = standing.wins(scores, ["a", "b", "c"])
+    assert shares[0, 1] == shares[1, 0] == 0.5 and shares[0, 2] == shares[1, 2] != 0.5
+    found = standing.ranking([scores], ["a", "b"])
+    assert found is not None and found.lead.value == 0
 
 
 def test_methods_of_one_name_are_told_apart(

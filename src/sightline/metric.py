@@ -6,7 +6,7 @@ random map, a centred blob and an edge map on the same case.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import NotExplainable, ShapeError, SightlineWarning
+from .errors import BadField, NotExplainable, ShapeError, SightlineWarning
 from .explainer import Explainer, reading
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
@@ -29,17 +29,52 @@ from .target import Target
 class Truth:
     """What is known to be true of each image, one entry per image; None where it is not known.
 
-    boxes: x0, y0, x1, y1 in pixels of the picture as shown. masks: bool arrays (row, col), in the
-    model's input frame. parts: part name -> mask, in the model's input frame. keypoints: part name
-    -> (row, col). scenes: what a drawn picture was drawn from (`worlds.aviary.Scene`).
+    boxes: x0, y0, x1, y1 in pixels of the picture as shown, several or one. masks: bool arrays
+    (row, col), in the model's input frame. parts: part name -> mask, in the model's input frame.
+    keypoints: part name -> (row, col). scenes: what a drawn picture was drawn from
+    (`worlds.aviary.Scene`).
     """
 
     labels: Sequence[int] | None = None
-    boxes: Sequence[Sequence[tuple[float, float, float, float]] | None] | None = None
-    masks: Sequence[np.ndarray | None] | None = None
-    parts: Sequence[Mapping[str, np.ndarray] | None] | None = None
+    boxes: Sequence[Any] | None = None  # Any: several boxes, one alone, or None
+    masks: Sequence[Any] | None = None  # Any: arrays, tensors or None
+    parts: Sequence[Mapping[str, Any] | None] | None = None
     keypoints: Sequence[Mapping[str, tuple[float, float]] | None] | None = None
     scenes: Sequence[Any] | None = None  # Any: worlds stand above this file
+
+    def __post_init__(self) -> None:
+        plain: dict[str, Any] = {}
+        if self.boxes is not None:
+            plain["boxes"] = [_several(each) for each in self.boxes]
+        if self.masks is not None:
+            plain["masks"] = [None if m is None else np.asarray(m) for m in self.masks]
+        if self.parts is not None:
+            plain["parts"] = [
+                None if p is None else {n: np.asarray(m) for n, m in p.items()} for p in self.parts
+            ]
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    def check(self, images: Tensor) -> None:
+        """Raises: ShapeError for truth of another number of images, or masks of another size,
+        BadField for what is no box."""
+        count, size = len(images), tuple(images.shape[-2:])
+        for name, value in self.__dict__.items():
+            if value is not None and len(value) != count:
+                raise ShapeError(
+                    f"a truth with {len(value)} {name} for {count} images; give one entry per"
+                    " image, None where nothing is known."
+                )
+        for box in (box for each in self.boxes or () for box in each or ()):
+            if len(box) != 4 or not np.isfinite(box).all():
+                raise BadField(f"a box is four finite numbers, x0, y0, x1, y1; got {box!r}.")
+        drawn = [m for p in self.parts or () for m in (p or {}).values()]
+        for mask in (m for m in (*(self.masks or ()), *drawn) if m is not None):
+            if mask.shape != size:
+                raise ShapeError(
+                    f"a mask of {mask.shape} for images of {size}; masks are (row, col) in the"
+                    " model's input frame."
+                )
 
     def take(self, rows: Sequence[int]) -> "Truth":
         """The truth of some images."""
@@ -48,10 +83,18 @@ class Truth:
         )
 
 
+def _several(boxes: Any) -> Any:
+    """The boxes of a picture; one that stands alone as a list of one."""
+    return [boxes] if boxes is not None and len(boxes) == 4 and np.ndim(boxes) == 1 else boxes
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """Everything that a metric may look at: the model, the images, the fixed target, the
-    explanation, the truth."""
+    explanation, the truth.
+
+    blind: for a null map, what makes it from other pictures in place of a method.
+    """
 
     model: Model
     images: Tensor
@@ -59,6 +102,7 @@ class Case:
     explanation: Explanation
     explainer: Explainer | None = None
     truth: Truth | None = None
+    blind: Callable[[Tensor], Tensor] | None = None
 
     @property
     def heat(self) -> Tensor:
@@ -112,8 +156,11 @@ class Case:
         """The map (batch, row, col) that the same explainer gives for other pictures of this batch,
         another model or another target; all NaN where it is zero. signed: as it is in `signed`.
 
-        Raises: NotExplainable for a case without its explainer.
+        A null map is made again from the pictures alone, whatever model or target. Raises:
+        NotExplainable for a case without its explainer.
         """
+        if self.blind is not None:
+            return _there(self.blind(images).float())
         method, model = self.explainer, model or self.model
         if method is None:
             raise NotExplainable(
@@ -124,9 +171,7 @@ class Case:
         for part in chunks(len(images), BATCH):
             heat = _explained(method, model.take(part), images[part], fixed.take(part))
             values = replace(self, explanation=heat).signed if signed else heat.values
-            values = values.detach().float()
-            there = torch.isfinite(values).flatten(1).all(1) & (values != 0).flatten(1).any(1)
-            found.append(torch.where(there[:, None, None], values, torch.nan))
+            found.append(_there(values.detach().float()))
         return torch.cat(found)
 
     def with_heat(self, values: Tensor) -> "Case":
@@ -138,6 +183,12 @@ class Case:
                 values, images=kept.images, pictures=kept.pictures, frames=kept.frames
             ),
         )
+
+
+def _there(values: Tensor) -> Tensor:
+    """Maps, all NaN where they are zero or not finite."""
+    there = torch.isfinite(values).flatten(1).all(1) & (values != 0).flatten(1).any(1)
+    return torch.where(there[:, None, None], values, torch.nan)
 
 
 def _explained(method: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:
@@ -155,11 +206,18 @@ def _explained(method: Explainer, model: Model, images: Tensor, target: Target) 
     return heat
 
 
+def _check(case: Case) -> None:
+    if case.truth is not None:
+        case.truth.check(case.images)
+
+
 class Metric:
     """How far an explanation can be believed. Metrics are frozen dataclasses.
 
     direction: whether a `higher` or a `lower` number is better. unit: what the number counts, for
     labels. takes: the kind of explanation that it can read; a run asks it about no other.
+    blind_is_best: whether a map that ignores the picture is best by it, so that it is no failure
+    not to beat one.
     """
 
     kind: ClassVar[str] = "metric"
@@ -167,6 +225,7 @@ class Metric:
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = ""
     takes: ClassVar[type[Explanation]] = Heatmap
+    blind_is_best: ClassVar[bool] = False
 
     @final
     def __call__(self, case: Case) -> Tensor:
@@ -175,6 +234,7 @@ class Metric:
 
         Raises: NotExplainable where the case lacks what the metric needs.
         """
+        _check(case)
         with case.model.unharmed(), torch.no_grad():
             return self._checked(self.score(case), case)
 
@@ -185,6 +245,7 @@ class Metric:
 
         Raises: NotExplainable where the case lacks what the metric needs.
         """
+        _check(case)
         with case.model.unharmed(), torch.no_grad():
             curves = self.curves(case)
             found = self.read(curves) if curves is not None and self._reads() else self.score(case)
@@ -235,7 +296,8 @@ class Metric:
     def null(self, name: str, case: Case, seed: int) -> Case:
         """The same case with an explanation that knows nothing: the null map `name`, or what a
         metric that reads no map makes of it."""
-        return case.with_heat(reference(name, case.images, seed))
+        shown = case.with_heat(reference(name, case.images, seed))
+        return replace(shown, blind=lambda images: reference(name, images, seed))
 
     @property
     def takes_maps(self) -> bool:

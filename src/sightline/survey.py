@@ -21,7 +21,7 @@ from .explanation import Explanation, Heatmap
 from .images import Picture
 from .metric import Case, Metric, Truth
 from .model import Model
-from .ops.references import NULLS, reference
+from .ops.references import NULLS
 from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry, Report
 from .target import Target
 from .views.packed import page_picture
@@ -154,7 +154,7 @@ class _Nulls:
 
     def of(self, metric: Metric, case: Case) -> dict[str, tuple[float, list[float]]]:
         if metric not in self.known:
-            blind = {name: case.with_heat(reference(name, case.images)) for name in NULLS}
+            blind = {name: metric.null(name, case, 0) for name in NULLS}
             self.known[metric] = {name: _measured(metric, other) for name, other in blind.items()}
         return self.known[metric]
 

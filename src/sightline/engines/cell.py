@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -113,7 +114,8 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
         found = _explanation(column, model, images, scene.target)
         seconds = time.perf_counter() - started
         aimed = model.aim(images, scene.target)
-        case = Case(model, images, aimed, found, column.explainer, scene.truth)
+        blind = partial(blind_map, column.label) if column.blind else None
+        case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
         scores, sure = _judged(setup, case, job.judges)
         index = aimed.indices(1)[0]
     record = {

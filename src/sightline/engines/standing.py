@@ -17,6 +17,7 @@ import torch
 from ..metric import Metric
 
 DRAWS = 2000
+EQUAL = 1e-5  # in parts of the larger number: what another batch size can make
 _MANY = 5000  # pictures
 _FEW = 3  # pictures below which there is no interval
 _SLOW_DRAWS = 300  # for metrics that sum up a collection in their own way
@@ -152,7 +153,10 @@ def wins(scores: Scores, methods: Sequence[str]) -> np.ndarray:
 
 
 def _ahead(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(a - b), 0.5 + 0.5 * np.sign(a - b), np.nan)
+    """1 where `a` is larger, 0 where `b` is, a half where they are equal but for rounding."""
+    gap = a - b
+    level = np.abs(gap) <= EQUAL * np.maximum(np.abs(a), np.abs(b))
+    return np.where(np.isfinite(gap), 0.5 + 0.5 * np.sign(np.where(level, 0, gap)), np.nan)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

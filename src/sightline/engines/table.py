@@ -154,10 +154,11 @@ class Table:
 
     @cached_property
     def against(self) -> list[Difference]:
-        """Each method against the centred blob, by each metric that judges maps."""
+        """Each method against the centred blob, by each metric that it can lose by."""
         return [
             found
             for scores in self.quality
+            if not scores.metric.blind_is_best
             for method in self.methods
             if math.isfinite((found := scores.difference(method, BLOB)).value)
         ]

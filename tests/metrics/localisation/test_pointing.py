@@ -1,5 +1,7 @@
 """The pointing game: tolerance in pixels of the photograph, ties, several objects, and frames."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sightline import Case, Class, Heatmap, Model, Preprocess, Truth, create
-from sightline.errors import BadField, NotExplainable
+from sightline.errors import BadField, NotExplainable, ShapeError
 
 BOX = (20.0, 10.0, 30.0, 25.0)  # columns 20 to 29, rows 10 to 24
 
@@ -100,3 +102,41 @@ def test_boxes_and_tolerance_are_in_pixels_of_the_photograph() -> None:
 def test_a_negative_tolerance_is_refused() -> None:
     with pytest.raises(BadField, match="tolerance"):
         create("metric", "pointing", tolerance=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("truth", "error", "said"),
+    [
+        ({"masks": [np.ones((10, 10), bool)]}, ShapeError, "a mask of"),
+        ({"masks": [np.ones((64, 96), bool)] * 2}, ShapeError, "2 masks for 1 images"),
+        ({"boxes": [[(0.0, 0.0, np.inf, 9.0)]]}, BadField, "four finite numbers"),
+        ({"boxes": [[(0.0, 0.0, 9.0)]]}, BadField, "four finite numbers"),
+    ],
+)
+@pytest.mark.parametrize("name", ["pointing", "max-box-acc", "part-iou"])
+def test_truth_that_does_not_fit_is_refused(
+    name: str, truth: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    images = torch.rand(1, 3, 64, 96)
+    case = Case(model(), images, Class(0), Heatmap(torch.rand(1, 64, 96)), truth=Truth(**truth))
+    with pytest.raises(error, match=said):
+        create("metric", name)(case)
+    with pytest.raises(error, match=said):
+        create("metric", name).measure(case)
+
+
+def test_truth_may_be_tensors_and_one_box_alone() -> None:
+    mask = torch.zeros(64, 96, dtype=torch.bool)
+    mask[10:20, 30:50] = True
+    images, heat = torch.rand(1, 3, 64, 96), Heatmap(torch.rand(1, 64, 96))
+    found = {}
+    for key, truth in {
+        "array": Truth(masks=[mask.numpy()], parts=[{"wing": mask.numpy()}]),
+        "tensor": Truth(masks=[mask], parts=[{"wing": mask}]),
+        "boxes": Truth(boxes=[[(30.0, 10.0, 50.0, 20.0)]]),
+        "alone": Truth(boxes=[(30.0, 10.0, 50.0, 20.0)]),
+    }.items():
+        case = Case(model(), images, Class(0), heat, truth=truth)
+        found[key] = create("metric", "energy-pointing")(case).item()
+    assert found["array"] == found["tensor"] == pytest.approx(found["boxes"])
+    assert found["boxes"] == found["alone"]

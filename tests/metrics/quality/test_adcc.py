@@ -30,6 +30,9 @@ class Fixed(Explainer):
         return Heatmap((flipped if self.turning else ramp).contiguous())
 
 
+BLIND_IS_BEST = ("coherency", "sensitivity")
+
+
 def case(explainer: Explainer, batch: int = 2) -> Case:
     net = MINIATURES["pooled-cnn"]()
     return judged(explainer, Model(net, size=SIZE), torch.rand(batch, 3, *SIZE), 1)
@@ -52,6 +55,20 @@ def test_coherency_is_what_it_says_step_by_step() -> None:
     ]
     found = create("metric", "coherency", fill="black")(whole)
     assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-4)
+
+
+def test_null_maps_are_made_again_by_themselves_and_not_by_the_method() -> None:
+    whole = case(create("explainer", "gradient"))
+    ones, zeros = torch.ones(2), torch.zeros(2)
+    level = {name: create("metric", name).null_levels(whole) for name in BLIND_IS_BEST}
+    for null in ("random", "centred blob"):
+        assert_close(level["coherency"][null], ones)
+        assert_close(level["sensitivity"][null], zeros)
+    assert 0 < level["coherency"]["edge map"].min() < 1
+    assert 0 < level["sensitivity"]["edge map"].min() < 1
+    forgets = create("metric", "model-randomisation", steps=2).null_levels(whole)
+    assert all((found > 0.999).all() for found in forgets.values())
+    assert all(create("metric", name).blind_is_best for name in BLIND_IS_BEST)
 
 
 def test_what_has_no_explainer_cannot_explain_again() -> None:

@@ -37,6 +37,7 @@ class Coherency(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "coherency"
+    blind_is_best: ClassVar[bool] = True
 
     fill: str | float = "mean"
 

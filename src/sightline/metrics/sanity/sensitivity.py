@@ -34,6 +34,7 @@ class Sensitivity(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "relative change of the map"
+    blind_is_best: ClassVar[bool] = True
 
     samples: int = 10
     radius: float = 0.02

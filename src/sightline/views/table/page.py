@@ -162,7 +162,8 @@ def _gained(found: Difference) -> str:
     if found.interval == (0, 0):
         return "equal to the blob on every picture"
     if found.interval is None:
-        return f"better than the blob by {number(found.value)}"
+        side = "better" if found.value >= 0 else "worse"
+        return f"{side} than the blob by {number(abs(found.value))}"
     ends = f"({number(found.interval[0])} to {number(found.interval[1])})"
     word = {"beats": "beats the blob", "loses to": "loses to the blob"}.get(found.word, "in doubt")
     return f"{word}: {number(found.value)} {ends}"

@@ -26,7 +26,14 @@ def headline(table: Table) -> str:
     if not table.pictures:
         return "There was no picture to judge methods on."
     if ranking and ranking.lead.interval and ranking.lead.interval[0] > 0:
-        return f"{ranking.methods[0]} is the method to choose on these {pictures}."
+        first = ranking.methods[0]
+        held = [d for d in table.against if d.one == first]
+        if held and not any(d.word == "beats" for d in held):
+            return (
+                f"{first} is ahead of the others on these {pictures}, but has not been shown to"
+                " beat a blob in the middle."
+            )
+        return f"{first} is the method to choose on these {pictures}."
     if ranking:
         first = ranking.methods[0]
         return f"No method is ahead beyond doubt on these {pictures}; {first} comes first."

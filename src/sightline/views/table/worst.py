@@ -17,7 +17,7 @@ Context = dict[str, Any]  # Any: what a template reads
 def gallery(table: Table) -> Context | None:
     """The pictures on which the best method gains least over the blob, by the first metric."""
     method = table.ranking.methods[0] if table.ranking else table.methods[0]
-    for scores in table.quality:
+    for scores in (s for s in table.quality if not s.metric.blind_is_best):
         ours, blob = scores.row(method), scores.row(BLOB)
         gains = scores.sign * (ours - blob)
         if np.isfinite(gains).any():
