@@ -148,7 +148,7 @@ class Explainer(ABC):
         if layer != "input" and layer.split(":")[0].split("[")[0] not in model.layers:
             from .errors import near
 
-            hint = near(layer, model.layers) or "."
+            hint = near(layer, model.layers)
             raise UnknownName(f"no layer named {layer!r}{hint} `model.layers` lists all.")
         return layer
 

@@ -166,7 +166,7 @@ class Circuit:
         if name not in self._found or not name:
             names = [n for n in self._found if n]
             raise UnknownName(
-                f"no layer named {address!r}{near(name, names) or '.'} `model.layers` lists all."
+                f"no layer named {address!r}{near(name, names)} `model.layers` lists all."
             )
         return self._found[name]
 
