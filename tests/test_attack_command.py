@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +88,37 @@ def test_an_interrupted_command_ends_with_130(
     monkeypatch.setattr(outcome, "run", stopped)
     done = _sightline(bird, "--out", tmp_path / "o")
     assert done.exit_code == 130 and "everything finished is kept" in done.stderr
+
+
+def test_what_was_there_already_fools_nobody(bird: Path, tmp_path: Path) -> None:
+    own = ("--target", "belted fisherling")
+    done = _sightline(bird, *FEW, *own, "--out", tmp_path / "o")
+    assert "bird.png: nothing to do, belted fisherling" in done.stdout
+    (record,) = json.loads((tmp_path / "o" / "attack.json").read_text("utf-8"))["pictures"]
+    assert record["already"]
+    kept = ("--attack", "manipulation", "--set", "steps=2")
+    done = _sightline(bird, *kept, "--out", tmp_path / "p")
+    assert "bird.png: class kept, belted fisherling" in done.stdout
+
+
+def test_a_fault_in_one_picture_does_not_lose_the_others(
+    bird: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.attacks import outcome
+
+    run, seen = outcome.run, []
+
+    def faulty(*given: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 2:
+            raise RuntimeError("a fault")
+        return run(*given)
+
+    monkeypatch.setattr(outcome, "run", faulty)
+    others = [bird, bird.with_name("b.png"), bird.with_name("c.png")]
+    for other in others[1:]:
+        other.write_bytes(bird.read_bytes())
+    done = _sightline(*others, *FEW, "--out", tmp_path / "o")
+    assert done.exit_code == 1 and "not done: b.png: RuntimeError: a fault" in done.stderr
+    told = json.loads((tmp_path / "o" / "attack.json").read_text("utf-8"))["pictures"]
+    assert [bool(record["error"]) for record in told] == [False, True, False]

@@ -71,11 +71,18 @@ class Outcome:
     maps: tuple[Compared, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def already(self) -> Tensor:
+        """Whether the clean picture was there before anything was done: then a success says only
+        that it stayed."""
+        return (self.before == self.wanted) != self.leaves
+
     def rows(self) -> list[dict[str, Any]]:  # Any: whatever JSON holds
         """One plain record per picture."""
         return [
             {
                 "success": bool(self.success[i]),
+                "already": bool(self.already[i]),
                 "wanted": int(self.wanted[i]),
                 "before": {"class": int(self.before[i]), "probability": self.sure_before[i].item()},
                 "after": {"class": int(self.after[i]), "probability": self.sure_after[i].item()},

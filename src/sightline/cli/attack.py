@@ -85,7 +85,7 @@ def attack(
         aim = _settings.target(net, target) if target is not None or away else None
         aim = -aim if aim is not None and away else aim
         files, absent = _settings.paths(images, limit)
-        done = _Done(net, made, aim, explainers, out)
+        done = _Done(net, made, aim, explainers, out, debug)
         for name, reason in absent:
             done.fail(name, reason)
         try:
@@ -140,9 +140,10 @@ class _Done:
         aim: Any,
         explainers: "list[Explainer]",
         out: Path,
+        debug: bool,
     ) -> None:
         self.model, self.made, self.aim = model, made, aim
-        self.explainers, self.out = explainers, out
+        self.explainers, self.out, self.debug = explainers, out, debug
         self.records: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self.stems: set[str] = set()
@@ -151,7 +152,7 @@ class _Done:
     def take(self, file: Path) -> bool:
         """Attacks one picture and writes it; False where nothing further can be written."""
         from ..attacks import outcome
-        from ..errors import BadImage, FileProblem, NotExplainable
+        from ..errors import BadImage, FileProblem, SightlineError
 
         try:
             images = self.model.prepare(file)
@@ -159,13 +160,17 @@ class _Done:
             self._write(file, found)
         except BadImage as error:
             self.fail(file.name, str(error))
-        except NotExplainable as error:
-            if not self.records:  # it would be the same for every picture
-                raise
-            self.fail(file.name, str(error))
         except FileProblem as error:
             self.fail(file.name, str(error))
             return False
+        except SightlineError as error:
+            if not self.records:  # it would be the same for every picture
+                raise
+            self.fail(file.name, str(error))
+        except Exception as error:  # of one picture: the others go on
+            if self.debug:
+                raise
+            self.fail(file.name, f"{type(error).__name__}: {error}")
         return True
 
     def fail(self, name: str, reason: str) -> None:
@@ -221,8 +226,10 @@ class _Done:
         if as_json:
             tell_json(told)
         else:
-            for line in (*map(_line, (r for r in self.records if not r["error"])), f"All: {path}"):
-                tell(line)
+            keeps = self.made.registered_name == "manipulation"
+            for record in (r for r in self.records if not r["error"]):
+                tell(_line(record, keeps))
+            tell(f"All: {path}")
             for error in self.errors:
                 say(f"not done: {error}")
         if self.interrupted:
@@ -236,9 +243,14 @@ def _array(images: Any) -> Any:  # a tensor in, an array out; neither library is
     return images[0].cpu().permute(1, 2, 0).numpy()
 
 
-def _line(record: dict[str, Any]) -> str:
+def _line(record: dict[str, Any], keeps: bool) -> str:
+    """What is told of a picture; keeps: whether the attack is to leave the class as it was."""
     before, after = record["before"], record["after"]
     word = "fooled" if record["success"] else "not fooled"
+    if keeps:
+        word = "class kept" if record["success"] else "class lost"
+    elif record["already"]:
+        word = "nothing to do"
     change = f"{before['label']} {before['probability']:.0%} -> {after['label']}"
     maps = "".join(
         f"; {name} rank correlation {numbers['rank_correlation']:.2f}"
