@@ -2,6 +2,7 @@
 
 import json
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,57 @@ def test_an_interrupted_command_ends_with_130_and_says_that_it_goes_on(
     monkeypatch.setattr(local, "compute", stopped)
     done = _sightline(birds, "--methods", "gradient", "--out", tmp_path / "o")
     assert done.exit_code == 130 and "the same command goes on" in done.stderr
+
+
+def test_a_report_is_written_again_from_what_is_finished(birds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    words = ("--methods", "gradient", "--metrics", "complexity", "--out", out)
+    assert _sightline(birds, *words).exit_code == 0
+    kept = {p.name: p.read_bytes() for p in out.iterdir()}
+    (out / "report.html").unlink()
+    done = CliRunner().invoke(app, ["report", str(out)])
+    assert done.exit_code == 0 and "Report:" in done.stdout, done.output
+    assert {p.name for p in out.iterdir()} == set(kept)
+    lines = kept["cells.jsonl"].splitlines(keepends=True)
+    (out / "cells.jsonl").write_bytes(b"".join(lines[:5]))  # as if it had been stopped
+    done = CliRunner().invoke(app, ["report", str(out), "--json"])
+    assert done.exit_code == 1 and "it was not computed" in done.stdout
+    for name in ("table.parquet", "table.json", "run.toml"):
+        assert (out / name).read_bytes() == kept[name]
+    (out / "cells.jsonl").write_bytes(b"")
+    done = CliRunner().invoke(app, ["report", str(out)])
+    assert done.exit_code == 1 and "nothing finished" in done.stderr
+    assert CliRunner().invoke(app, ["report", str(birds)]).exit_code == 2
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "none")]).exit_code == 2
+
+
+def test_what_befell_many_pictures_alike_is_one_line(tmp_path: Path) -> None:
+    for k, bird in enumerate(aviary.bundle(5)):
+        Image.fromarray(bird.image).save(tmp_path / f"{k}.png")
+    words = ("--methods", "gradient", "--metrics", "pointing,complexity", "--target", "top")
+    done = _sightline(tmp_path, *words, "--out", tmp_path / "o", "--json")
+    assert done.exit_code == 1 and len(json.loads(done.stdout)["errors"]) == 5
+    done = _sightline(tmp_path, *words, "--out", tmp_path / "o")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("no number")]
+    assert line.startswith("no number: all 5 pictures, gradient: pointing needs boxes or masks")
+    assert "top class" not in done.stderr  # the target was named
+
+
+def test_a_target_that_no_picture_has_is_wrong_use(birds: Path, tmp_path: Path) -> None:
+    done = _sightline(birds, "--target", "999", "--out", tmp_path / "o")
+    assert done.exit_code == 2 and "class 999 does not exist" in done.stderr
+
+
+def test_parameters_of_metrics_are_set_by_their_names(birds: Path, tmp_path: Path) -> None:
+    words = ("--methods", "gradient", "--metrics", "deletion,complexity", "--limit", 1)
+    given = ("--set", "Deletion.steps=4", "--set", "deletion.fill=black", "--no-stability")
+    assert _sightline(birds, *words, *given, "--out", tmp_path / "o").exit_code == 0
+    said = tomllib.loads((tmp_path / "o" / "run.toml").read_text("utf-8"))["metrics"]
+    assert said[0]["fields"]["steps"] == 4 and said[0]["fields"]["fill"] == "black"
+    for wrong, told in (
+        ("deletion.step=4", "did you mean 'steps'"),
+        ("insertion.steps=4", "has no field"),
+        ("deletion.steps=0", "steps is at least 1"),
+    ):
+        done = _sightline(birds, *words, "--set", wrong, "--out", tmp_path / "p")
+        assert done.exit_code == 2 and told in done.stderr

@@ -116,8 +116,9 @@ def evaluate(
     torch Dataset of them. metrics: None is deletion and insertion. run: the `run.toml` of an
     earlier run, which says everything that is not given. target: None is a picture's label, or the
     top class. stability: measure some pictures with other fills and coarser maps too (the default).
-    engine: `local`, or `ray` on the cluster at `address`. progress: told (finished, all) cells.
-    What is finished stays in `out`: the same call goes on.
+    engine: `local`, `ray` on the cluster at `address`, or `none`, which writes the page of what is
+    finished and computes nothing. progress: told (finished, all) cells. What is finished stays in
+    `out`: the same call goes on.
 
     Raises: BadField, UnknownName, BadImage, BadModel before any work; FileProblem when the disk is
     full.

@@ -19,6 +19,7 @@ from ..target import Class, Target, Top
 log = logging.getLogger("sightline")
 
 DEFAULT = "sightline:default"
+Method = Explainer | Metric
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -71,11 +72,30 @@ def methods(
     return changed
 
 
-def judges(names: str) -> list[Metric]:
-    """The metrics of a comma-separated list; `none` for no metric."""
-    if names.strip().lower() in ("none", ""):
+def judges(names: str | Sequence[Metric], settings: Sequence[str] = ()) -> list[Metric]:
+    """The metrics of a comma-separated list, with their parameters set; `none` for no metric."""
+    if isinstance(names, str) and names.strip().lower() in ("none", ""):
         return []
-    return [registry.create("metric", name) for name in dict.fromkeys(_words(names))]
+    words = dict.fromkeys(_words(names)) if isinstance(names, str) else names
+    made = [registry.create("metric", w) if isinstance(w, str) else w for w in words]
+    given = [_setting(text, "metric") for text in settings]
+    for method, name, _ in given:
+        if not any(_concerns(m, method, name) for m in made):
+            raise _nobody(made, method, name)
+    return [_with(metric, given, None) for metric in made]
+
+
+def of_metrics(settings: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The settings whose owner is a metric (`deletion.steps=56`), and the others."""
+    own, rest = [], []
+    for text in settings:
+        owner = text.partition("=")[0].strip().rpartition(".")[0]
+        try:
+            known = bool(owner) and bool(registry.entry("metric", owner))
+        except UnknownName:
+            known = False
+        (own if known else rest).append(text)
+    return own, rest
 
 
 def target(model: Model, text: str | None) -> Target:
@@ -121,21 +141,19 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _setting(text: str) -> tuple[str | None, str, str]:
+def _setting(text: str, kind: str = "explainer") -> tuple[str | None, str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise BadField(f"--set takes FIELD=VALUE, such as masks=500; got {text!r}.")
     method, dot, field = name.strip().rpartition(".")
-    return (registry.entry("explainer", method).name if dot else None), field, value.strip()
+    return (registry.entry(kind, method).name if dot else None), field, value.strip()
 
 
-def _concerns(explainer: Explainer, method: str | None, name: str) -> bool:
+def _concerns(explainer: Method, method: str | None, name: str) -> bool:
     return name in _hints(explainer) and method in (None, explainer.registered_name)
 
 
-def _with(
-    explainer: Explainer, given: Sequence[tuple[str | None, str, str]], seed: int | None
-) -> Explainer:
+def _with(explainer: Method, given: Sequence[tuple[str | None, str, str]], seed: int | None) -> Any:
     hints = _hints(explainer)
     changes: dict[str, Any] = {"seed": seed} if seed is not None and "seed" in hints else {}
     for method, name, text in given:
@@ -151,12 +169,12 @@ def _with(
     return replace(made, **changes) if changes else explainer
 
 
-def _hints(explainer: Explainer) -> dict[str, Any]:
+def _hints(explainer: Method) -> dict[str, Any]:
     hints = get_type_hints(type(explainer))
     return {name: hints[name] for name in registry.to_json(explainer)["fields"]}
 
 
-def _nobody(made: Sequence[Explainer], method: str | None, name: str) -> UnknownName:
+def _nobody(made: Sequence[Method], method: str | None, name: str) -> UnknownName:
     fields = sorted({f for e in made if method in (None, e.registered_name) for f in _hints(e)})
     who = method or ", ".join(e.registered_name for e in made)
     return UnknownName(

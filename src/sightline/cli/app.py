@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import attack, benchmark, demo, evaluate, explain, inspect, methods
+from . import attack, benchmark, demo, evaluate, explain, inspect, methods, report
 from ._habits import USAGE, say
 
 app = typer.Typer(
@@ -26,7 +26,6 @@ LATER = (
     "index",
     "search",
     "train",
-    "report",
     "papers",
     "studio",
 )
@@ -44,6 +43,9 @@ app.command(
 app.command("benchmark", short_help="A leaderboard: known truth, photographs, null maps.")(
     benchmark.benchmark
 )
+app.command(
+    "report", no_args_is_help=True, short_help="Write the page of a run again; nothing is computed."
+)(report.report)
 app.command("methods", short_help="What there is: question, paper, cost, claims.")(methods.methods)
 app.command("inspect", no_args_is_help=True, short_help="What a network is made of.")(
     inspect.inspect

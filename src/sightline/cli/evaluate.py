@@ -38,6 +38,18 @@ Metrics = Annotated[
 ]
 
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="A parameter of a method (masks=500, or rise.masks=500), or METRIC.FIELD=VALUE:"
+        " pointing.tolerance=0.",
+        show_default=False,
+    ),
+]
+
+
 def evaluate(
     data: Annotated[
         str,
@@ -53,7 +65,7 @@ def evaluate(
     metrics: Metrics = None,
     target: options.Target = None,
     layer: options.Layer = None,
-    settings: options.Settings = None,
+    settings: Settings = None,
     out: options.Out = Path("sightline-evaluate"),
     engine: Annotated[
         str, typer.Option("--engine", help="local, or ray (the machines of a Ray cluster).")
@@ -118,10 +130,13 @@ def evaluate(
             precision=precision or (again.precision if again else "exact"),
             batch=batch,
         )
-        made = None  # those of the run file
-        if again is None or methods or settings or layer or seed is not None:
-            made = _settings.methods(net, methods, settings=settings or (), layer=layer, seed=seed)
-        judges = None if metrics is None else _settings.judges(metrics)
+        made = judges = None  # those of the run file
+        own, rest = _settings.of_metrics(settings or ())
+        if again is None or methods or rest or layer or seed is not None:
+            made = _settings.methods(net, methods, settings=rest, layer=layer, seed=seed)
+        if metrics is not None or own:
+            usual = again.metrics() if again else "deletion,insertion"
+            judges = _settings.judges(metrics or usual, own)
         aim = None if target is None else _settings.target(net, target)
         try:
             with _watched(quiet or json) as watch:
@@ -144,7 +159,7 @@ def evaluate(
         except KeyboardInterrupt:
             say(f"interrupted; what is finished is kept in {out}: the same command goes on")
             raise typer.Exit(INTERRUPTED) from None
-        _conclude(table, out, as_json=json)
+        conclude(table, out, as_json=json)
 
 
 def _run_file(data: str) -> "RunFile | None":
@@ -168,7 +183,9 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield watch
 
 
-def _conclude(table: "Table", out: Path, *, as_json: bool) -> None:
+def conclude(table: "Table", out: Path, *, as_json: bool) -> None:
+    """Says what a run in a folder found. Raises: typer.Exit with 1 where something has no
+    number."""
     page = out / "report.html"
     if as_json:
         tell_json(
@@ -186,10 +203,10 @@ def _conclude(table: "Table", out: Path, *, as_json: bool) -> None:
         for line in _lines(table):
             tell(line)
         tell(f"\n{table.verdict}\nReport: {page}")
-        for error in table.errors[:SHOWN]:
+        for error in table.gathered[:SHOWN]:
             say(f"no number: {error}")
-        if len(table.errors) > SHOWN:
-            say(f"... and {len(table.errors) - SHOWN} more; {out / 'table.json'} lists all")
+        if len(table.gathered) > SHOWN:
+            say(f"... and {len(table.gathered) - SHOWN} more; {out / 'table.json'} lists all")
     if table.errors or not table.pictures:
         raise typer.Exit(WITH_ERRORS)
 

@@ -8,9 +8,9 @@ is computed, and the files are written.
 
 import logging
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 import tomli_w
 from torch import Tensor
 
-from ..errors import BadField, BadImage
+from ..errors import BadField, BadImage, FileProblem
 from ..explainer import Explainer
 from ..images import Picture
 from ..metric import Metric
@@ -32,7 +32,7 @@ from .ledger import Ledger, Record
 from .local import LocalEngine
 from .setup import BLIND, Column, Setup, fastest_batch, planned
 from .small_map import unpacked
-from .sources.item import Collection, Item
+from .sources.item import TOP, Collection, Item
 from .stability import probed
 from .table import Row, Table
 
@@ -42,13 +42,25 @@ Progress = Callable[[int, int], None]
 """Told after each cell how many of how many are finished."""
 
 
-def engine(
-    name: str, workers: int | None = None, address: str | None = None
-) -> LocalEngine | RayEngine:
-    """The engine of that name. Raises: MissingExtra for `ray` without Ray, BadField for another
-    word, or for an address without `ray`."""
+class PageOnly:
+    """Computes nothing: a run with it writes the page of what is finished, and no other file."""
+
+    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Any) -> None:
+        """Passes over all tasks."""
+        for _ in tasks:
+            pass
+
+
+Engine = LocalEngine | RayEngine | PageOnly
+
+
+def engine(name: str, workers: int | None = None, address: str | None = None) -> Engine:
+    """The engine of that name; `none` is `PageOnly`. Raises: MissingExtra for `ray` without Ray,
+    BadField for another word, or for an address without `ray`."""
+    if name == "none":
+        return PageOnly()
     if name not in ("local", "ray"):
-        raise BadField(f"an engine is `local` or `ray`; got {name!r}.")
+        raise BadField(f"an engine is `local`, `ray`, or `none`; got {name!r}.")
     if workers is not None and workers < 1:
         raise BadField(f"workers is at least 1; got {workers}.")
     if name == "ray":
@@ -62,23 +74,34 @@ def evaluate(
     setup: Setup,
     collection: Collection,
     out: Path,
-    using: LocalEngine | RayEngine | None = None,
+    using: Engine | None = None,
     progress: Progress | None = None,
 ) -> Table:
     """Computes what is missing and writes the results into `out`.
 
     Raises: FileProblem where nothing can be written; what was finished before is kept.
     """
+    if setup.target is not None:
+        kept = tuple(note for note in collection.notes if not note.endswith(TOP))
+        collection = replace(collection, notes=kept)
     for note in collection.notes:
         log.info("%s", note)
+    whole = not isinstance(using, PageOnly)
     with ledger.opened(out) as kept:
-        write_bytes(out / "run.toml", _toml(setup, collection))
+        if whole:
+            write_bytes(out / "run.toml", _toml(setup, collection))
         board = _Board(setup, collection, kept, progress or (lambda _done, _total: None))
         (using or LocalEngine()).run(setup, *board.work(), board.take)
         table = board.table()
-        write_bytes(out / "table.parquet", table.parquet())
-        write_bytes(out / "costs.parquet", table.parquet(costs=True))
-        write_bytes(out / "table.json", table.json())
+        if whole:
+            write_bytes(out / "table.parquet", table.parquet())
+            write_bytes(out / "costs.parquet", table.parquet(costs=True))
+            write_bytes(out / "table.json", table.json())
+        elif all(row["value"] is None for row in table.rows):
+            raise FileProblem(
+                f"{out} holds nothing finished that this model, these pictures and these versions"
+                " of the libraries made; start the run again."
+            )
         write_bytes(out / "report.html", table.html().encode())
     return table
 

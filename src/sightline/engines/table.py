@@ -29,7 +29,7 @@ BLOB = NULLS[1]
 """The null that methods are held against first: photographs have their object in the middle."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Table:
     """Which method can be trusted on these pictures?
 
@@ -51,6 +51,10 @@ class Table:
     look: Callable[[Sequence[int]], Mapping[int, Picture | Tensor]] = lambda _: {}
     small_map: Callable[[int, str], np.ndarray | None] = lambda _index, _method: None
     probed: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0)))
+
+    def __repr__(self) -> str:
+        methods, metrics = ", ".join(self.methods), ", ".join(self.metrics)
+        return f"Table(pictures: {len(self.pictures)}, methods: {methods}, metrics: {metrics})"
 
     @property
     def methods(self) -> list[str]:
@@ -75,6 +79,26 @@ class Table:
     @cached_property
     def errors(self) -> list[str]:
         """What has no number, and why; one line for a picture or method that failed as a whole."""
+        return [f"{p}{', ' if who else ''}{who}: {error}" for p, who, error in self._failures]
+
+    @cached_property
+    def gathered(self) -> list[str]:
+        """The same for readers: one line for what befell more than three pictures alike."""
+        alike: dict[tuple[str, str], list[str]] = {}
+        for picture, who, error in self._failures:
+            alike.setdefault((who, error), []).append(picture)
+        lines = []
+        for (who, error), pictures in alike.items():
+            told = f", {who}: {error}" if who else f": {error}"
+            whole = len(pictures) == len(self.pictures)
+            many = f"all {len(pictures)} pictures" if whole else f"{len(pictures)} pictures"
+            first = "" if whole else f" ({', '.join(pictures[:3])}, ...)"
+            lines += [f"{many}{first}{told}"] if len(pictures) > 3 else [p + told for p in pictures]
+        return lines
+
+    @cached_property
+    def _failures(self) -> list[tuple[str, str, str]]:
+        """What has no number: picture, method and metrics, reason."""
         found: dict[tuple[str, str, str], list[str]] = {}
         for row in self.rows:
             if row["error"] and not row["blind"]:
@@ -83,7 +107,7 @@ class Table:
         whole: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
         for (picture, error, method), metrics in found.items():
             whole.setdefault((picture, error), []).append((method, metrics))
-        return [self._line(p, e, parts) for (p, e), parts in whole.items()]
+        return [(p, self._who(parts), e) for (p, e), parts in whole.items()]
 
     def unread(self, column: str, metric: str) -> bool:
         """Whether the metric reads no explanation of the kind that this column gives."""
@@ -91,12 +115,11 @@ class Table:
         (takes,) = (j.metric.takes for j in self.setup.judges if j.label == metric)
         return not issubclass(gives, takes)
 
-    def _line(self, picture: str, error: str, parts: list[tuple[str, list[str]]]) -> str:
+    def _who(self, parts: list[tuple[str, list[str]]]) -> str:
+        """The methods that gave no number, or by which metrics none did."""
         if len(parts) == len(self.methods) > 1:
-            who = "" if len(parts[0][1]) == len(self.metrics) else ", ".join(parts[0][1])
-        else:
-            who = ", ".join(method for method, _ in parts)
-        return f"{picture}{', ' if who else ''}{who}: {error}"
+            return "" if len(parts[0][1]) == len(self.metrics) else ", ".join(parts[0][1])
+        return ", ".join(method for method, _ in parts)
 
     @cached_property
     def scores(self) -> list[Scores]:

@@ -19,6 +19,8 @@ from ...preprocess import Preprocess
 from ...worlds.aviary import Scene
 
 Box = tuple[float, float, float, float]
+TOP = "the model's top class."
+"""How a note ends that is about pictures without a target; it is left out where one was given."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -37,7 +37,9 @@ def objects(case: Case, name: str) -> list[Shown | None]:
     """
     truth = case.truth
     if truth is None or (truth.boxes is None and truth.masks is None):
-        raise NotExplainable(f"{name} needs boxes or masks of the object; give the case a `Truth`.")
+        raise NotExplainable(
+            f"{name} needs boxes or masks of the object: a CSV with a column `box`, or a `Truth`."
+        )
     heat, frames = case.heat.cpu().numpy(), case.explanation.frames
     return [
         _shown(heat[i], frames[i] if frames else None, truth.take([i])) for i in range(len(heat))
@@ -52,7 +54,9 @@ def boxes_in_model(case: Case, name: str) -> list[Tensor | None]:
     """
     truth = case.truth
     if truth is None or (truth.boxes is None and truth.masks is None):
-        raise NotExplainable(f"{name} needs boxes or masks of the object; give the case a `Truth`.")
+        raise NotExplainable(
+            f"{name} needs boxes or masks of the object: a CSV with a column `box`, or a `Truth`."
+        )
     frames, found = case.explanation.frames, []
     for i in range(len(case.images)):
         boxes = truth.boxes[i] if truth.boxes is not None else None

@@ -58,7 +58,7 @@ class ILSVRCLocalisation(Metric):
         labels = case.truth.labels if case.truth else None
         if labels is None:
             raise NotExplainable(
-                "ilsvrc-localisation needs the right labels; give the case a `Truth` with them."
+                "ilsvrc-localisation needs the right labels: class folders, a CSV, or a `Truth`."
             )
         explained = case.target.indices(len(case.images))
         named = self._named(case, labels)

@@ -48,7 +48,7 @@ class PartIoU(Metric):
         truth = case.truth
         if truth is None or (truth.parts is None and (self.part or truth.masks is None)):
             what = f"masks of the part {self.part!r}" if self.part else "masks of objects or parts"
-            raise NotExplainable(f"part-iou needs {what}; give the case a `Truth`.")
+            raise NotExplainable(f"part-iou needs {what}: drawn birds, or a `Truth`.")
         found = []
         for row, heat in enumerate(rounded(case.heat).cpu()):
             parts = (truth.parts[row] if truth.parts else None) or {}

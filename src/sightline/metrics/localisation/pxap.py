@@ -47,7 +47,7 @@ class PxAP(Metric):
         1001)."""
         truth = case.truth
         if truth is None or truth.masks is None:
-            raise NotExplainable("pxap needs masks of the object; give the case a `Truth`.")
+            raise NotExplainable("pxap needs masks of the object: drawn birds, or a `Truth`.")
         found = []
         for i, heat in enumerate(stretched(case.heat.double()).cpu()):
             mask, parts = truth.masks[i], (truth.parts[i] if truth.parts else None) or {}

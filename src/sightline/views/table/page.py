@@ -62,7 +62,8 @@ def context(table: Table) -> Context:
         "curves": _curves(table),
         "stability": stability.panel(table),
         "worst": worst.gallery(table) if measured else None,
-        "failures": table.errors[:_LISTED],
+        "failures": table.gathered[:_LISTED],
+        "unlisted": max(0, len(table.gathered) - _LISTED),
         "failed": len(table.errors),
         "methods": [
             _about("explainer", c.explainer, c.label) for c in table.setup.columns if not c.blind
