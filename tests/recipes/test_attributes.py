@@ -18,19 +18,15 @@ from sightline.ops.areas import box_mask, decode
 from sightline.ops.noise import generator
 from sightline.recipe import fit
 from sightline.recipes._attribute_data import GRID, NONE, Lessons, birds, cub, cub_word, table
-from sightline.recipes._attribute_measures import attention, usual
-from sightline.recipes.attributes import (
+from sightline.recipes._attribute_losses import (
     Answers,
-    Attributes,
-    Plan,
-    Study,
-    Trained,
     attribute_loss,
     class_loss,
     foreground_loss,
     positives,
-    run,
 )
+from sightline.recipes._attribute_measures import attention, usual
+from sightline.recipes.attributes import Attributes, Plan, Study, Trained, run
 
 WORDS = ("red", "blue", "yellow stripes", "black stripes")
 LABELS = ("fire", "coal", "wasp", "night")
