@@ -15,6 +15,7 @@ from ..images import encode_jpeg, gather
 from ..model import Model
 from ..nets.x_features import Reading
 from ..worlds.aviary import SPECIES, Aviary
+from ._command import folder_of
 from .saliency_masks import Clock, Filed
 
 BATCH = 32
@@ -72,8 +73,10 @@ def birds(model: Model, classes: Sequence[int], count: int) -> Pictures:
 
 def photographs(model: Model, folder: Path) -> Pictures:
     """Folders called as the model's classes are, or pictures without folders, which are sorted by
-    what the model says of them. Raises: UnknownName for a folder that is no class, BadImage.
+    what the model says of them. Raises: FileProblem where there is no folder, UnknownName for one
+    that is no class, BadImage.
     """
+    folder_of(folder, "pictures, or folders of them that are called as the classes")
     if any(place.is_dir() for place in folder.iterdir()):
         filed = Filed.of(folder, model)
         paths, labels = list(filed.paths), filed.labels

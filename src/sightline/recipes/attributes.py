@@ -9,7 +9,9 @@ between `warm_up` and twice that many steps. Deviations from the card: AdamW wit
 of SGD at 1e-3, because runs here are short.
 
 Every run comes with controls of the same length, seed, batches and mirrored pictures: the classes
-alone, and the attributes without L_fg.
+alone, and the attributes without L_fg. With `--head-only` nothing but an attribute head is trained,
+without controls: its file is `weights` of `attribute-words`. Otherwise the file is a network, the
+model `attributes:FILE`. A run that is interrupted begins again.
 """
 
 import argparse
@@ -31,7 +33,14 @@ from .. import zoo
 from ..errors import BadField
 from ..model import Model
 from ..nets.attribute_files import About, write_network
-from ..nets.attributes import AttributeNet, Heads, Vocabulary, attribute_net, write_attributes
+from ..nets.attributes import (
+    RECIPE,
+    AttributeNet,
+    Heads,
+    Vocabulary,
+    attribute_net,
+    write_attributes,
+)
 from ..ops.files import write_bytes
 from ..ops.noise import generator
 from ..recipe import Recipe, fit
@@ -40,6 +49,8 @@ from ._attribute_data import GRID, Lessons, Source, birds, cub, table
 from ._attribute_losses import Answers, attribute_loss, class_loss, foreground_loss, positives
 from ._attribute_measures import grounding, measured, usual
 from ._attribute_stages import Still, front_and_back
+from ._command import add_numbers, command, log_times, parser_of, place_for
+from .saliency_masks import Clock
 
 log = logging.getLogger("sightline.attributes")
 
@@ -140,6 +151,11 @@ class Plan:
     mirror: bool = True
     size: int | None = None
 
+    def __post_init__(self) -> None:
+        some = (n for n in (self.tune, self.size) if n is not None)
+        if min(self.epochs, self.batch, *some) < 1 or self.rate <= 0 or self.decay < 0:
+            raise BadField("epochs, batch, tune and size are 1 or more, rate is above 0.")
+
 
 def arms(plan: Plan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
     """The runs that are compared: the classes alone, with attributes, and with L_fg too."""
@@ -158,13 +174,22 @@ def arms(plan: Plan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
 
 
 def learn(
-    plan: Plan, network: nn.Module, inputs: Tensor, labels: Tensor, recipe: Attributes
+    plan: Plan,
+    network: nn.Module,
+    lessons: tuple[Tensor, Tensor],
+    recipe: Attributes,
+    what: str = "attributes",
 ) -> nn.Module:
-    """The network after `plan.epochs`; batches depend on the recipe's seed alone."""
+    """The network after `plan.epochs`; batches depend on the recipe's seed alone. lessons: inputs
+    and packed labels. what: the run's name in the log."""
+    inputs, labels = lessons
     count, steps = len(inputs), math.ceil(len(inputs) / plan.batch)
+    clock = Clock.start(what, 0, plan.epochs)
 
     def epochs() -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
         for number in range(plan.epochs):
+            if number:
+                clock.tick(number)
             dice = generator(recipe.seed, f"epoch {number}")
             order = torch.randperm(count, generator=dice).split(plan.batch)
             yield ((inputs[part].float(), labels[part]) for part in order)
@@ -231,11 +256,12 @@ def run(study: Study, seed: int) -> dict[str, Trained]:
         if plan.tune is not None:
             example = base_normal(base, lessons.images[:2])
             learned = nn.Sequential(Still(front_and_back(net, plan.tune, example)[1]), net.heads)
-        learn(plan, learned, study.shown, lessons.packed(), recipe)
+        named = f"seed {seed}, {name}"
+        learn(plan, learned, (study.shown, lessons.packed()), recipe, named)
         net.heads.usual.copy_(usual(lessons.attributes, lessons.classes, len(lessons.labels)))
         result = measured(learned, study.unseen, exam, lessons)
         seconds = round(time.monotonic() - begun, 1)
-        log.info("seed %d, %s: %s (%.0f s)", seed, name, result, seconds)
+        log.info("%s: %s (%.0f s)", named, result, seconds)
         trained[name] = Trained(net.eval(), {**result, "seconds": seconds})
     return trained
 
@@ -288,7 +314,7 @@ def head_only(model: Model, name: str, source: Source, plan: Plan, out: Path) ->
         )
     shown = shown.mean((2, 3), keepdim=True)  # the heads are linear behind this average
     recipe = Attributes(positive=positives(lessons.attributes), mirror=False)
-    learn(plan, net.heads, shown, lessons.packed(), recipe)
+    learn(plan, net.heads, (shown, lessons.packed()), recipe)
     net.heads.usual.copy_(usual(lessons.attributes, lessons.classes, len(lessons.labels)))
     result = measured(net.heads, unseen, exam, lessons)
     with torch.no_grad():
@@ -307,37 +333,59 @@ def head_only(model: Model, name: str, source: Source, plan: Plan, out: Path) ->
     return facts
 
 
+def options() -> argparse.ArgumentParser:
+    """What may be said on the command line."""
+    parser = parser_of(__doc__, RECIPE)
+    data, add = parser.add_mutually_exclusive_group(), parser.add_argument
+    drawn = "drawn birds to learn from (default: 700)"
+    data.add_argument("--birds", type=int, metavar="N", help=drawn)
+    columns = "CSV: image, class, one column per attribute; perhaps split and x0, y0, x1, y1"
+    data.add_argument("--table", type=Path, help=columns)
+    data.add_argument("--cub", type=Path, help="a folder in CUB format")
+    add("--pictures", type=Path, help="the folder of the table's pictures (default: the table's)")
+    begun = "a name for sightline.load (default: sightline:default)"
+    add("--backbone", "--model", default="sightline:default", help=begun)
+    add("--fresh", action="store_true", help="begin with random weights")
+    add(
+        "--tune", type=int, metavar="N", help="the backbone's last stages that learn (default: all)"
+    )
+    still = "the backbone stays as it is; the file is `weights` of attribute-words"
+    add("--head-only", action="store_true", help=still)
+    told = {
+        "epochs": "how often all pictures are seen",
+        "batch": "pictures in a step",
+        "size": "rows and columns of a drawn bird (default: the model's)",
+        "warm_up": "steps without the foreground term, and as many until it is whole",
+        "rate": "AdamW's step",
+        "attribute_weight": "lambda_a",
+        "foreground_weight": "lambda_f; it needs boxes or masks",
+    }
+    add_numbers(parser, Plan(), **told)
+    add("--seeds", type=int, default=1, metavar="N", help="runs, from seed 0 on (default: 1)")
+    out = "the weights to write (default: attributes.safetensors); a log, .json, goes beside them"
+    add("--out", type=Path, default=Path("attributes.safetensors"), help=out)
+    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    return parser
+
+
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    data = parser.add_mutually_exclusive_group()
-    data.add_argument("--birds", type=int, help="drawn birds to learn from (the default: 700)")
-    data.add_argument("--table", type=Path, help="CSV: image, class, one column per attribute")
-    data.add_argument("--cub", type=Path, help="a folder in CUB format")
-    parser.add_argument("--pictures", type=Path, help="the folder of the table's pictures")
-    parser.add_argument("--backbone", default="sightline:default", help="a name for load")
-    parser.add_argument("--fresh", action="store_true", help="begin with random weights")
-    parser.add_argument("--tune", type=int, help="the backbone's last stages that learn; all")
-    parser.add_argument("--head-only", action="store_true", help="the backbone stays as it is")
-    for name in ("epochs", "batch", "size", "warm-up"):
-        parser.add_argument(f"--{name}", type=int)
-    for name in ("rate", "attribute-weight", "foreground-weight"):
-        parser.add_argument(f"--{name}", type=float)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("attributes.safetensors"))
-    given = vars(parser.parse_args())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    given = vars(options().parse_args())
+    log_times()
+    torch.set_num_threads(given["threads"])
     fields = Plan.__dataclass_fields__
     plan = Plan(**{k: v for k, v in given.items() if k in fields and v is not None})
     if given["table"]:
         source: Source = table(given["table"], given["pictures"] or given["table"].parent)
     else:
         source = cub(given["cub"]) if given["cub"] else birds(given["birds"] or 700, plan.size)
+    out = place_for(given["out"])
     if given["head_only"]:
-        head_only(zoo.load(plan.backbone), plan.backbone, source, plan, given["out"])
+        head_only(zoo.load(plan.backbone), plan.backbone, source, plan, out)
     else:
-        compared(plan, source, given["seeds"], given["out"])
+        compared(plan, source, given["seeds"], out)
+    log.info("written: %s and its log", out)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

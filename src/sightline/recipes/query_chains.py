@@ -9,7 +9,9 @@ on birds of real species and on mixed ones, whose parts tell nothing of each oth
 learns how the answers that it reads off other birds hang together. `--folder` is any pictures in
 folders by class, `--arrays` an .npz with `images` and `labels`: asked for binary patches. `--table`
 is a CSV with a column `class` and a column of 0 and 1 for each question (attributes, words): its
-chains need no picture. Steps and rate are project definitions; batch 128 and Adam the authors'.
+chains need no picture. The file is `weights` of `information-pursuit`. A run that is interrupted
+begins again, with the birds that were drawn. Steps and rate are project definitions; batch 128 and
+Adam the authors'.
 """
 
 import argparse
@@ -29,8 +31,8 @@ from .. import zoo
 from ..errors import BadField, FileProblem
 from ..explainers.chain.knowledge import Knowledge, knowledge_of
 from ..model import Model
-from ..nets.default import WEIGHTS
 from ..nets.query_vae import (
+    RECIPE,
     Blueprint,
     ConceptReader,
     QueryNetwork,
@@ -46,6 +48,7 @@ from ..ops.pursuit.information import bayes, information
 from ..ops.pursuit.questions import Known
 from . import _asked_birds as birds
 from ._chain_quality import write_log
+from ._command import add_numbers, command, log_times, parser_of, place_for
 from .saliency_masks import Clock, Filed
 
 LAYERS = ("stage1", "stage2", "stage3")
@@ -72,6 +75,10 @@ class Plan:
     fixed: int = 15
     things: int = 32
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.width) < 1 or self.latent < 0:
+            raise BadField("steps, batch and width are 1 or more, latent 0 or more.")
 
 
 SMALL = Plan(latent=8, width=128, steps=2000)
@@ -295,21 +302,35 @@ def run(plan: Plan, blueprint: Blueprint, things: Things, out: Path, **told: Any
     log.info("written: %s and its log", out)
 
 
+def options() -> argparse.ArgumentParser:
+    """What may be said on the command line."""
+    parser = parser_of(__doc__, RECIPE)
+    add = parser.add_argument
+    add("--model", default="sightline:default", help="a name for sightline.load")
+    add("--folder", type=Path, help="folders of pictures, called as the model's classes are")
+    add("--arrays", type=Path, help="an .npz with `images` and `labels`, perhaps `classes`")
+    add("--table", type=Path, help="a CSV with `class` and a column of 0 and 1 for each question")
+    add("--side", type=int, default=28, help="rows and columns of binary pictures (default: 28)")
+    drawn = "where drawn birds are kept for the next run (default: query-data)"
+    add("--data", type=Path, default=Path("query-data"), help=drawn)
+    out = "the weights to write (default: DATA-questions.safetensors); a log goes beside them"
+    add("--out", type=Path, help=out)
+    told = {
+        "steps": f"of training; {SMALL.steps} for the drawn birds",
+        "latent": f"dimensions of z; 0 is naive Bayes, {SMALL.latent} for the drawn birds",
+        "width": f"of the widest layer; {SMALL.width} for the drawn birds",
+        "seed": "of everything drawn by lot",
+    }
+    add_numbers(parser, Plan(), **told)
+    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    return parser
+
+
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="sightline:default", help="a name for sightline.load")
-    parser.add_argument("--folder", type=Path, help="folders of pictures, one for each class")
-    parser.add_argument("--arrays", type=Path, help="an .npz with `images` and `labels`")
-    parser.add_argument("--table", type=Path, help="a CSV with `class` and 0/1 columns")
-    parser.add_argument("--side", type=int, default=28, help="rows and columns of binary pictures")
-    parser.add_argument("--data", type=Path, default=Path("query-data"), help="drawn birds")
-    parser.add_argument("--out", type=Path, help="the weights to write; a log goes beside them")
-    for name in ("steps", "latent", "width", "seed"):
-        parser.add_argument(f"--{name}", type=int)
-    parser.add_argument("--threads", type=int, default=2)
+    parser = options()
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_times()
     torch.set_num_threads(given.threads)
     sources = [s for s in (given.folder, given.arrays, given.table) if s]
     if len(sources) > 1 or not (sources or given.model == "sightline:default"):
@@ -321,11 +342,8 @@ def main() -> None:
     names = ("steps", "latent", "width", "seed")
     changes = {k: v for k in names if (v := getattr(given, k)) is not None}
     plan = replace(Plan() if sources else SMALL, **changes)
-    out = given.out or (
-        Path(f"{sources[0].stem}-questions.safetensors")
-        if sources
-        else WEIGHTS / "aviary-questions.safetensors"
-    )
+    stem = sources[0].stem if sources else "aviary"
+    out = place_for(given.out or Path(f"{stem}-questions.safetensors"))
     if given.table:
         blueprint, things = of_table(plan, given.table)
         told = {}
@@ -350,4 +368,4 @@ def _binary(given: argparse.Namespace) -> tuple[Tensor, Tensor, list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

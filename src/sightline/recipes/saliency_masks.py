@@ -12,7 +12,6 @@ Deviations: phase 1 needs only each picture's mean maps (evidence is linear in t
 computed once and remembered, without augmentation; phase 2 mirrors half of the pictures.
 """
 
-import argparse
 import logging
 import math
 import time
@@ -29,10 +28,10 @@ from .. import zoo
 from ..errors import BadField, UnknownName, near
 from ..images import gather
 from ..model import Model
-from ..nets.default import WEIGHTS
 from ..nets.mask_loss import MaskLoss, Shown
-from ..nets.masking import Blueprint, MaskingNetwork, write_masking
+from ..nets.masking import RECIPE, Blueprint, MaskingNetwork, write_masking
 from ..ops.noise import generator
+from ._command import command, folder_of, log_times, parser_of, place_for, stem_of
 from ._mask_quality import write_log
 from .embedded import TRAIN, Pictures, draw
 
@@ -85,7 +84,9 @@ class Filed(Source):
 
     @classmethod
     def of(cls, folder: Path, model: Model) -> "Filed":
-        """Raises: UnknownName for a folder that is no class, BadImage where there is no picture."""
+        """Raises: FileProblem where there is no folder, UnknownName for one that is no class,
+        BadImage where there is no picture."""
+        folder_of(folder, "folders of pictures, called as the classes are")
         paths, labels = [], []
         for place in sorted(p for p in folder.iterdir() if p.is_dir()):
             found = gather([place])
@@ -336,31 +337,31 @@ def run(plan: Plan, model: Model, source: Source, data: Path, out: Path) -> None
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="sightline:default", help="a name for sightline.load")
-    parser.add_argument("--folder", type=Path, help="folders of pictures, one for each class")
-    parser.add_argument("--data", type=Path, default=Path("saliency-data"), help="checkpoints")
-    parser.add_argument("--out", type=Path, help="the weights to write; a log goes beside them")
-    parser.add_argument("--steps", type=int, help="of phase 2")
-    parser.add_argument("--batch", type=int, help="pictures in a step of phase 2")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser = parser_of(__doc__, RECIPE)
+    add = parser.add_argument
+    add("--model", default="sightline:default", help="a name for sightline.load")
+    add("--folder", type=Path, help="folders of pictures, one for each class")
+    kept = "checkpoints; a run that was interrupted goes on there (default: saliency-data)"
+    add("--data", type=Path, default=Path("saliency-data"), help=kept)
+    out = "the weights to write (default: MODEL-masks.safetensors); a log, .json, goes beside them"
+    add("--out", type=Path, help=out)
+    add("--steps", type=int, metavar="N", help=f"of phase 2 (default: {Plan().steps})")
+    add("--batch", type=int, metavar="N", help="pictures in a step of phase 2 (default: 64)")
+    add("--seed", type=int, default=0, metavar="N", help="of everything drawn by lot (default: 0)")
+    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_times()
     torch.set_num_threads(given.threads)
     embedded = given.folder is None and given.model == "sightline:default"
     changes = {k: v for k in ("steps", "batch") if (v := getattr(given, k)) is not None}
     plan = replace(SMALL if embedded else Plan(), seed=given.seed, **changes)
+    out = place_for(given.out or Path(f"{stem_of(given.model)}-masks.safetensors"))
     model = zoo.load(given.model)
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")
-    name = given.model.replace(":", "-").replace("/", "-")
-    out = given.out or (
-        WEIGHTS / "default-masks.safetensors" if embedded else Path(f"{name}-masks.safetensors")
-    )
-    given.data.mkdir(parents=True, exist_ok=True)
     if given.folder is not None:
         source: Source = Filed.of(given.folder, model)
     elif model.labels == zoo.load("sightline:default").labels:
+        given.data.mkdir(parents=True, exist_ok=True)
         source = Drawn(draw(TRAIN, given.data))
     else:
         parser.error(f"{given.model} does not know the drawn birds; give --folder")
@@ -368,4 +369,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

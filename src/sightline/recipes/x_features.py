@@ -7,7 +7,8 @@ classifier. `--data FOLDER` holds folders called as the classes are, or pictures
 then sorted by what the model says of them; without it, birds are drawn on the fly (`--birds N` of
 each class) for a network that knows them. Every fifth picture is kept for the measurements, which
 stand in the log beside the weights next to a control: a plain mean-square autoencoder (no log, no
-pull-away) with the same pictures, first weights, batches and number of steps.
+pull-away) with the same pictures, first weights, batches and number of steps. The file is `weights`
+of `xnn`. A run that is interrupted begins again.
 
 Project definitions: hidden layers of 800 and 100, beta = 1, q = 10, eta = 1, Adam at 1e-3, weight
 decay 1e-4, 200 epochs of batches of 128, the rate falling along a cosine; activations in units of
@@ -36,9 +37,18 @@ from ..nets.sparse_reconstruction import (
     pull_away,
     relative_errors,
 )
-from ..nets.x_features import About, XFeatures, reading_of, write_x_features
+from ..nets.x_features import RECIPE, About, XFeatures, reading_of, write_x_features
 from ..ops.files import write_bytes
 from ..ops.noise import generator
+from ._command import (
+    add_numbers,
+    command,
+    log_times,
+    parser_of,
+    place_for,
+    stem_of,
+    widths,
+)
 from ._x_pictures import Seen, birds, look, photographs, strongest
 from .saliency_masks import Clock
 
@@ -246,39 +256,58 @@ def classes_of(model: Model, labels: Sequence[str]) -> list[int]:
     return found
 
 
+def options() -> argparse.ArgumentParser:
+    """What may be said on the command line."""
+    parser = parser_of(__doc__, RECIPE)
+    add = parser.add_argument
+    add("--model", default="sightline:default", help="a name for sightline.load")
+    add("--layer", help="what is read (default: the vector before the classifier)")
+    add("--label", action="append", required=True, help="a class: its label or number; or all")
+    add("--data", type=Path, help="folders of pictures by class, or pictures alone")
+    birds_ = "drawn birds of each class where no --data is given (default: 300)"
+    add("--birds", type=int, default=300, metavar="N", help=birds_)
+    out = "the weights to write (default: MODEL-x.safetensors); a log, .json, goes beside them"
+    add("--out", type=Path, help=out)
+    plan = Plan()
+    add("--hidden", type=widths, help="widths of the hidden layers (default: 800,100)")
+    told = {
+        "features": "x-features of each class",
+        "epochs": "how often all pictures are seen",
+        "batch": "pictures in a step",
+        "seed": "of first weights and batches",
+        "rate": "Adam's step",
+        "decay": "weight decay",
+        "negatives": "pictures of other classes for each one of the class",
+    }
+    add_numbers(parser, plan, **told)
+    terms = {
+        "beta": "weight of the reconstruction",
+        "q": "how sparse the reconstruction is",
+        "eta": "weight of the pull-away term",
+    }
+    add_numbers(parser, plan.loss, **terms)
+    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    return parser
+
+
 def main(given: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="sightline:default", help="a name for sightline.load")
-    parser.add_argument("--layer", help="what is read; the vector before the classifier")
-    parser.add_argument("--label", action="append", required=True, help="a class, or all")
-    parser.add_argument("--data", type=Path, help="folders of pictures by class, or pictures")
-    parser.add_argument("--birds", type=int, default=300, help="drawn birds of each class")
-    parser.add_argument("--out", type=Path, help="the weights to write; a log goes beside them")
-    parser.add_argument("--hidden", help="widths between commas, 800,100")
-    for name in ("features", "epochs", "batch", "seed"):
-        parser.add_argument(f"--{name}", type=int)
-    for name in ("rate", "decay", "negatives", "beta", "q", "eta"):
-        parser.add_argument(f"--{name}", type=float)
-    parser.add_argument("--threads", type=int, default=2)
-    told = vars(parser.parse_args(given))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    told = vars(options().parse_args(given))
+    log_times()
     torch.set_num_threads(told["threads"])
     said = {k: v for k, v in told.items() if v is not None}
     loss = ReconstructionLoss(**{k: said[k] for k in ("beta", "q", "eta") if k in said})
-    names = ("features", "epochs", "batch", "seed", "rate", "decay", "negatives")
+    names = ("features", "epochs", "batch", "seed", "rate", "decay", "negatives", "hidden")
     plan = replace(Plan(loss=loss), **{k: said[k] for k in names if k in said})
-    if "hidden" in said:
-        plan = replace(plan, hidden=tuple(int(w) for w in said["hidden"].split(",")))
+    out = place_for(told["out"] or Path(f"{stem_of(told['model'])}-x.safetensors"))
     model = zoo.load(told["model"])
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")
     classes = classes_of(model, told["label"])
     data = told["data"]
     pictures = birds(model, classes, told["birds"]) if data is None else photographs(model, data)
     reading = reading_of(model, pictures.batch(torch.tensor([0])).to(model.device), told["layer"])
-    name = told["model"].replace(":", "-").replace("/", "-")
-    run(plan, look(model, reading, pictures), classes, told["out"] or Path(f"{name}-x.safetensors"))
+    run(plan, look(model, reading, pictures), classes, out)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

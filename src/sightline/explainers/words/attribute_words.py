@@ -165,7 +165,7 @@ class AttributeWords(Spoken):
         if found is None:
             raise NotExplainable(
                 f"attribute-words needs an attribute head, and {model.name} has none. Train one"
-                f" with `{RECIPE} --model NAME` and give its file as `weights`; or use part-words,"
-                " with parts that you name."
+                f" with `{RECIPE} --model NAME --table CSV --head-only` and give its file as"
+                " `weights`; or use part-words, with parts that you name."
             )
         return found
