@@ -26,14 +26,17 @@ _MINUS = "\N{MINUS SIGN}"
 class Words(Explanation):
     """Which of the named parts or attributes is why the model says this?
 
-    called: what each picture was explained for. top: what the model says first. facts: for each
+    called: what each picture was explained for. top: what the model says first, None where
+    it names no class. facts: for each
     picture one mapping per word, in order of its evidence: `word`; `evidence`, the drop of the
     score when its region is hidden; `others`, the drops for regions of the same size elsewhere;
     `null` and `null_low`, the levels that a word must pass on either side; `outcome` (`for`,
     `against`, `none`, or `unchecked` where there was no room for the comparison); `why`, the check
     in words; `region`, a mask as text (`sightline.ops.areas.decode`), with its `box` x0, y0, x1, y1
     and its `area` as a share, all in the model's frame; `instead`, the label that comes first
-    without it; for attributes also `probability`, `contribution` and `map`, a coarse class map.
+    without it; `same`, the other words of this outcome whose regions are mostly this one, so that
+    no drop can tell them apart; for attributes also `probability`, `contribution` and `map`, a
+    coarse class map.
     clean: the score of each whole picture. rivals: the runner-up with its probability and what of
     it is missing here, None where there is none. unit: of the evidence. check: the rule, in a
     sentence. sentences: made from the facts.
@@ -50,7 +53,7 @@ class Words(Explanation):
 
     called: Sequence[str]
     facts: Sequence[Sequence[Fact]]
-    top: Sequence[str] = ()
+    top: Sequence[str | None] = ()
     clean: Sequence[float | None] = ()
     rivals: Sequence[Fact | None] = ()
     unit: str = "probability"
@@ -95,16 +98,17 @@ class Words(Explanation):
 
 
 def sentence(
-    called: str, facts: Sequence[Fact], top: str = "", rival: Fact | None = None
+    called: str, facts: Sequence[Fact], top: str | None = "", rival: Fact | None = None
 ) -> list[Piece]:
     """The facts as text, in pieces with a style. called: the label explained; top: the label that
-    comes first, where it is another one. The order of the facts is the order of the words.
+    comes first, where it is another one; None where no class is explained. The order of the facts is
+    the order of the words.
     """
     carrying = [f for f in facts if f["outcome"] == "for"]
     against = [f for f in facts if f["outcome"] == "against"]
     idle = [f for f in facts if f["outcome"] == "none"]
     unchecked = [f for f in facts if f["outcome"] == "unchecked"]
-    said = _opening(called, top or called, carrying, facts)
+    said = _opening(called, called if top == "" else top, carrying, facts)
     if against:
         verb = "speak" if len(against) > 1 or _plural(against[0]["word"]) else "speaks"
         said += [("", f" Against it {verb}: "), *_weighed(against), ("", ".")]
@@ -139,9 +143,14 @@ def level(value: float) -> str:
     return amount(round(value, 2) + 0.0)
 
 
-def _opening(called: str, top: str, carrying: Sequence[Fact], facts: Sequence[Fact]) -> list[Piece]:
-    if top == called:
-        said: list[Piece] = [("", f"Called {_article(called)}"), ("label", shortened(called))]
+def _opening(
+    called: str, top: str | None, carrying: Sequence[Fact], facts: Sequence[Fact]
+) -> list[Piece]:
+    if top is None:
+        said: list[Piece] = [("", "The value of "), ("label", shortened(called))]
+        because = " rests on: "
+    elif top == called:
+        said = [("", f"Called {_article(called)}"), ("label", shortened(called))]
         because = " because: "
     else:
         said = [
@@ -160,10 +169,16 @@ def _opening(called: str, top: str, carrying: Sequence[Fact], facts: Sequence[Fa
 
 
 def _weighed(facts: Sequence[Fact]) -> list[Piece]:
+    """Words with their evidence; those that stand in the same place have that of the first one."""
     said: list[Piece] = []
-    for fact in facts:
+    left = list(facts)
+    while left:
+        first, *left = left
+        group = [first, *(f for f in left if f["word"] in first.get("same", ()))]
+        left = [f for f in left if f not in group]
+        place = ", one place" if len(group) > 1 else ""
         said += [("", ", ")] if said else []
-        said += [("word", shortened(fact["word"])), ("", f" ({amount(fact['evidence'])})")]
+        said += [*_named(group, "and"), ("", f" ({amount(first['evidence'])}{place})")]
     return said
 
 
@@ -191,7 +206,10 @@ def _counter(carrying: Sequence[Fact], rival: Fact | None) -> list[Piece]:
     said: list[Piece] = []
     turned = next((f for f in carrying if f.get("instead")), None)
     if turned is not None:
-        said += [("", " Without the "), ("word", shortened(turned["word"]))]
+        word: Piece = ("word", shortened(turned["word"]))
+        said += (
+            [("", " Without that place")] if turned.get("same") else [("", " Without the "), word]
+        )
         said += [("", f" it would be called {_article(turned['instead'])}")]
         said += [("label", shortened(turned["instead"])), ("", ".")]
     if rival is not None and rival.get("lacks"):

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sameness import assert_same, told
-from sightline import Class, Model, Preprocess, Words, create
+from sightline import Axis, Class, Model, Preprocess, Words, create
 from sightline.errors import BadField, FileProblem, NotExplainable, ShapeError, UnknownName
 from sightline.images import encode_png
 from sightline.ops.areas import box_mask, decode, elsewhere
 from sightline.ops.noise import generator
-from sightline.registry import from_json, to_json
+from sightline.registry import from_json, to_json, view
 from sightline.worlds import analytic
 
 CREST, BILL, TAIL = (2, 1, 6, 4), (8, 2, 12, 5), (9, 9, 14, 14)
@@ -221,3 +221,22 @@ def test_explainers_with_parts_are_plain_data_and_results_come_back_from_files(
     assert_same(told(back), told(found))
     assert back.sentences == found.sentences
     assert json.loads(found.save(tmp_path / "words.json").read_text())["sentences"]
+
+
+def test_parts_in_one_place_say_that_no_drop_tells_them_apart() -> None:
+    model, images = patches(1)
+    x0, y0, x1, y1 = CREST
+    named = {"crest": CREST, "crown": (x0, y0, x1, y1 + 1), "tail": TAIL}
+    found = create("explainer", "part-words", named=named, fill="black")(model, images, LOGIT)
+    same = {fact["word"]: fact["same"] for fact in found.facts[0]}
+    assert same == {"crest": ["crown"], "crown": ["crest"], "tail": []}
+    assert ", one place)" in found.sentences[0] and found.sentences[0].count("(") == 2
+    page = view(Words, "panel")(found)
+    assert page.count("one place</strong> with") == 2
+
+
+def test_a_value_that_is_no_class_is_not_called_anything() -> None:
+    model, images = patches(1)
+    found = create("explainer", "part-words", named=NAMED, fill="black")(model, images, Axis(0))
+    assert found.sentences[0].startswith("The value of Axis(0) rests on: crest (")
+    assert found.top == [None]

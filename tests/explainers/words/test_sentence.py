@@ -108,3 +108,12 @@ def test_every_picture_has_facts_and_every_fact_a_finite_number() -> None:
     broken = Words(called=["a"], facts=[[fact("crest", float("nan"), "none")]])
     with pytest.raises(NotExplainable, match="measured nan for 'crest' in image 0"):
         broken.refused_if_empty("part-words", "a model")
+
+
+def test_words_that_stand_in_one_place_share_one_number() -> None:
+    crown = fact("red crown", 0.39, "for", same=["crest"])
+    crest = fact("crest", 0.41, "for", same=["red crown"], instead="parrot")
+    assert plain(sentence("finch", [crest, BAR, crown])) == (
+        "Called a finch because: crest and red crown (0.41, one place), white wing bar (0.22)."
+        " Without that place it would be called a parrot."
+    )

@@ -7,7 +7,7 @@ each of the seeded regions elsewhere.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import torch
@@ -27,6 +27,7 @@ from ...target import Target
 
 BLUR = 0.22  # sigma of the blur that hides, as a share of the short side: shapes are gone
 RARE = 20  # one in so many of the other regions may cost as much as a word that passes
+SAME = 0.5  # of all pixels of two regions: what they share from which no drop tells them apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,8 @@ class Spoken(Explainer):
                 row,
             )
             told = [self.fact(scene, each, float(clean[row]), labels[row]) for each in words]
-            facts.append(sorted(told, key=lambda fact: -round(fact["evidence"], 6)))
+            told = sorted(told, key=lambda fact: -round(fact["evidence"], 6))
+            facts.append(_with_same(told, {each.word: each.mask for each in words}))
         return Words(
             called=[called for called, _ in labels],
             top=[top for _, top in labels],
@@ -158,7 +160,7 @@ class Spoken(Explainer):
         return gaussian_blur(images, 2 * max(1, round(2 * sigma)) + 1, sigma)
 
     def fact(
-        self, scene: Scene, named: Named, clean: float, labels: tuple[str, str]
+        self, scene: Scene, named: Named, clean: float, labels: tuple[str, str | None]
     ) -> dict[str, Any]:
         """What was measured of one word."""
         mask = torch.from_numpy(named.mask).to(scene.image.device)
@@ -205,17 +207,30 @@ class Spoken(Explainer):
         return "none", "regions of its size elsewhere move the score as much"
 
 
+def _with_same(told: list[dict[str, Any]], masks: Mapping[str, Area]) -> list[dict[str, Any]]:
+    """The facts, those that count with the words that count and stand in the same place, `same`:
+    hiding that place hides them all."""
+
+    def same(fact: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        one, two = masks[fact["word"]], masks[other["word"]]
+        alike = fact["outcome"] == other["outcome"] in ("for", "against")
+        return bool(alike and (one & two).sum() > SAME * (one | two).sum())
+
+    return [
+        {**fact, "same": [o["word"] for o in told if o is not fact and same(fact, o)]}
+        for fact in told
+    ]
+
+
 def _classless(output: Any) -> bool:
     return not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2
 
 
-def _labels(model: Model, output: Any, target: Target, n: int) -> Iterator[tuple[str, str]]:
-    """What each picture is explained for, and what the model says first."""
+def _labels(model: Model, output: Any, target: Target, n: int) -> Iterator[tuple[str, str | None]]:
+    """What each picture is explained for, and what the model says first; None for no class."""
     for row, index in enumerate(target.indices(n)):
-        called = repr(target) if index is None else model.label(index)
-        top = (
-            called
-            if index is None or _classless(output)
-            else model.label(int(output[row].argmax()))
-        )
-        yield called, top
+        if index is None:
+            yield repr(replace(target, probability=None)), None
+            continue
+        first = index if _classless(output) else int(output[row].argmax())
+        yield model.label(index), model.label(first)

@@ -159,8 +159,18 @@ def check(fact: Mapping[str, Any]) -> Markup:
     """Whether the check was passed, by sign and by word, and why."""
     sign, word = OUTCOMES[fact["outcome"]]
     return Markup(
-        '<p class="words-check {}"><span aria-hidden="true">{}</span> <strong>{}</strong>: {}</p>'
-    ).format(fact["outcome"], sign, word, fact["why"])
+        '<p class="words-check {}"><span aria-hidden="true">{}</span> <strong>{}</strong>: {}</p>{}'
+    ).format(fact["outcome"], sign, word, fact["why"], _same(fact))
+
+
+def _same(fact: Mapping[str, Any]) -> Markup:
+    """The words that the drop cannot be told from; nothing where there are none."""
+    if not fact.get("same"):
+        return Markup("")
+    return Markup(
+        '<p class="words-check"><strong>one place</strong> with {}: the drop does not say which of'
+        " them it is</p>"
+    ).format(", ".join(fact["same"]))
 
 
 def described(fact: Mapping[str, Any]) -> Markup:
