@@ -26,7 +26,7 @@ from sightline.worlds.miniatures import MINIATURES
 
 # Untrained networks may hold nothing but evidence against a class: the map is rightly empty.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive"),
+    pytest.mark.filterwarnings("ignore:.*(no evidence for the target is pos|no step lowered)"),
     pytest.mark.filterwarnings("ignore:.*maps with negative values"),
     pytest.mark.usefixtures("learned_parts"),
 ]

@@ -13,6 +13,7 @@ from sightline.worlds.miniatures import MINIATURES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive"),
+    pytest.mark.filterwarnings("ignore:.*no step lowered the objective"),
     pytest.mark.filterwarnings("ignore:.*maps with negative values"),
     pytest.mark.usefixtures("learned_parts"),
 ]

@@ -21,14 +21,7 @@ import torch
 from torch import Tensor
 
 from . import registry
-from .errors import (
-    BadModel,
-    FileProblem,
-    NotExplainable,
-    ShapeError,
-    SightlineWarning,
-    UnknownName,
-)
+from .errors import BadModel, FileProblem, NotExplainable, ShapeError, SightlineWarning, UnknownName
 from .images import Picture
 from .ops.files import write_bytes, write_folder
 from .preprocess import Frame
@@ -302,7 +295,8 @@ class Heatmap(Explanation):
     values (batch, row, col): float32 in the model's input frame, raw scale, clipped only where the
     paper clips. native: signed and unclipped, (batch, row, col) at the layer's resolution, or None.
     channels: (batch, channel, row, col) where each colour is attributed. details: per-image extras
-    by name, read as attributes (`heat.completeness`). partner: the second picture's map of a pair
+    by name, read as attributes (`heat.completeness`); `remark`: what an image's
+    map misleads without. partner: the second picture's map of a pair
     method.
 
     Do not trust it more than its metrics say: a map that looks right may be wrong.
@@ -397,4 +391,6 @@ class Heatmap(Explanation):
                 SightlineWarning,
                 stacklevel=4,
             )
+        for text in dict.fromkeys(filter(None, self.details.get("remark", ()))):
+            warnings.warn(f"{method}: {text}", SightlineWarning, stacklevel=4)
         return replace(self, details={**self.details, "empty": empty})

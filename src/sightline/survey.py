@@ -24,6 +24,7 @@ from .model import Model
 from .ops.references import NULLS
 from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry, Report
 from .target import Target
+from .views import summary
 from .views.packed import page_picture
 
 log = logging.getLogger("sightline")
@@ -204,6 +205,9 @@ def _entry(case: Case, judged: Sequence[MetricEntry | None]) -> MapEntry | Panel
     if not isinstance(found, Heatmap):
         return PanelEntry(body=registry.view(type(found), "panel")(found, 0), **told)
     native = None if found.native is None else found.native[0].cpu().numpy()
+    if remark := "".join(found.details.get("remark", ())):
+        verdict = summary.verdict(told["metrics"])
+        told["verdict"] = f"{remark[0].upper()}{remark[1:]} {verdict}".rstrip()
     return MapEntry(values=found.numpy()[0], native=native, **told)
 
 

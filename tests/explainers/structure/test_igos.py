@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Axis, Class, Heatmap, Model, create
-from sightline.errors import BadField, NotExplainable
+from sightline.errors import BadField, NotExplainable, SightlineWarning
 from sightline.explainers.structure._descent import Stop
 from sightline.explainers.structure._evidence import Evidence, Term, Way, filled_like
 from sightline.explainers.structure._objective import Objective, joined
@@ -22,6 +22,7 @@ from sightline.explainers.structure._variation import (
 from sightline.explainers.structure.igos_plus_plus import TERMS
 from sightline.worlds import analytic
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no step lowered the objective")
 PLANTED = [20, 21, 28, 29]  # of 8 x 8 cells
 BOTH = ("igos", "igos++")
 ALL = (*[(name, {}) for name in BOTH], ("igos++", {"optimiser": "nesterov"}))
@@ -320,3 +321,33 @@ def test_bad_fields_are_refused(name: str, fields: dict[str, Any]) -> None:
 def test_fields_of_both_masks_are_checked_too(fields: dict[str, Any]) -> None:
     with pytest.raises(BadField):
         create("explainer", "igos++", **fields)
+
+
+class Blind(nn.Module):
+    """Hardly looks at its picture: nothing is worth being hidden."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(1e-3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logit = self.slope * images[:, :, :16].mean((1, 2, 3))
+        return torch.stack([logit, torch.zeros_like(logit)], 1)
+
+
+@pytest.mark.parametrize("name", [*BOTH, "meaningful-perturbation"])
+def test_a_map_of_next_to_nothing_says_so(name: str) -> None:
+    model, images = Model(Blind(), size=(32, 32)), torch.rand(2, 3, 32, 32)
+    explain = create("explainer", name, cells=8, iterations=4)
+    with pytest.warns(SightlineWarning, match="no step lowered the objective"):
+        found = explain(model, images, Class(0))
+    assert found.accepted.tolist() == [0, 0] and found.values.max() < 1e-3
+    assert all("only tells which cells" in remark for remark in found.remark)
+    assert found.take([1]).details["remark"] == found.remark[1:]
+
+
+def test_a_map_of_something_says_nothing() -> None:
+    model, images, target = saturated()
+    explain = create("explainer", "igos", cells=8, iterations=4, fill="black", smooth=1.0)
+    found = explain(model, images, target)
+    assert found.accepted.tolist() != [0] and found.remark == [""]

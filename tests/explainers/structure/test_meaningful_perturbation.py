@@ -15,6 +15,8 @@ from sightline.explainers.structure._objective import Objective
 from sightline.explainers.structure._walks import Adam
 from sightline.worlds import analytic
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no step lowered the objective")
+
 
 class Sure(nn.Module):
     def __init__(self, slope: float) -> None:

@@ -9,6 +9,10 @@ from torch import Tensor
 from ._objective import Objective
 
 LEAST = 1e-6  # a fall of the objective that is not the rounding of float32 scores
+STUCK = (
+    "no step lowered the objective of this picture: no region is worth its size, and the map, next"
+    " to nothing, only tells which cells would go first."
+)
 PATIENCE = 3  # iterations that together must bring something, or a tenth of all
 
 
@@ -66,6 +70,11 @@ class Course:
     def rows(self) -> Tensor:
         """All images, by number."""
         return torch.arange(len(self.value))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What each image's map must not be shown without; empty where nothing is unusual."""
+        return ["" if count else STUCK for count in self.lowered.tolist()]
 
     def note(self, rows: Tensor, hidden: Tensor, value: Tensor, scores: Tensor) -> None:
         """Keep what these images reached where it is better than what they had."""

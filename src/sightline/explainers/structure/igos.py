@@ -136,6 +136,7 @@ class IGOS(Explainer):
             "deletion": course.scores[:, 0],
             "iterations": course.used,
             "accepted": course.lowered,
+            "remark": course.remarks,
         }
         return Heatmap(
             resize(hidden[:, None], images.shape[-2:])[:, 0], native=hidden, details=details

@@ -123,6 +123,7 @@ class IGOSPlusPlus(Explainer):
             "insertion": ends[:, OF_PRODUCT[1]],
             "iterations": course.used,
             "accepted": course.lowered,
+            "remark": course.remarks,
         }
         return Heatmap(values[:, 0], native=hidden, details=details)
 

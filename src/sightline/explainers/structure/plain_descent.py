@@ -97,6 +97,7 @@ class MeaningfulPerturbation(Explainer):
             "deletion": course.scores[:, 0],
             "iterations": course.used,
             "accepted": course.lowered,
+            "remark": course.remarks,
         }
         values = resize(hidden[:, None], images.shape[-2:])[:, 0]
         return Heatmap(values, native=hidden, details=details)
