@@ -189,3 +189,16 @@ def test_regions_without_anything_to_show_or_off_the_grid_are_refused() -> None:
         empty.refused_if_empty("sag", "net")
     with pytest.raises(ShapeError, match=r"\(2, 0\) is not on a grid of 2 x 2"):
         Regions(grid=(2, 2), minimal=[[[(2, 0)]]])
+
+
+def test_a_folder_of_any_kind_is_loaded_by_the_root_name(tmp_path: Path) -> None:
+    folder = regions().save(tmp_path / "sets")
+    again = Explanation.load(folder)
+    assert type(again) is Regions and again.minimal == regions().minimal
+    with pytest.raises(BadModel, match="Explanation.load"):
+        Heatmap.load(folder)
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["explanation"] = "Horoscope"
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(BadModel, match="no explanation is a Horoscope"):
+        Explanation.load(folder)

@@ -143,7 +143,7 @@ class Explanation(ABC):
 
     @classmethod
     def load(cls: type[_Kind], path: str | Path) -> _Kind:
-        """What `save(folder)` wrote. Raises: FileProblem, BadModel for something else."""
+        """What `save(folder)` wrote, of this kind. Raises: FileProblem, BadModel for another."""
         from safetensors.torch import load_file
 
         folder = Path(path)
@@ -152,11 +152,14 @@ class Explanation(ABC):
             arrays = load_file(folder / "arrays.safetensors")
         except (OSError, ValueError) as error:
             raise FileProblem(f"{folder} holds no saved explanation: {error}") from None
-        if manifest.get("schema") != SCHEMA or manifest.get("explanation") != cls.__name__:
+        name = manifest.get("explanation")
+        kind = _kind(str(name)) if cls is Explanation else cls
+        if manifest.get("schema") != SCHEMA or name != kind.__name__:
             raise BadModel(
-                f"{folder} is a {manifest.get('explanation')} of schema {manifest.get('schema')}."
+                f"{folder} is a {name} of schema {manifest.get('schema')}, no {kind.__name__} of"
+                f" {SCHEMA}; `sightline.Explanation.load` takes every kind."
             )
-        return cls._from(manifest, arrays)
+        return kind._from(manifest, arrays)
 
     def _held(self) -> dict[str, Any]:
         """What the fields hold, besides the provenance."""
@@ -266,6 +269,7 @@ def _restored(value: Any, arrays: dict[str, Tensor]) -> Any:
 
 def _kind(name: str) -> type[Explanation]:
     """The class of a saved explanation. Raises: BadModel for one that is not known here."""
+    registry.discover_kinds()
     known, waiting = {}, [Explanation]
     while waiting:
         found = waiting.pop().__subclasses__()

@@ -102,6 +102,11 @@ def view(what: type, form: str) -> Callable[..., Any]:
     raise UnknownName(f"no view draws {what.__name__} as {form!r}")
 
 
+def discover_kinds() -> None:
+    """Imports every kind of explanation, so that a saved one is found by its name."""
+    _walk("explanations")
+
+
 def available(kind: str) -> list[str]:
     """All names of a kind (`explainer`, `metric`, `attack`, `recipe`), sorted."""
     _discover(kind)
