@@ -29,6 +29,7 @@ REFUSED = {
     **{(name, kind): "has no ReLU" for name in RULED for kind in ("channels-last", "token-net")},
     ("attribute-words", "black-box"): "reads layers",
     ("cam", "token-net"): "the score is another function of the layer",
+    ("hires-cam", "token-net"): "nothing but rounding",
     ("igos", "black-box"): "needs gradients",
     ("igos++", "black-box"): "needs gradients",
     ("iterative-saliency", "black-box"): "needs gradients",

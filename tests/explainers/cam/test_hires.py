@@ -1,12 +1,15 @@
 """HiResCAM: exact shares where the head is affine, and not what Grad-CAM says."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from sightline import Class, Model, create
-from sightline.worlds import analytic
+from sightline import Class, Model, create, explain, load
+from sightline.errors import NotExplainable
+from sightline.worlds import analytic, aviary
 from sightline.worlds.miniatures import MINIATURES
 
 
@@ -69,10 +72,23 @@ def test_it_is_gradient_times_activation_in_every_layout(kind: str) -> None:
     mini = MINIATURES[kind]
     net, images = mini(), torch.rand(2, 3, *mini.size)
     kept: list[Tensor] = []
-    handle = net.get_submodule(mini.layer).register_forward_hook(lambda m, i, o: kept.append(o))
+    # behind the last block each token is normalised, and nothing but rounding would be compared
+    layer = "blocks.0" if kind == "token-net" else mini.layer
+    handle = net.get_submodule(layer).register_forward_hook(lambda m, i, o: kept.append(o))
     score = net(images)[:, 3].sum()
     handle.remove()
     product = (torch.autograd.grad(score, kept[0])[0] * kept[0]).sum(-1).detach()
     expected = product[:, 4:].unflatten(1, (4, 6)) if kind == "token-net" else product
-    heat = create("explainer", "hires-cam")(Model(net, size=mini.size), images, 3)
+    heat = create("explainer", "hires-cam", layer=layer)(Model(net, size=mini.size), images, 3)
     assert_close(heat.native, expected)
+
+
+def test_where_each_place_is_normalised_behind_it_only_rounding_would_be_left() -> None:
+    bird = aviary.bundle(1)[0].image
+    model = load("sightline:default-vit")
+    with pytest.raises(NotExplainable, match=r"nothing but rounding.*or layer='blocks.3'"):
+        explain(model, bird, "hires-cam")
+    earlier = create("explainer", "hires-cam", layer="blocks.3")
+    found, exact = explain(model, bird, earlier), deepcopy(model)
+    exact.module.double()
+    assert_close(found.native, explain(exact, bird, earlier).native, rtol=1e-2, atol=1e-7)

@@ -2,14 +2,22 @@
 
 Paper: Draelos and Carin, 2020, eq. 4: raw = sum over filters of gradient times activation, without
 ReLU; clipping is a matter of display. Where the layers behind are affine the map sums to the logit
-without its bias and each place holds exactly its own share. Deviations: none.
+without its bias and each place holds exactly its own share. Deviations: none. Where what follows
+normalises each place by itself (the last block of a transformer that reads a class token), the
+score does not change when a place's maps grow, and the products of a place sum to 0: only rounding
+would be shown, which is refused.
 """
 
 from dataclasses import dataclass
 
+import torch
+
+from ...errors import NotExplainable
 from ...registry import register
 from ...shapes import Weights
 from ._weighted import LayerView, WeightedCAM
+
+CANCELLED = 1e-4  # of the products' sizes: as little is left of a place's sum by rounding
 
 
 @register(
@@ -34,4 +42,15 @@ class HiResCAM(WeightedCAM):
     keep_sign: bool = True
 
     def weigh(self, view: LayerView) -> Weights:
+        shares = view.grads * view.maps
+        left = shares.sum(1).abs().flatten(1).amax(1)
+        whole = shares.abs_().sum(1).flatten(1).amax(1)
+        rounding = torch.finfo(view.trace.raw[view.layer].dtype).eps
+        if ((left <= max(CANCELLED, 2 * rounding) * whole) & (whole > 0)).any():
+            earlier = view.model.anatomy.candidates[:1]
+            raise NotExplainable(
+                f"hires-cam at {view.layer!r} of {view.model.name}: what follows normalises each"
+                " place, so that gradient times activation sums to nothing but rounding. Use"
+                f" grad-cam or layer-cam{f', or layer={earlier[0]!r}' if earlier else ''}."
+            )
         return view.grads
