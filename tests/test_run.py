@@ -281,3 +281,19 @@ def test_a_large_picture_is_shown_smaller_with_its_box_in_place(model: sl.Model)
     frame = model.frames(model.prepare([picture]))
     assert frame is not None and item.box is not None
     np.testing.assert_allclose(item.box, np.asarray(frame[0].box) * 0.48)
+
+
+def test_sets_of_patches_stand_beside_maps_with_numbers_and_nulls_of_their_own(
+    model: sl.Model, bird: aviary.Bird
+) -> None:
+    explainers = [sl.create("explainer", "sag", grid=3), *run.chosen(model, ["grad-cam"])]
+    judges = [sl.create("metric", name) for name in ("sufficiency", "coherency")]
+    plan = survey.plan(model, explainers, metrics=judges)
+    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    (panel,), (card,) = look.item.panels, look.item.maps
+    assert [m.name for m in panel.metrics] == ["sufficiency"]
+    assert set(panel.metrics[0].nulls) == {"random", "centred blob", "edge map"}
+    assert [m.name for m in card.metrics] == ["coherency"]
+    assert not card.metrics[0].nulls  # a blob is always coherent: that says nothing
+    text = report.build(survey.page("A test", plan, [look.item]))
+    assert "sufficiency" in text and "coherency" in text

@@ -154,7 +154,7 @@ class _Nulls:
         self.known: dict[Metric, dict[str, tuple[float, list[float]]]] = {}
 
     def of(self, metric: Metric, case: Case) -> dict[str, tuple[float, list[float]]]:
-        if metric not in self.known:
+        if metric not in self.known or not metric.takes_maps:  # its nulls are the method's own
             blind = {name: metric.null(name, case, 0) for name in NULLS}
             self.known[metric] = {name: _measured(metric, other) for name, other in blind.items()}
         return self.known[metric]
@@ -178,7 +178,7 @@ def _judgement(metric: Metric, case: Case, nulls: _Nulls) -> MetricEntry | None:
         name=metric.registered_name,
         value=value,
         direction=metric.direction,
-        nulls={name: level for name, (level, _) in blind.items()},
+        nulls={} if metric.blind_is_best else {n: level for n, (level, _) in blind.items()},
         curve=_drawn(curve, [y for _, y in blind.values()]) if curve else None,
         question=registry.entry("metric", metric.registered_name).question,
     )

@@ -22,7 +22,8 @@ def domains(items: Sequence["Item"]) -> Domains:
     it.
     """
     seen: dict[str, list[float]] = {}
-    for metric in (m for item in items for entry in item.maps for m in entry.metrics):
+    entries = [entry for item in items for entry in (*item.maps, *item.panels)]
+    for metric in (m for entry in entries for m in entry.metrics):
         values = [0.0, metric.value, *metric.nulls.values(), *(metric.interval or ())]
         seen.setdefault(metric.name, []).extend(v for v in values if math.isfinite(v))
     return {name: (min(values), max(values)) for name, values in seen.items()}
