@@ -195,7 +195,7 @@ def test_a_folder_of_any_kind_is_loaded_by_the_root_name(tmp_path: Path) -> None
     folder = regions().save(tmp_path / "sets")
     again = Explanation.load(folder)
     assert type(again) is Regions and again.minimal == regions().minimal
-    with pytest.raises(BadModel, match="Explanation.load"):
+    with pytest.raises(BadModel, match="takes every kind"):
         Heatmap.load(folder)
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     manifest["explanation"] = "Horoscope"

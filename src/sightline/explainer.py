@@ -137,6 +137,13 @@ class Explainer(ABC):
                 " method."
             )
         for part in self.parts:
+            if not self.needs and part.needs and not model.differentiable:
+                inner = part.registered_name or type(part).__name__
+                raise NotExplainable(
+                    f"{inner} needs {' and '.join(part.needs)}, which the black box {model.name}"
+                    f" does not have; {name} runs it, and can run one that needs neither:"
+                    ' `explainer="rise"` (`--set explainer=rise`).'
+                )
             part.check(model, size, channels)
 
     @final

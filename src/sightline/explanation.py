@@ -156,8 +156,8 @@ class Explanation(ABC):
         kind = _kind(str(name)) if cls is Explanation else cls
         if manifest.get("schema") != SCHEMA or name != kind.__name__:
             raise BadModel(
-                f"{folder} is a {name} of schema {manifest.get('schema')}, no {kind.__name__} of"
-                f" {SCHEMA}; `sightline.Explanation.load` takes every kind."
+                f"{folder} is a {name} of schema {manifest.get('schema')}; expected a"
+                f" {kind.__name__} of {SCHEMA}. `sightline.Explanation.load` takes every kind."
             )
         return kind._from(manifest, arrays)
 

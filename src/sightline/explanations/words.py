@@ -101,8 +101,8 @@ def sentence(
     called: str, facts: Sequence[Fact], top: str | None = "", rival: Fact | None = None
 ) -> list[Piece]:
     """The facts as text, in pieces with a style. called: the label explained; top: the label that
-    comes first, where it is another one; None where no class is explained. The order of the facts is
-    the order of the words.
+    comes first, where it is another one; None where no class is explained. The order of the facts
+    is the order of the words.
     """
     carrying = [f for f in facts if f["outcome"] == "for"]
     against = [f for f in facts if f["outcome"] == "against"]

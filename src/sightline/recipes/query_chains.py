@@ -10,8 +10,17 @@ learns how the answers that it reads off other birds hang together. `--folder` i
 folders by class, `--arrays` an .npz with `images` and `labels`: asked for binary patches. `--table`
 is a CSV with a column `class` and a column of 0 and 1 for each question (attributes, words): its
 chains need no picture. The file is `weights` of `information-pursuit`. A run that is interrupted
-begins again, with the birds that were drawn. Steps and rate are project definitions; batch 128 and
-Adam the authors'.
+begins again, with the birds that were drawn. To ask the network of a table in Python:
+
+    from sightline.explainers.chain.knowledge import knowledge_of
+    from sightline.nets.query_vae import read_query
+
+    network = read_query(Path("pets-questions.safetensors"))
+    chain = sightline.create("explainer", "information-pursuit").ask(
+        knowledge_of(network), torch.tensor([[1.0, 0.0, 1.0]]), network.blueprint.order,
+        questions=network.blueprint.questions, classes=network.blueprint.labels)
+
+Steps and rate are project definitions; batch 128 and Adam the authors'.
 """
 
 import argparse

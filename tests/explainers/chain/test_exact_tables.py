@@ -233,3 +233,10 @@ def test_bayes_is_the_rule() -> None:
     found = bayes(torch.tensor([0.5, 0.5]), torch.tensor([0.2, 0.6]))
     assert_close(found, torch.tensor([0.25, 0.75]))
     assert bayes(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])).isnan().all()
+
+
+def test_a_class_that_never_occurs_is_never_believed_in() -> None:
+    gap = Table.of([((0,), 0, 0.5), ((1,), 2, 0.5)])
+    chain = create("explainer", "information-pursuit").ask(gap, torch.tensor([[1.0]]))
+    assert chain.posterior[0] == [[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]]
+    assert chain.gains[0] == pytest.approx([math.log(2)])

@@ -305,3 +305,23 @@ def test_sets_of_all_sizes_agree_with_pairs_tried_by_hand() -> None:
         assert share == pytest.approx(float(part / whole), abs=2e-6)
     pairs = itertools.combinations(indices(A | C), 2)
     assert not any(joined(pair) in {A, C} for pair in pairs)
+
+
+def test_a_black_box_is_told_which_ranking_it_can_have() -> None:
+    def answers(images: Tensor) -> Tensor:
+        level = images[:, :, :8, :8].mean((1, 2, 3))
+        return torch.stack([8 * level, 2 + 0 * level], 1)
+
+    model = sl.Model.from_function(answers, size=16)
+    images = torch.zeros(1, 3, 16, 16)
+    images[:, :, :8, :8] = 1
+    with pytest.raises(NotExplainable, match="explainer=rise"):
+        sl.create("explainer", "sag")(model, images)
+    ranked = sl.create("explainer", "rise", masks=64, grid=2)
+    found = sl.create("explainer", "sag", explainer=ranked, grid=2, fill="black")(model, images)
+    assert found.minimal == [[{(0, 0)}]]
+
+
+def test_a_grid_that_could_never_be_searched_is_refused() -> None:
+    with pytest.raises(BadField, match="32 x 32"):
+        sl.create("explainer", "sag", grid=128)

@@ -70,8 +70,9 @@ class Table(Knowledge):
         for kind, (_, label, share) in enumerate(outcomes):
             joint[label, kind] = share
         prior = joint.sum(1)
+        total = torch.where(prior > 0, prior, 1.0)  # a class that never occurs is of no kind
         asked = questions or Questions.single(kinds.shape[1])
-        return Table(prior, kinds, joint / prior[:, None], asked)
+        return Table(prior, kinds, joint / total[:, None], asked)
 
     @staticmethod
     def naive(prior: Belief, bits: Float[Tensor, "class bit"], questions: Questions) -> "Table":

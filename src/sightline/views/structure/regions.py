@@ -217,7 +217,7 @@ def _pixels(regions: Regions, row: int) -> colour.Pixels:
         return np.full((224, 224, 3), 128, dtype=np.uint8)
     shown = regions.images[row].detach().float().cpu()
     if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
-        shown = (shown - shown.min()) / (shown.max() - shown.min())
+        shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
     array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
     return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
 

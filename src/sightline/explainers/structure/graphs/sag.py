@@ -38,6 +38,7 @@ from ._patches import Patches, check_fill, filled, indices
 from ._search import Bounds, Found, search
 
 _RANKING = IGOS(cells=7, iterations=2)
+FINEST = 32  # rows and columns of patches: beyond, a search patch by patch does not end
 
 
 @register("sag", paper="arXiv:2011.06733")
@@ -87,6 +88,11 @@ class SAG(Explainer):
             raise BadField(
                 "sag needs 0 < destroyed < sufficient <= 1 and coverage in (0, 1]; got"
                 f" {self.destroyed}, {self.sufficient} and {self.coverage}."
+            )
+        if self.grid > FINEST:
+            raise BadField(
+                f"sag takes a grid of up to {FINEST} x {FINEST} patches; got {self.grid}. Sets are"
+                " searched patch by patch; for finer regions use igos++."
             )
         counts = (self.grid, self.beam, self.successors, self.roots, self.shown, self.nodes)
         some = (self.tried, self.children, self.patience)
