@@ -160,3 +160,17 @@ def test_figures_and_files_leave_matplotlib_alone(tmp_path: Path) -> None:
         assert regions().save(tmp_path / f"r{suffix}").stat().st_size > 500
     folder = regions().save(tmp_path / "all")
     assert {"overlay-000.png", "picture-000.svg"} <= {p.name for p in folder.iterdir()}
+
+
+def test_an_edge_over_several_layers_passes_beside_the_nodes_between() -> None:
+    cells = [[[0, 0]], [[0, 1], [0, 2]], [[0, 1]], []]
+    nodes = [{"cells": c, "confidence": 0.9 - 0.2 * k, "root": k < 2} for k, c in enumerate(cells)]
+    ends = [(0, 3, [0, 0]), (1, 2, [0, 2]), (2, 3, [0, 1])]
+    edges = [{"from": a, "to": b, "removed": r} for a, b, r in ends]
+    found = laid_out({"nodes": nodes, "edges": edges}, 1.0)
+    assert [len(edge.through) for edge in found.edges] == [1, 0, 0]
+    x, upper, lower = found.edges[0].through[0]
+    passed = [n for n in found.nodes if n.y < lower and n.y + found.picture[1] > upper]
+    assert [n.cells for n in passed] == [((0, 1),)]
+    assert not passed[0].x - 4 < x < passed[0].x + found.picture[0] + 4
+    assert found.nodes[2].y == pytest.approx(upper) and 0 < x < found.width

@@ -186,8 +186,13 @@ def _edge(layout: Layout, edge: Edge) -> Markup:
     x0, y0 = above.x + wide / 2, above.y + high + 20
     x1, y1 = below.x + wide / 2, below.y - 3
     top, bottom = edge.y - 12, edge.y + 12
-    path = (
-        f"M{x0:.1f} {y0:.1f}C{x0:.1f} {(y0 + top) / 2 + 8:.1f} {edge.x:.1f} {(y0 + top) / 2:.1f}"
+    path = f"M{x0:.1f} {y0:.1f}"
+    for x, upper, lower in edge.through:
+        bend = (y0 + upper) / 2
+        path += f"C{x0:.1f} {bend:.1f} {x:.1f} {bend:.1f} {x:.1f} {upper:.1f}V{lower:.1f}"
+        x0, y0 = x, lower
+    path += (
+        f"C{x0:.1f} {(y0 + top) / 2 + 8:.1f} {edge.x:.1f} {(y0 + top) / 2:.1f}"
         f" {edge.x:.1f} {top:.1f}V{bottom:.1f}"
         f"C{edge.x:.1f} {(bottom + y1) / 2:.1f} {x1:.1f} {(bottom + y1) / 2 - 4:.1f}"
         f" {x1:.1f} {y1:.1f}"

@@ -7,6 +7,7 @@ spread so that nothing overlaps; the labels of the edges are spread the same way
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 _MARGIN = 12.0
@@ -28,7 +29,10 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """A removal: the numbers of its nodes, the removed cell, the drop, and the label's middle."""
+    """A removal: the numbers of its nodes, the removed cell, the drop, and the label's middle.
+
+    through: where it passes the layers between its nodes, (x, upper y, lower y) for each.
+    """
 
     above: int
     below: int
@@ -36,6 +40,7 @@ class Edge:
     drop: float
     x: float
     y: float
+    through: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +62,11 @@ def laid_out(link: Mapping[str, Any], aspect: float) -> Layout:
     side = 88.0 if widest <= 7 else 72.0 if widest <= 9 else 60.0
     width, height = (side, side / aspect) if aspect >= 1 else (side * aspect, side)
     step = max(width + 20, 64.0)
-    x = _columns(layers, pairs, step)
+    ways = _ways(layers, pairs)
+    steps = [pair for way in ways for pair in pairwise(way)]
+    x = _columns(layers, steps, step)
     y = {k: d * (height + _TEXT + _BETWEEN) for d, layer in enumerate(layers) for k in layer}
-    labels = _labels(link["edges"], x, y)
+    labels = _labels([(way[-2], way[-1]) for way in ways], x, y)
     left = min([*x.values(), *(at for at, _ in labels.values())]) - max(width, _LABEL) / 2
     right = max([*x.values(), *(at for at, _ in labels.values())]) + max(width, _LABEL) / 2
     nodes = tuple(
@@ -80,6 +87,10 @@ def laid_out(link: Mapping[str, Any], aspect: float) -> Layout:
             drop=nodes[edge["from"]].confidence - nodes[edge["to"]].confidence,
             x=labels[i][0] - left + _MARGIN,
             y=labels[i][1] + _MARGIN,
+            through=tuple(
+                (x[k] - left + _MARGIN, y[k] + _MARGIN, y[k] + height + _TEXT + _MARGIN)
+                for k in ways[i][1:-1]
+            ),
         )
         for i, edge in enumerate(link["edges"])
     )
@@ -103,6 +114,21 @@ def _layers(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     return found
 
 
+def _ways(layers: list[list[int]], pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """For each pair the way from its upper to its lower node; where that passes other layers, a
+    place of its own is added to each of these, numbered after all nodes."""
+    depth = {k: d for d, layer in enumerate(layers) for k in layer}
+    ways, fresh = [], len(depth)
+    for above, below in pairs:
+        way = [above]
+        for d in range(depth[above] + 1, depth[below]):
+            layers[d].append(fresh)
+            way.append(fresh)
+            fresh += 1
+        ways.append([*way, below])
+    return ways
+
+
 def _columns(
     layers: Sequence[Sequence[int]], pairs: Sequence[tuple[int, int]], step: float
 ) -> dict[int, float]:
@@ -124,13 +150,13 @@ def _columns(
 
 
 def _labels(
-    edges: Sequence[Mapping[str, Any]], x: Mapping[int, float], y: Mapping[int, float]
+    ends: Sequence[tuple[int, int]], x: Mapping[int, float], y: Mapping[int, float]
 ) -> dict[int, tuple[float, float]]:
-    """The middle of each edge's label, above its lower node."""
+    """The middle of each edge's label, above its lower node. ends: of its last step down."""
     found: dict[int, tuple[float, float]] = {}
-    for height in sorted({y[edge["to"]] for edge in edges}):
-        here = {i: e for i, e in enumerate(edges) if y[e["to"]] == height}
-        wanted = {i: x[e["from"]] * 0.45 + x[e["to"]] * 0.55 for i, e in here.items()}
+    for height in sorted({y[below] for _, below in ends}):
+        here = {i: pair for i, pair in enumerate(ends) if y[pair[1]] == height}
+        wanted = {i: x[above] * 0.45 + x[below] * 0.55 for i, (above, below) in here.items()}
         spread = _spread(wanted, _LABEL)
         found |= {i: (at, height - _BETWEEN / 2 - 2) for i, at in spread.items()}
     return found

@@ -64,8 +64,10 @@ def _graph(
     axes.set_axis_off()
     for edge in layout.edges:
         above, below = layout.nodes[edge.above], layout.nodes[edge.below]
-        x = [above.x + wide / 2, edge.x, edge.x, below.x + wide / 2]
-        y = [above.y + high + 18, edge.y - 10, edge.y + 10, below.y - 3]
+        between = [(at, level) for at, *levels in edge.through for level in levels]
+        way = [(above.x + wide / 2, above.y + high + 18), *between]
+        way += [(edge.x, edge.y - 10), (edge.x, edge.y + 10), (below.x + wide / 2, below.y - 3)]
+        x, y = zip(*way, strict=True)
         weight = _WEIGHTS[drawing.weight(edge.drop)]
         axes.plot(x, y, color=tokens["ink-3"], linewidth=weight, zorder=1)
         plate = {"facecolor": tokens["paper"], "edgecolor": tokens["line"], "boxstyle": "round"}
