@@ -13,6 +13,7 @@ from sightline import registry, report, run, survey
 from sightline.errors import BadField, NotExplainable, SightlineWarning, UnknownName
 from sightline.images import Picture
 from sightline.metric import Case, Truth
+from sightline.nets.default import WEIGHTS
 from sightline.worlds import aviary
 from sightline.worlds.miniatures import MINIATURES
 
@@ -259,6 +260,16 @@ def test_a_panel_that_fails_is_an_entry_with_its_reason(
     assert len(look.item.maps) == 1 and look.item.panels[0].error == "no line comes to mind"
     assert look.errors == ["bird.png, poet: no line comes to mind"]
     assert "no line comes to mind" in report.build(survey.page("A test", plan, [look.item]))
+
+
+@pytest.mark.parametrize("name", ["attribute-words", "information-pursuit", "xnn"])
+def test_weights_of_another_kind_cost_one_method_and_not_the_picture(
+    model: sl.Model, bird: aviary.Bird, name: str
+) -> None:
+    wrong = sl.create("explainer", name, weights=WEIGHTS / "default-masks.safetensors")
+    plan = survey.plan(model, [wrong, sl.create("explainer", "grad-cam")])
+    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    assert list(look.results) == ["grad-cam"] and "holds no" in look.item.panels[0].error
 
 
 def test_a_number_with_a_curve_is_the_metric_itself(model: sl.Model, bird: aviary.Bird) -> None:

@@ -12,7 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import BadField, BadModel, FileProblem, NotExplainable, ShapeError
+from ...errors import (
+    BadField,
+    BadModel,
+    FileProblem,
+    NotExplainable,
+    ShapeError,
+    SightlineError,
+)
 from ...explainer import Explainer
 from ...explanation import Explanation
 from ...explanations.chain import Chain
@@ -83,7 +90,10 @@ class Asking(Explainer):
         """How the next question is chosen. fixed: the order that comes with the network."""
 
     def reads(self, model: Model) -> tuple[str, ...]:
-        return () if self.answers else self._network(model).blueprint.layers
+        try:
+            return () if self.answers else self._network(model).blueprint.layers
+        except SightlineError:  # `explain` says it, and other methods of the run go on
+            return ()
 
     def fast(self) -> "Asking":
         """A twentieth of the samples, from a quarter of the chains."""

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import BadField, NotExplainable
+from ...errors import BadField, NotExplainable, SightlineError
 from ...model import Model
 from ...nets.attributes import RECIPE, Reader, own_reader, read_attributes, shipped_for
 from ...ops.areas import Area, above
@@ -72,7 +72,10 @@ class AttributeWords(Spoken):
                 raise BadField(f"{name} is a share, between 0 and 1; got {value}.")
 
     def reads(self, model: Model) -> tuple[str, ...]:
-        reader = self._known(model)
+        try:
+            reader = self._known(model)
+        except SightlineError:  # `explain` says it, and other methods of the run go on
+            return ()
         return () if reader is None else (reader.layer,)
 
     def found(self, model: Model, images: Images, target: Target) -> list[list[Named]]:
