@@ -344,9 +344,7 @@ class Heatmap(Explanation):
             raise NotExplainable(
                 "this heatmap carries no images, so there is nothing to lay it over."
             )
-        shown = (self.images[i].detach().float().clamp(0, 1) * 255).round().byte().cpu()
-        array = shown.permute(1, 2, 0).numpy()
-        array = array.repeat(3, 2) if array.shape[2] == 1 else array[..., :3]
+        array = self.images[i].detach().float().permute(1, 2, 0).cpu().numpy()
         return registry.view(type(self), "overlay")(array, self.numpy()[i], scale)
 
     def pil(self, i: int = 0, size: tuple[int, int] | None = None) -> Any:  # a PIL image

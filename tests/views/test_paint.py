@@ -37,6 +37,18 @@ def test_bytes_and_shares_and_grey_give_the_same_overlay() -> None:
     assert (paint.overlay(grey, values) == expected).all()
 
 
+def test_a_normalised_picture_is_stretched_to_what_can_be_seen() -> None:
+    plain = np.random.default_rng(0).random((6, 5, 3)).astype(np.float32)
+    plain[0, 0], plain[5, 4] = 0, 1
+    wanted = paint.as_bytes(plain)
+    for other in (plain, (plain - 0.45) / 0.2, plain + 3e-4):  # rounding is no reason to stretch
+        assert np.abs(paint.seen(other).astype(int) - wanted).max() <= 1
+    assert (
+        paint.seen(plain[..., :2]).shape == paint.seen(np.full((6, 5, 1), 7.0)).shape == (6, 5, 3)
+    )
+    assert (paint.seen(wanted) == wanted).all()
+
+
 def test_pixels_that_the_model_did_not_see_are_dimmed_not_coloured() -> None:
     values = np.ones((8, 12), dtype=np.float32)
     values[:, 0] = np.nan

@@ -145,7 +145,7 @@ def _shown(heat: Heatmap, i: int) -> Pixels | None:
     if heat.images is None or heat.images.shape[1] not in (1, 3):
         return None
     tensor = heat.images[i].detach().float().cpu()
-    return paint.as_bytes(tensor.permute(1, 2, 0).numpy())
+    return paint.seen(tensor.permute(1, 2, 0).numpy())
 
 
 def _blank(values: Values) -> Pixels:

@@ -21,6 +21,7 @@ MASSES = (0.25, 0.5, 0.75)
 _RAISED = 1e-3  # of the highest value: below this a lowest value counts as zero
 _COARSE = 56  # cells on the long side of outlines: finer ones of a noisy map are only dust
 _USUAL, _FAR = 0.995, 2.0  # the share of pixels below the usual height, and how far is far above it
+_OUTSIDE = 1e-3  # of [0, 1]: rounding; farther out are the numbers of a normalised picture
 _SHORTEST = 8  # points of an outline; shorter ones are dust too
 
 
@@ -68,10 +69,10 @@ def overlay(
 ) -> Pixels:
     """The picture with the map over it, as RGB bytes of the picture's size.
 
-    picture: (row, col, 3), bytes or [0, 1]. values: (row, col) of any size, stretched to the
-    picture's frame; NaN is where the model saw nothing and is shown dimmed.
+    picture: (row, col, 3), bytes or [0, 1], or normalised. values: (row, col) of any size,
+    stretched to the picture's frame; NaN is where the model saw nothing and is shown dimmed.
     """
-    base = as_bytes(picture)
+    base = seen(picture)
     fitted = stretch(values, base.shape[:2])
     own = ends(fitted) if scale == "per-image" else limits([fitted], scale)[0]
     colours = rgba(fitted, *own)
@@ -79,6 +80,22 @@ def overlay(
     mixed = base * (1 - alpha) + colours[..., :3] * alpha
     unseen = np.isnan(fitted)[..., None]
     return np.where(unseen, base * 0.35 + 128 * 0.3, mixed).round().astype(np.uint8)
+
+
+def seen(picture: Shaped[np.ndarray, "..."]) -> Pixels:
+    """A picture that a network was given, as RGB bytes.
+
+    One that reaches out of [0, 1], as networks without a preprocessing are given it, is stretched
+    from its least number to its largest; two channels are shown as one, of more the first three.
+    """
+    array = np.asarray(picture)
+    if array.ndim == 3 and array.shape[-1] == 2:
+        array = array.mean(-1)
+    if array.dtype != np.uint8 and array.size:
+        low, high = float(array.min()), float(array.max())
+        if high > low and (low < -_OUTSIDE or high > 1 + _OUTSIDE):
+            array = (array - low) / (high - low)
+    return as_bytes(array)
 
 
 def as_bytes(picture: Shaped[np.ndarray, "..."]) -> Pixels:

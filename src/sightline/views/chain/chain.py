@@ -118,6 +118,6 @@ def _dress(ax: "Axes", chain: Chain, i: int, tokens: dict[str, str]) -> None:
 def _picture(chain: Chain, row: int) -> Markup:
     if chain.images is None:
         return Markup("")
-    pixels = paint.as_bytes(chain.images[row].detach().cpu().float().permute(1, 2, 0).numpy())
+    pixels = paint.seen(chain.images[row].detach().cpu().float().permute(1, 2, 0).numpy())
     source = packed.picture(pixels, long_side=_SIDE)
     return Markup('<img class="chain-picture" alt="the picture" src="{}">').format(source)

@@ -21,10 +21,7 @@ def pixels(concepts: Concepts, row: int) -> colour.Pixels:
     """What the model saw, or a grey field where that is not known."""
     if concepts.images is None:
         return np.full((224, 224, 3), 128, dtype=np.uint8)
-    shown = concepts.images[row].detach().float().cpu()
-    if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
-        shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
-    return paint.as_bytes(shown.permute(1, 2, 0).numpy())
+    return paint.seen(concepts.images[row].detach().float().permute(1, 2, 0).cpu().numpy())
 
 
 def heat(concepts: Concepts, row: int, feature: int) -> colour.Values | None:
