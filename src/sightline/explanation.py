@@ -153,7 +153,7 @@ class Explanation(ABC):
         except (OSError, ValueError) as error:
             raise FileProblem(f"{folder} holds no saved explanation: {error}") from None
         name = manifest.get("explanation")
-        kind = _kind(str(name)) if cls is Explanation else cls
+        kind: Any = _kind(str(name)) if cls is Explanation else cls
         if manifest.get("schema") != SCHEMA or name != kind.__name__:
             raise BadModel(
                 f"{folder} is a {name} of schema {manifest.get('schema')}; expected a"
