@@ -20,8 +20,6 @@ from ...metric import Metric
 from ...model import Model
 from ...ops.files import write_bytes
 from .. import evaluation
-from ..cluster import RayEngine
-from ..local import LocalEngine
 from ..sources.item import Collection, Item
 from ..standing import Scores
 from ..table import Table
@@ -76,7 +74,7 @@ class Contest:
 
     out: Path
     few: int
-    engine: LocalEngine | RayEngine
+    engine: evaluation.Engine
     progress: evaluation.Progress | None = None
 
     def run(self, arena: Arena, explainers: Sequence[Explainer]) -> Outcome:
