@@ -346,6 +346,14 @@ def test_a_map_of_next_to_nothing_says_so(name: str) -> None:
     assert found.take([1]).details["remark"] == found.remark[1:]
 
 
+@pytest.mark.parametrize("name", [*BOTH, "meaningful-perturbation"])
+def test_a_picture_that_hiding_does_not_change_is_refused(name: str) -> None:
+    model, images, target = saturated()
+    both = torch.cat([torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)), images])
+    with pytest.raises(NotExplainable, match="image 1 looks the same when it is hidden"):
+        create("explainer", name, cells=8)(model, both, target)  # the blur of a white picture
+
+
 def test_a_map_of_something_says_nothing() -> None:
     model, images, target = saturated()
     explain = create("explainer", "igos", cells=8, iterations=4, fill="black", smooth=1.0)

@@ -53,7 +53,7 @@ def test_its_steps_are_those_of_adam() -> None:
         model=known.model,
         target=Class(0, probability=True),
         images=known.images,
-        filled=known.images,
+        filled=known.images + 1,
         terms=(Term(1.0, True),),
         way=Way(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
     )

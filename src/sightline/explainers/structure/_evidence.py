@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ...errors import NotExplainable
 from ...model import Model
 from ...ops.blur import gaussian_blur
 from ...ops.fill import Fill
@@ -66,6 +67,8 @@ class Evidence:
     """The class scores of pictures under covers (image, term, row, col), and their gradients.
 
     images, filled: the whole batch; every call names its `rows`.
+
+    Raises: NotExplainable for a picture that looks the same when it is hidden.
     """
 
     model: Model
@@ -74,6 +77,15 @@ class Evidence:
     filled: Tensor
     terms: tuple[Term, ...]
     way: Way
+
+    def __post_init__(self) -> None:
+        changed = (self.images - self.filled).abs().flatten(1).amax(1)
+        same = (changed <= 1e-6 * self.images.abs().flatten(1).amax(1)).nonzero()[:, 0].tolist()
+        if same:
+            raise NotExplainable(
+                f"image {same[0]} looks the same when it is hidden, so hiding parts of it shows"
+                " nothing. Choose another `fill`."
+            )
 
     def scores(self, covers: Tensor, rows: Tensor) -> Tensor:
         """Without noise, (image, term)."""
