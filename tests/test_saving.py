@@ -20,6 +20,7 @@ from test_contract import EXPLAINERS, first_kind, together
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive"),
     pytest.mark.filterwarnings("ignore:.*maps with negative values"),
+    pytest.mark.filterwarnings("ignore:.*no step lowered the objective"),
     pytest.mark.usefixtures("learned_parts"),
 ]
 

@@ -60,6 +60,7 @@ def test_only_the_planted_patch_is_answered() -> None:
 
 
 @pytest.mark.usefixtures("learned_parts")
+@pytest.mark.filterwarnings("ignore:.*no step lowered the objective")
 @pytest.mark.parametrize("name", available("explainer"))
 def test_every_explainer_has_a_fitting_network(name: str) -> None:
     model, images, target = analytic.fitting(name, batch=2)
