@@ -15,6 +15,7 @@ ORDER = (
     "ops registry images",
     "preprocess",
     "target anatomy execution trace",
+    "session",
     "targets",
     "model",
     "explanation",

@@ -28,8 +28,9 @@ from .ops.network.outputs import as_rows, scores_of
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
 from .preprocess import Frame, Opaque, Preprocess, understand
+from .session import Session
 from .target import Target, to_target
-from .trace import SPENT, Circuit, Edit, Fan, Session, Trace, first_exact_fan, refuse_scripted
+from .trace import SPENT, Circuit, Edit, Fan, Trace, first_exact_fan, refuse_scripted
 
 BATCH = 16  # images in one pass where nothing was measured
 _bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
@@ -212,8 +213,7 @@ class Model:
 
         Raises: NotExplainable with the reason where there is none.
         """
-        found = self.anatomy
-        if found.spatial is None:
+        if (found := self.anatomy).spatial is None:
             raise NotExplainable(f"{self.name} has no spatial layer: {found.reason} Name one.")
         return found.spatial
 

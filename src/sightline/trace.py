@@ -33,10 +33,13 @@ class Fan:
     of 0..n).
 
     maps is one image's, (1, filter, row, col); what comes back is (copies, filter, row, col).
+    sketch: what runs before the layer sees every fourth row and column of the image, and nothing
+    is proven: nearly free, for copies made without `maps` and held against something that is known.
     """
 
     n: int
     make: Callable[[Tensor, slice], Tensor]
+    sketch: bool = False
 
 
 @dataclass(eq=False)
@@ -189,6 +192,8 @@ class Circuit:
             raise NotExplainable("a Fan is the only edit of its pass, without `read` and `rules`.")
         images = images.detach()
         for name, fan in fans.items():
+            if fan.sketch:
+                return self._sketched(images, name, fan, rows)
             if trouble := self.fan_trouble(images[:1], name, rows[:1]):
                 raise NotExplainable(trouble)
             return self._fan(images, name, fan, rows)
@@ -216,6 +221,14 @@ class Circuit:
                     " fused block, or be called fewer times); read the module around it."
                 )
         return Trace(images, output, raw, self.layouts, rows, self.spent)
+
+    def _sketched(self, images: Tensor, address: str, fan: Fan, rows: Tensor) -> Trace:
+        """Copies behind `address`, with a small picture in front. Raises: NotExplainable where the
+        network does not take one."""
+        try:
+            return self._fan(images[..., ::4, ::4].contiguous(), address, fan, rows)
+        except Exception as error:  # networks refuse sizes with errors of all kinds
+            raise NotExplainable(f"{address!r} cannot be sketched: {error}") from error
 
     def fan_trouble(self, image: Tensor, address: str, rows: Tensor) -> str:
         """Why copies behind `address` are not exact, or nothing; tried once with three copies.
@@ -375,26 +388,3 @@ def refuse_scripted(module: nn.Module) -> None:
                 f"{name or 'the model'} is a scripted module, which hides its layers; load the"
                 " Python model."
             )
-
-
-class Session:
-    """One batch of clean images whose forward is run once and remembered. run: layers to read ->
-    Trace."""
-
-    def __init__(
-        self, images: Tensor, keep: Sequence[str], run: Callable[[tuple[str, ...]], Trace]
-    ) -> None:
-        self.images, self.keep, self.run = images, tuple(keep), run
-        self.passes: list[Trace] = []
-
-    def trace(self, images: Tensor, read: Sequence[str]) -> Trace | None:
-        """The remembered pass that has these layers, run now if there is none; None for other
-        images."""
-        if images is not self.images:
-            return None
-        for trace in self.passes:
-            if set(read) <= set(trace.raw):
-                return trace
-        self.keep = tuple(dict.fromkeys((*self.keep, *read)))
-        self.passes.append(self.run(self.keep))
-        return self.passes[-1]

@@ -8,6 +8,7 @@ little in common. Elsewhere only the part behind the layer runs, on copies.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -57,20 +58,25 @@ class Head:
 
     @property
     def affine(self) -> bool:
-        """Whether the target is an affine function of the layer's maps."""
-        return all(self._straight_between(*ends) for ends in (("near", _near), ("far", _far)))
+        """Whether the target is an affine function of the layer's maps: sketched scores of pairs of
+        maps lie apart as the clean pass's gradient has it (what is wrong with a sketch shows there
+        too), or else scores half way between pairs are half way between theirs."""
+        pairs, trace = self._probes(sketch=True)
+        if trace is not None and trace.output.ndim == 2:
+            scores = self._scores(trace)
+            if scores.straight and scores.apart(pairs.flatten(1) @ self.view.grads.flatten(1).T):
+                return True
+        _, trace = self._probes(sketch=False)
+        return trace is not None and self._scores(trace).straight
 
-    def _straight_between(self, name: str, ends: Callable[[Tensor], Tensor]) -> bool:
-        """Whether the scores of maps half way between `ends`, which makes two halves of a batch
-        from a picture's maps, are half way between theirs."""
-        trace = self._probes(name, ends)
-        if trace is None:
-            return False
-        scores = []
+    def _scores(self, trace: Trace) -> "Probed":
+        """The target's scores of the probes."""
+        found = []
         for row in range(len(self.view.images)):
             rows = torch.full((len(trace.output),), row)
-            scores.append(self.view.target.score(replace(trace, rows=rows)).float())
-        return _straight(torch.stack(scores, 1), torch.finfo(trace.output.dtype).eps)
+            found.append(self.view.target.score(replace(trace, rows=rows)).float())
+        first, second, between = torch.stack(found, 1).chunk(3)
+        return Probed(first, second, between, torch.finfo(trace.output.dtype).eps)
 
     def _by_arithmetic(self, row: int, n: int, masks: Masks, empty: Maps | None) -> Tensor:
         grads, maps = self.view.grads[row], self.view.maps[row]
@@ -84,24 +90,54 @@ class Head:
             found.append((mask.flatten(1) - 1) @ parts.flatten())
         return torch.cat(found)
 
-    def _probes(self, name: str, ends: Callable[[Tensor], Tensor]) -> Trace | None:
-        """The outputs for the maps that `ends` makes and for those half way between them; None
-        where copies behind the layer cannot be run. Tried once per layer and weights."""
+    def _probes(self, *, sketch: bool) -> tuple[Maps, Trace | None]:
+        """How maps of pairs differ, and the outputs for the firsts, the seconds and those half way
+        between; None where copies behind the layer cannot be run. Tried once per layer and weights.
+        """
         view = self.view
-        facts, key = view.model.engine.facts, (name, view.layer, view.maps.shape[1:])
+        facts, key = view.model.engine.facts, (sketch, view.layer, view.maps.shape[1:])
         if key not in facts:
-            made = ends(view.maps[:1])
-            first, second = made.chunk(2)
-            probes = torch.cat([made, (first + second) / 2])
+            near, far = _near(view.maps[:1]).chunk(2), _far(view.maps[:1]).chunk(2)
+            first, second = (torch.cat(half) for half in zip(near, far, strict=True))
+            probes = torch.cat([first, second, (first + second) / 2])
             exact = copy(view.model)  # bfloat16 is no straight line
             exact.precision, spent = "exact", dict(view.model.evaluations)
-            try:
-                fan = Fan(len(probes), lambda maps, part: probes[part].to(maps))
-                facts[key] = _fanned(exact, view, 0, fan)
-            except NotExplainable:
-                facts[key] = None
+            fan, trace = Fan(len(probes), lambda maps, part: probes[part].to(maps), sketch), None
+            with suppress(NotExplainable):
+                trace = _fanned(exact, view, 0, fan)
+            facts[key] = first - second, trace
             view.model.evaluations.update(spent)  # a start-up check, which no method caused
         return facts[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """The scores (pair, image) of pairs of maps, the first pair near one another, and of those half
+    way between. rounding: of the output.
+    """
+
+    first: Tensor
+    second: Tensor
+    between: Tensor
+    rounding: float
+
+    @property
+    def straight(self) -> bool:
+        """Whether the scores half way between are half way between."""
+        return self._nothing(self.between - (self.first + self.second) / 2)
+
+    def apart(self, expected: Tensor) -> bool:
+        """Whether first and second lie as far apart as `expected` (pair, image)."""
+        return self._nothing(self.first - self.second - expected)
+
+    def _nothing(self, error: Tensor) -> bool:
+        """Whether an error is nothing beside the spread of its own kind of pairs."""
+        for kind in (slice(0, 1), slice(1, None)):
+            first, second, between = self.first[kind], self.second[kind], self.between[kind]
+            noise = 4 * self.rounding * torch.cat([first, second, between]).abs().max()
+            if error[kind].abs().max() > CLOSE * (first - second).abs().max() + noise:
+                return False
+        return True
 
 
 def _near(maps: Maps) -> Tensor:
@@ -133,12 +169,3 @@ def _fanned(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
     image, rows = view.images[row : row + 1], torch.tensor([row])
     with torch.no_grad():
         return model.trace(image, read=view.target.reads, edit={view.layer: fan}, rows=rows)
-
-
-def _straight(scores: Tensor, rounding: float) -> bool:
-    """Whether the last third of the rows of `scores` lies half way between the two before, as far
-    as can be told of numbers rounded so."""
-    first, second, between = scores.chunk(3)
-    error = (between - (first + second) / 2).abs().max()
-    spread = (first - second).abs().max()
-    return bool(error <= CLOSE * spread + 4 * rounding * scores.abs().max())
