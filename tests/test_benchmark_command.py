@@ -153,6 +153,19 @@ def test_a_method_that_fails_is_left_out_with_its_reason(mine: Path, tmp_path: P
     assert "`rollout`: " in text and "| `gradient` |" in text
 
 
+def test_what_gives_no_map_is_named_and_what_holds_a_cam_reads_the_contests_layer(
+    tmp_path: Path,
+) -> None:
+    names = "gradient,sag,part-words,flip-average,guided-grad-cam"
+    words = ("--track", "known", "--model", "planted", "--limit", 2, "--out", tmp_path / "o")
+    done = _sightline("--methods", names, *words)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "o" / "leaderboard.md").read_text("utf-8")
+    assert "`sag`: gives Regions, which no metric of this contest reads" in text
+    assert "`part-words`: gives Words" in text
+    assert "| `flip-average` |" in text and "| `guided-grad-cam` |" in text
+
+
 def test_dear_methods_stand_on_the_first_pictures_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

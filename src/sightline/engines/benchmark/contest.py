@@ -6,7 +6,7 @@ the network; its row then stands on the first pictures only, and says so.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NotExplainable
-from ...explainer import Explainer
+from ...explainer import Explainer, part_method
 from ...metric import Metric
 from ...model import Model
 from ...ops.files import write_bytes
@@ -82,7 +82,7 @@ class Contest:
         model = arena.model()
         pictures = arena.pictures(model)
         readers = [_reading(explainer, arena.layer) for explainer in explainers]
-        able, refused = _able(model, readers, pictures)
+        able, refused = _able(model, readers, arena.metrics, pictures)
         start = _first(pictures, self.few)
         folder = self.out / arena.key
         trial = self._table(model, able, arena.metrics, start, folder)
@@ -110,20 +110,36 @@ class Contest:
 
 
 def _reading(explainer: Explainer, layer: str | None) -> Explainer:
-    """The method on that layer, where it reads one and none was named."""
-    held: Any = explainer  # every explainer is a dataclass, which its contract cannot say
-    if layer is None or "layer" not in explainer.needs or held.layer is not None:
+    """The method, and those that it holds, on that layer, where they read one and none was named."""
+    if layer is None:
         return explainer
-    return replace(held, layer=layer)
+    held: Any = explainer  # every explainer is a dataclass, which its contract cannot say
+    changed: dict[str, Any] = {}
+    if "layer" in explainer.needs and held.layer is None:
+        changed["layer"] = layer
+    names = {part.registered_name for part in explainer.parts}
+    for each in fields(held):
+        part = getattr(held, each.name)
+        if isinstance(part, Explainer) or (isinstance(part, str) and part in names):
+            changed[each.name] = _reading(part_method(part), layer)
+    return replace(held, **changed)
 
 
 def _able(
-    model: Model, explainers: Sequence[Explainer], pictures: Collection
+    model: Model,
+    explainers: Sequence[Explainer],
+    metrics: Sequence[Metric],
+    pictures: Collection,
 ) -> tuple[list[Explainer], dict[str, str]]:
-    """The methods that can treat the model, and why the others cannot."""
+    """The methods that can treat the model and that the metrics can read, and why the others do not
+    take part."""
     size, channels = _shape(model, next(pictures.items(), None))
     able, refused = [], {}
     for explainer in explainers:
+        if not any(issubclass(explainer.gives, metric.takes) for metric in metrics):
+            told = f"gives {explainer.gives.__name__}, which no metric of this contest reads"
+            refused[explainer.registered_name] = told
+            continue
         try:
             explainer.check(model, size, channels)
             able.append(explainer)
