@@ -110,7 +110,7 @@ class Contest:
 
 
 def _reading(explainer: Explainer, layer: str | None) -> Explainer:
-    """The method, and those that it holds, on that layer, where they read one and none was named."""
+    """The method and those that it holds, on that layer where they read one and none was named."""
     if layer is None:
         return explainer
     held: Any = explainer  # every explainer is a dataclass, which its contract cannot say
