@@ -19,6 +19,7 @@ from PIL import Image
 
 from sightline import registry, zoo
 from sightline.cli._record import COSTS, measured, record, shown
+from sightline.cli._record import costs as costs_of_ours
 from sightline.errors import NotExplainable, SightlineWarning
 from sightline.explanation import Explanation, Heatmap
 from sightline.images import Picture, encode_png
@@ -47,6 +48,7 @@ CLAIMS = {
     "non-negative": "no value is below zero",
     "seed-stable": "another seed gives nearly the same map",
 }
+LEARNED = "No picture here: it reads a file that is trained for a network first."
 ROOM = {"explainer": "Explainers", "metric": "Metrics", "attack": "Attacks", "recipe": "Recipes"}
 
 
@@ -69,7 +71,8 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
     facts = record(entry, costs=costs)
     lines = [f"# `{entry.name}`", "", entry.question, ""]
     if entry.kind == "explainer":
-        lines += [f"![three birds under {entry.name}]({entry.name}.png)", ""]
+        drawn = costs_of_ours().get(entry.name, {}) is not None
+        lines += [f"![three birds under {entry.name}]({entry.name}.png)" if drawn else LEARNED, ""]
     lines += [*_body(entry), "", f"**Paper:** {_link(entry.paper)}", "", *_notes(entry)]
     lines += [*_fields(facts["fields"]), *_claims(entry.claims)]
     if facts["passes"]:
@@ -187,6 +190,7 @@ def gallery(folder: Path) -> str:
         drawn = sorted(p.name for p in folder.glob(f"{name}.png"))
         drawn += sorted(p.name for p in folder.glob(f"{name}--*.png"))
         lines += [f"## [`{name}`]({name}.md)", "", entry.question, ""]
+        lines += [] if drawn else [LEARNED, ""]
         for file in drawn:
             network = file.removesuffix(".png").partition("--")[2] or "the embedded network"
             lines += [f"{network}:", "", f"![{name}, {network}]({file})", ""]

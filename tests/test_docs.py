@@ -50,6 +50,8 @@ def test_every_method_has_a_page_and_stands_in_the_index(generator: ModuleType) 
         assert "not trust" in page
         for claim in entry.claims:
             assert claim in page
+    assert "![three birds" in pages["grad-cam.md"]
+    assert "![" not in pages["xnn.md"] and "trained for a network first" in pages["xnn.md"]
 
 
 def test_every_claim_is_explained(generator: ModuleType) -> None:

@@ -202,3 +202,27 @@ def test_a_folder_of_any_kind_is_loaded_by_the_root_name(tmp_path: Path) -> None
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     with pytest.raises(BadModel, match="no explanation is a Horoscope"):
         Explanation.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("told", "short"),
+    [
+        ({}, "<Heatmap: 2 images>"),
+        (
+            {"method": "rise", "model": "a net", "target_label": ["owl", "owl"]},
+            "<Heatmap: 2 images, by rise of a net, for owl>",
+        ),
+        (
+            {"method": "rise", "target": "-Class(3)", "target_label": ["3", "5"]},
+            "<Heatmap: 2 images, by rise, against class 3, class 5>",
+        ),
+        ({"target": "Axis(0)", "target_label": [None, None]}, "<Heatmap: 2 images, for Axis(0)>"),
+    ],
+)
+def test_it_is_one_line_where_it_is_printed(told: dict[str, Any], short: str) -> None:
+    assert repr(Heatmap(torch.rand(2, 3, 4), provenance=told)) == short
+    many = Heatmap(torch.rand(9, 3, 4), provenance={"target_label": list("abcdefghi")})
+    assert repr(many) == "<Heatmap: 9 images, for a, b, c, ...>"
+    for kind in Explanation.__subclasses__():
+        if kind.__module__.startswith("sightline."):
+            assert kind.__repr__ is Explanation.__repr__

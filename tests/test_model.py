@@ -342,3 +342,10 @@ def test_a_network_in_training_mode_is_explained_in_evaluation_mode() -> None:
     statistics = model.module.norm.running_mean.clone()
     assert_close(create("explainer", "gradient")(model, images, 1).native, wanted)
     assert model.module.training and torch.equal(model.module.norm.running_mean, statistics)
+
+
+def test_a_model_is_one_line_where_it_is_printed() -> None:
+    seen = Preprocess(size=(32, 30), crop=None)
+    model = Model(CNN(), seen, labels=["owl", "wren"], name="birds", precision="fast")
+    assert repr(model) == "<Model birds: 32 x 30 px, 2 labels, fast>"
+    assert repr(Model(CNN())) == "<Model PooledCNN: any size, 0 labels, exact>"

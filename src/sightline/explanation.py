@@ -24,6 +24,7 @@ from . import registry
 from .errors import BadModel, FileProblem, NotExplainable, ShapeError, SightlineWarning, UnknownName
 from .images import Picture
 from .ops.files import write_bytes, write_folder
+from .ops.labels import in_short
 from .preprocess import Frame
 from .shapes import Heat, Images
 
@@ -34,7 +35,7 @@ _BESIDE = ("provenance", "pictures", "frames")  # not saved as the other fields 
 _PICTURES = (".png", ".jpg", ".jpeg")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Explanation(ABC):
     """The result of one method on a batch of pictures.
 
@@ -59,6 +60,9 @@ class Explanation(ABC):
 
         Raises: NotExplainable where it says nothing (a map of zeros, values that are not finite).
         """
+
+    def __repr__(self) -> str:
+        return in_short(type(self).__name__, len(self), self.provenance)
 
     def figure(self, **options: Any) -> Any:  # Any keeps matplotlib out of the import
         """A matplotlib figure of the result beside its pictures."""
@@ -137,9 +141,8 @@ class Explanation(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain data, tensors as nested lists; without the pictures."""
-        held = {k: v for k, v in self._held().items() if k not in ("images", *_BESIDE)}
-        listed = {name: _listed(value) for name, value in held.items()}
-        return {**self._named(), **listed, "provenance": self.provenance}
+        told = {k: _listed(v) for k, v in self._held().items() if k not in ("images", *_BESIDE)}
+        return {**self._named(), **told, "provenance": self.provenance}
 
     @classmethod
     def load(cls: type[_Kind], path: str | Path) -> _Kind:
@@ -292,16 +295,15 @@ def _listed(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Heatmap(Explanation):
     """Where does the evidence lie? One number per pixel.
 
     values (batch, row, col): float32 in the model's input frame, raw scale, clipped only where the
     paper clips. native: signed and unclipped, (batch, row, col) at the layer's resolution, or None.
     channels: (batch, channel, row, col) where each colour is attributed. details: per-image extras
-    by name, read as attributes (`heat.completeness`); `remark`: what an image's
-    map misleads without. partner: the second picture's map of a pair
-    method.
+    by name, read as attributes (`heat.completeness`); `remark`: what an image's map misleads
+    without. partner: the second picture's map of a pair method.
 
     Do not trust it more than its metrics say: a map that looks right may be wrong.
 
@@ -363,8 +365,8 @@ class Heatmap(Explanation):
         if self.frames is None:
             raise NotExplainable(
                 "the original pictures are not known: the images came as tensors, or through a"
-                " preprocessing whose"
-                " geometry is unknown. Give paths, PIL images or arrays, and a `sl.Preprocess`."
+                " preprocessing whose geometry is unknown. Give paths, PIL images or arrays, and a"
+                " `sl.Preprocess`."
             )
         return [f.to_original(v) for f, v in zip(self.frames, self.numpy(), strict=True)]
 

@@ -30,7 +30,7 @@ from .ops.rules import Rule, served
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .session import Session
 from .target import Target, to_target
-from .trace import SPENT, Circuit, Edit, Fan, Trace, first_exact_fan, refuse_scripted
+from .trace import SPENT, Circuit, Edit, Fan, Trace, refuse_scripted
 
 BATCH = 16  # images in one pass where nothing was measured
 _bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
@@ -101,6 +101,10 @@ class Model:
         self._session: Session | None = None
         self._sources: Any = WeakTensorKeyDictionary()
         self.engine = Engine(self._forward)
+
+    def __repr__(self) -> str:
+        size = "any size" if self.size is None else "{} x {} px".format(*self.size)
+        return f"<Model {self.name}: {size}, {len(self.labels or ())} labels, {self.precision}>"
 
     def __copy__(self) -> "Model":
         other = object.__new__(type(self))
@@ -216,11 +220,6 @@ class Model:
         if (found := self.anatomy).spatial is None:
             raise NotExplainable(f"{self.name} has no spatial layer: {found.reason} Name one.")
         return found.spatial
-
-    def fan_out(self, images: Tensor, layer: str | None = None) -> str | None:
-        """The nearest layer, from `layer` back, behind which copies of an image run exactly."""
-        names = (layer or self.spatial, *self.anatomy.candidates)
-        return first_exact_fan(lambda edit: self.trace(images[:1], edit=edit), names)
 
     @property
     def device(self) -> torch.device:

@@ -76,11 +76,15 @@ def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from ..errors import NotExplainable
+    from ..trace import first_exact_fan
 
     dice = torch.Generator().manual_seed(0)
     probe = torch.rand(1, anatomy["channels"], *anatomy["input_size"], generator=dice)
     try:
-        copies = model.fan_out(probe) if anatomy["spatial"] else None
+        copies = None
+        if anatomy["spatial"]:
+            layers = (anatomy["spatial"], *model.anatomy.candidates)
+            copies = first_exact_fan(lambda edit: model.trace(probe, edit=edit), layers)
     except NotExplainable:
         copies = None
     return {

@@ -17,7 +17,7 @@ LIMIT = "limit reached"
 CONTRADICTION = "contradiction"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Chain(Explanation):
     """Which questions, asked one after another, lead to the class?
 

@@ -17,7 +17,7 @@ from ..explanation import Explanation, Heatmap
 from ..ops.resize import resize
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Concepts(Explanation):
     """Which learned features does the score of this class consist of, and where are they?
 

@@ -30,7 +30,7 @@ _UNKNOWN: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Regions(Explanation):
     """What combination of patches is enough? Sets of cells (row, col) of a grid over the picture.
 

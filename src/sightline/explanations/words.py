@@ -22,7 +22,7 @@ LISTED = 4  # words that are listed as seen without weight; the rest are counted
 _MINUS = "\N{MINUS SIGN}"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Words(Explanation):
     """Which of the named parts or attributes is why the model says this?
 

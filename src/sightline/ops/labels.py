@@ -1,4 +1,4 @@
-"""Finding a class by what people call it."""
+"""Finding a class by what people call it, and calling results by their classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -51,3 +51,16 @@ def find_label(label: str, labels: Sequence[str]) -> int:
         f"no class is labelled {label!r}{near(label, labels)} Give one of the {len(labels)} labels"
         f" ({told}) or an index."
     )
+
+
+def in_short(kind: str, count: int, told: Mapping[str, Any]) -> str:
+    """An explanation of `count` images in one line, from its provenance."""
+    made = " ".join(
+        f"{word} {told[key]}" for word, key in (("by", "method"), ("of", "model")) if told.get(key)
+    )
+    labels = [str(label) for label in dict.fromkeys(told.get("target_label") or ()) if label]
+    classes = [f"class {label}" if label.isdigit() else label for label in labels]
+    aimed = ", ".join(classes[:3]) + (", ..." if classes[3:] else "") or told.get("target", "")
+    word = "against" if classes and str(told.get("target")).startswith("-") else "for"
+    images = f"{count} image{'s' * (count != 1)}"
+    return f"<{kind}: {', '.join(filter(None, (images, made, aimed and f'{word} {aimed}')))}>"
