@@ -17,10 +17,10 @@ from .errors import BadField, BadModel, MissingExtra, UnknownName, near
 from .model import Model
 from .nets import default
 from .nets.attribute_files import read_network
-from .nets.builders import LIBRARIES, TIMM, TORCHVISION, Parts
+from .nets.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, Parts
 from .nets.weight_files import read_weight_file
 from .ops.loading.fetching import fetched
-from .preprocess import Preprocess, understand
+from .preprocess import understand
 
 _SEED = 0
 
@@ -87,16 +87,7 @@ def _torchvision(name: str, pretrained: bool) -> Parts:
 
 
 def _sightline(name: str, pretrained: bool) -> Parts:
-    if name not in default.NAMES:
-        raise UnknownName(f"sightline ships no network {name!r}{near(name, default.NAMES)}")
-    if not (default.WEIGHTS / f"{name}.json").is_file():
-        raise BadModel(f"this installation lacks the weights of sightline:{name}. Reinstall it.")
-    about = default.details(name)
-    module = default.load(name) if pretrained else default.build(name, len(about["labels"]))
-    size = about["size"]
-    sides = (size, size) if isinstance(size, int) else (size[0], size[1])
-    transform = Preprocess(size=sides, mean=about["mean"], std=about["std"])
-    return Parts(module, transform, about["labels"])
+    return SIGHTLINE.dress(name, SIGHTLINE.build(name, pretrained, {}))
 
 
 def _hugging_face(repository: str, pretrained: bool) -> Parts:

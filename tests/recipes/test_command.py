@@ -8,10 +8,10 @@ import pytest
 
 from sightline.errors import FileProblem
 from sightline.nets.default import WEIGHTS
-from sightline.recipes import attributes, query_chains, saliency_masks, x_features
+from sightline.recipes import attributes, query_chains, saliency_masks, steady_maps, x_features
 from sightline.recipes._command import command, place_for, stem_of
 
-RECIPES = (attributes, query_chains, x_features)
+RECIPES = (attributes, query_chains, x_features, steady_maps)
 
 
 def exit_of(main: Callable[[], None], *given: str) -> int:
@@ -31,7 +31,8 @@ def test_help_explains_the_recipe_and_every_option(recipe) -> None:
     parser = recipe.options()
     assert all(action.help for action in parser._actions)
     told = parser.format_help()
-    assert recipe.RECIPE in told and "interrupted" in told and "`weights`" in told
+    assert recipe.RECIPE in told and "interrupted" in told
+    assert ("file:OUT" if recipe is steady_maps else "`weights`") in told
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ def test_help_explains_the_recipe_and_every_option(recipe) -> None:
         (query_chains.main, ("--folder", "nowhere"), 1, "nowhere"),
         (query_chains.main, ("--table", "any.csv", "--side", "2"), 2, "3 x 3"),
         (saliency_masks.main, ("--folder", "nowhere"), 1, "nowhere"),
+        (steady_maps.main, ("--folder", "nowhere"), 1, "nowhere"),
+        (steady_maps.main, ("--exam", "0"), 2, "exam"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_status(

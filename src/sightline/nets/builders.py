@@ -1,4 +1,5 @@
-"""Networks of timm and torchvision: built by name, with the preprocessing and labels they state."""
+"""Networks of timm, torchvision and this package: built by name, with the preprocessing and labels
+that they state."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from torch import nn
 from ..errors import BadField, BadModel, UnknownName, near
 from ..ops.loading.fetching import fetched
 from ..preprocess import Preprocess, understand
+from . import default
 
 Fields = Mapping[str, Any]  # Any: what builders take, by keyword
 
@@ -161,6 +163,31 @@ def _called(build: Callable[..., nn.Module], name: str, fields: Fields) -> nn.Mo
         ) from None
 
 
+def _sightline_names() -> list[str]:
+    return list(default.NAMES)
+
+
+def _build_sightline(name: str, pretrained: bool, fields: Fields) -> nn.Module:
+    if name not in default.NAMES:
+        raise UnknownName(f"sightline ships no network {name!r}{near(name, default.NAMES)}")
+    if not (default.WEIGHTS / f"{name}.json").is_file():
+        raise BadModel(f"this installation lacks the weights of sightline:{name}. Reinstall it.")
+    if set(fields) - {"num_classes"}:
+        raise BadField(f"sightline:{name} takes num_classes and no other key; got {dict(fields)}.")
+    if pretrained:
+        return default.load(name)
+    return default.build(name, fields.get("num_classes") or len(default.details(name)["labels"]))
+
+
+def _dress_sightline(name: str, module: nn.Module) -> Parts:
+    about = default.details(name)
+    size = about["size"]
+    sides = (size, size) if isinstance(size, int) else (size[0], size[1])
+    transform = Preprocess(size=sides, mean=about["mean"], std=about["std"])
+    return Parts(module, transform, about["labels"])
+
+
 TIMM = Library(_timm_names, _build_timm, _dress_timm)
 TORCHVISION = Library(_torchvision_names, _build_torchvision, _dress_torchvision)
-LIBRARIES = {"timm": TIMM, "torchvision": TORCHVISION}
+SIGHTLINE = Library(_sightline_names, _build_sightline, _dress_sightline)
+LIBRARIES = {"timm": TIMM, "torchvision": TORCHVISION, "sightline": SIGHTLINE}

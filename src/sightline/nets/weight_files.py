@@ -85,7 +85,9 @@ def _parsed(text: str) -> _Wish:
     if prefix not in LIBRARIES or not name:
         known = [f"{p}:{n}" for p, library in LIBRARIES.items() for n in library.names()]
         hint = near(f"timm:{name or arch}", known)
-        raise UnknownName(f"arch={arch}; expected timm:NAME or torchvision:NAME{hint}")
+        raise UnknownName(
+            f"arch={arch}; expected timm:NAME, torchvision:NAME or sightline:NAME{hint}"
+        )
     if wrong := sorted(set(keys) & set(_NEVER)):
         raise BadField(f"file: does not take {', '.join(wrong)}: the weights are the file's own.")
     fields = {key: _literal(value) for key, value in keys.items() if key not in _OURS}
