@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from sightline import create
 from sightline.cli.app import app
+from sightline.cli.benchmark import model_names
 from sightline.engines.benchmark import arenas, contest
 from sightline.engines.benchmark.standings import standings
 from sightline.engines.standing import Scores
@@ -217,3 +218,13 @@ def test_wrong_use_ends_with_2(words: tuple[str, ...], told: str, tmp_path: Path
     done = _sightline(*words, "--out", tmp_path / "o")
     assert done.exit_code == 2 and told in done.stderr
     assert not (tmp_path / "o").exists()
+
+
+def test_commas_between_numbers_do_not_part_models() -> None:
+    file = "file:a.safetensors?arch=timm:x&mean=0.4,0.5,.6&std=0.2,0.2, 0.2"
+    assert model_names(f"sightline:default, {file},planted") == [
+        "sightline:default",
+        file,
+        "planted",
+    ]
+    assert model_names("") == []

@@ -1,5 +1,6 @@
 """`sightline benchmark`: methods against known truth and photographs; a leaderboard out."""
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -84,7 +85,7 @@ def benchmark(
         from ..engines.benchmark.entrants import entrants
         from ..errors import FileProblem, SightlineError
 
-        names = [word.strip() for word in (model or "").split(",") if word.strip()]
+        names = model_names(model or "")
         arenas = _arenas(data, track, limit, names)
         explainers = entrants([word.strip() for word in methods.split(",") if word.strip()])
         command = _command(data, model, methods, track, limit, few)
@@ -109,6 +110,11 @@ def benchmark(
                 say(f"interrupted; what is finished is kept in {out}: the same command goes on")
                 raise typer.Exit(INTERRUPTED) from None
         _conclude(out, outcomes, broken, as_json=json)
+
+
+def model_names(text: str) -> list[str]:
+    """The names between commas; those between numbers, as in `file:...&mean=0.5,0.4,0.4`, stay."""
+    return [word.strip() for word in re.split(r",(?!\s*[\d.])", text) if word.strip()]
 
 
 def _arenas(data: str | None, track: str, limit: int, names: Sequence[str]) -> "list[Arena]":
