@@ -348,4 +348,6 @@ def test_a_model_is_one_line_where_it_is_printed() -> None:
     seen = Preprocess(size=(32, 30), crop=None)
     model = Model(CNN(), seen, labels=["owl", "wren"], name="birds", precision="fast")
     assert repr(model) == "<Model birds: 32 x 30 px, 2 labels, fast>"
+    trace = Model(CNN()).trace(torch.rand(2, 3, 32, 32), read=("input",))
+    assert repr(trace) == "<Trace: 2 rows, read: input>"
     assert repr(Model(CNN())) == "<Model PooledCNN: any size, 0 labels, exact>"

@@ -58,6 +58,9 @@ class Trace(Pass):
     spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
     remembered: dict[Any, Tensor] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Trace: {len(self.rows)} rows, read: {', '.join(self.raw) or 'nothing'}>"
+
     @property
     def maps(self) -> Mapping[str, Tensor]:
         """Each layer that was read, as (batch, filter, row, col) whatever its layout."""

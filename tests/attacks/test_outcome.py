@@ -19,6 +19,8 @@ def test_a_picture_that_did_not_change_fools_nobody() -> None:
     assert_close(found.alike, torch.ones(3, dtype=torch.float64))
     own = outcome.judge(trained(), images, images, trained().aim(images, None), [])
     assert own.success.all()
+    assert repr(found) == "<Outcome: 0 of 3 pictures fooled>"
+    assert repr(own) == "<Outcome: 0 of 0 pictures fooled, 3 were there before>"
     left = outcome.judge(trained(), images, images, trained().aim(images, -Top()), [])
     assert not left.success.any() and left.leaves.all()
     row = found.rows()[0]

@@ -25,6 +25,7 @@ def test_same_seed_and_number_give_the_same_pixels():
     assert np.array_equal(first.image, second.image)
     assert first.image.shape == (128, 128, 3) and first.image.dtype == np.uint8
     assert not np.array_equal(first.image, Aviary(seed=4, count=5)[4].image)
+    assert repr(first) == f"<Bird: {first.species}, 128 x 128 px, box {first.box}>"
 
 
 def test_masks_do_not_change_the_picture():

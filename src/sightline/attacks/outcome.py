@@ -71,6 +71,11 @@ class Outcome:
     maps: tuple[Compared, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        fooled, there = int((self.success & ~self.already).sum()), int(self.already.sum())
+        told = f"<Outcome: {fooled} of {len(self.images) - there} pictures fooled"
+        return told + (f", {there} were there before>" if there else ">")
+
     @property
     def already(self) -> Tensor:
         """Whether the clean picture was there before anything was done: then a success says only

@@ -50,6 +50,10 @@ class Bird:
     box: tuple[int, int, int, int]
     scene: Scene
 
+    def __repr__(self) -> str:
+        rows, cols = self.image.shape[:2]
+        return f"<Bird: {self.species}, {rows} x {cols} px, box {self.box}>"
+
     @cached_property
     def caption(self) -> str:
         """One plain sentence about the bird and where it sits."""
