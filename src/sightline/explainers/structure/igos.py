@@ -17,11 +17,9 @@ public copy is left out.
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from ...errors import BadField
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
-from ...ops.fill import Fill
 from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
@@ -29,7 +27,7 @@ from ...target import Target
 from ._descent import Stop, optimise
 from ._evidence import Evidence, Term, Way, filled_like
 from ._objective import Objective, joined
-from ._walks import LineSearch, scaled
+from ._walks import LineSearch, refuse_wrong, scaled
 
 
 @register(
@@ -78,25 +76,7 @@ class IGOS(Explainer):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.fill is not None:
-            Fill(self.fill)
-        if self.nodes not in ("ends", "middles"):
-            raise BadField(f"nodes is 'ends' or 'middles'; got {self.nodes!r}.")
-        if min(self.cells, self.iterations, self.points) < 1 or self.tolerance < 0:
-            raise BadField(
-                "igos needs cells, iterations and points of at least 1 and tolerance >= 0; got"
-                f" {self.cells}, {self.iterations}, {self.points} and {self.tolerance}."
-            )
-        if min(self.area, self.smooth, self.noise, self.sufficient) < 0:
-            raise BadField(
-                "igos needs area, smooth, noise and sufficient of at least 0; got"
-                f" {self.area}, {self.smooth}, {self.noise} and {self.sufficient}."
-            )
-        if not 0 < self.smallest <= self.largest or not 0 < self.shrink < 1:
-            raise BadField(
-                "igos needs 0 < smallest <= largest and shrink between 0 and 1; got"
-                f" {self.smallest}, {self.largest} and {self.shrink}."
-            )
+        refuse_wrong(self)
 
     def fast(self) -> "IGOS":
         return replace(self, points=max(1, self.points // 3), nodes="middles")

@@ -17,7 +17,6 @@ from ...errors import BadField
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
-from ...ops.fill import Fill
 from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
@@ -26,7 +25,7 @@ from ._descent import Stop, Walk, optimise
 from ._evidence import Evidence, Term, Way, filled_like
 from ._objective import Objective, joined
 from ._variation import edge_weights
-from ._walks import LineSearch, Nesterov, scaled
+from ._walks import LineSearch, Nesterov, refuse_wrong, scaled
 
 DELETING, INSERTING = 0, 1  # the two masks
 TERMS = (
@@ -81,27 +80,9 @@ class IGOSPlusPlus(Explainer):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.fill is not None:
-            Fill(self.fill)
-        if self.nodes not in ("ends", "middles"):
-            raise BadField(f"nodes is 'ends' or 'middles'; got {self.nodes!r}.")
+        refuse_wrong(self)
         if self.optimiser not in ("line-search", "nesterov"):
             raise BadField(f"optimiser is 'line-search' or 'nesterov'; got {self.optimiser!r}.")
-        if min(self.cells, self.iterations, self.points) < 1 or self.tolerance < 0:
-            raise BadField(
-                "igos++ needs cells, iterations and points of at least 1 and tolerance >= 0; got"
-                f" {self.cells}, {self.iterations}, {self.points} and {self.tolerance}."
-            )
-        if min(self.area, self.smooth, self.noise, self.sufficient) < 0:
-            raise BadField(
-                "igos++ needs area, smooth, noise and sufficient of at least 0; got"
-                f" {self.area}, {self.smooth}, {self.noise} and {self.sufficient}."
-            )
-        if not 0 < self.smallest <= self.largest or not 0 < self.shrink < 1:
-            raise BadField(
-                "igos++ needs 0 < smallest <= largest and shrink between 0 and 1; got"
-                f" {self.smallest}, {self.largest} and {self.shrink}."
-            )
         if self.edge <= 0 or self.rate <= 0:
             raise BadField(f"igos++ needs edge and rate above 0; got {self.edge} and {self.rate}.")
 
