@@ -74,6 +74,11 @@ class Scores:
         return type(self.metric).summary is Metric.summary
 
     @cached_property
+    def _known(self) -> dict[tuple[str, bytes], tuple[float, np.ndarray]]:
+        """What was summed up by a metric's own rule, which is asked for each draw: that is slow."""
+        return {}
+
+    @cached_property
     def _drawn(self) -> np.ndarray:
         return drawn(self.values.shape[1])
 
@@ -101,7 +106,10 @@ class Scores:
         if not there.any():
             return float("nan"), np.full(1, np.nan)
         if not self._plain:
-            return self._own_summary(column, there)
+            key = column, there.tobytes()
+            if key not in self._known:
+                self._known[key] = self._own_summary(column, there)
+            return self._known[key]
         values = np.where(there, self.row(column), 0.0)
         counts = self._drawn @ there
         with np.errstate(invalid="ignore"):
