@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from sightline import create
@@ -228,3 +229,20 @@ def test_commas_between_numbers_do_not_part_models() -> None:
         "planted",
     ]
     assert model_names("") == []
+
+
+def test_what_a_metric_sums_up_by_its_own_rule_is_summed_up_once() -> None:
+    class Counting(type(create("metric", "insertion"))):
+        asked = 0
+
+        def summary(self, values: Tensor, curves: Tensor | None) -> float:
+            Counting.asked += 1
+            return float(values.mean())
+
+    values = np.random.default_rng(0).random((3, 20))
+    scores = Scores(label="x", metric=Counting(), columns=["a", "b", "c"], values=values)
+    level = scores.level("a")
+    once = Counting.asked
+    assert scores.level("a") == level and Counting.asked == once > 100
+    assert scores.difference("a", "b").value == pytest.approx(values[0].mean() - values[1].mean())
+    assert Counting.asked == 2 * once  # b's alone

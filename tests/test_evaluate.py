@@ -368,23 +368,6 @@ def test_methods_that_differ_by_rounding_alone_win_equally_often() -> None:
     assert found is not None and found.lead.value == 0
 
 
-def test_what_a_metric_sums_up_by_its_own_rule_is_summed_up_once() -> None:
-    class Counting(type(sl.create("metric", "insertion"))):
-        asked = 0
-
-        def summary(self, values: Tensor, curves: Tensor | None) -> float:
-            Counting.asked += 1
-            return float(values.mean())
-
-    values = np.random.default_rng(0).random((3, 20))
-    scores = standing.Scores(label="x", metric=Counting(), columns=["a", "b", "c"], values=values)
-    level = scores.level("a")
-    once = Counting.asked
-    assert scores.level("a") == level and Counting.asked == once > 100
-    assert scores.difference("a", "b").value == pytest.approx(values[0].mean() - values[1].mean())
-    assert Counting.asked == 2 * once  # b's alone
-
-
 def test_methods_of_one_name_are_told_apart(
     small: sl.Model, pictures: list[Tensor], tmp_path: Path
 ) -> None:
