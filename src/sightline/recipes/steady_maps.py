@@ -219,12 +219,12 @@ def learn(plan: Plan, model: Model, source: Source, recipe: SteadyMaps, what: st
     return network.eval()
 
 
-def examined(plan: Plan, model: Model, images: Tensor, classes: Tensor) -> dict[str, float]:
+def examined(plan: Plan, model: Model, images: Tensor, classes: Tensor) -> dict[str, float | None]:
     """What a network reaches on pictures that it was not trained on, as shares and means.
 
     accuracy: on the pictures. attacked: after PGD away from the class. maps: Spearman's rank
     correlation of Grad-CAM of the true class before and after. moved: the same where the class
-    stayed, so that it is the map alone that moved.
+    stayed, so that it is the map alone that moved. None where no picture has such a number.
     """
     attack, cam = PGD(epsilon=plan.epsilon, steps=plan.exam_steps), GradCAM()
     right, held, alike = [], [], []
@@ -242,8 +242,8 @@ def examined(plan: Plan, model: Model, images: Tensor, classes: Tensor) -> dict[
     return {
         "accuracy": round(float(np.mean(right)), 4),
         "attacked": round(float(np.mean(held)), 4),
-        "maps": round(float(np.mean(known)), 4) if known else math.nan,
-        "moved": round(float(np.mean(stayed)), 4) if stayed else math.nan,
+        "maps": round(float(np.mean(known)), 4) if known else None,
+        "moved": round(float(np.mean(stayed)), 4) if stayed else None,
     }
 
 
