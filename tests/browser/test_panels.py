@@ -12,7 +12,7 @@ from sightline import registry, report
 from sightline.explanations.regions import Regions
 from sightline.report import Item, Method, PanelEntry, Report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = next(

@@ -11,7 +11,7 @@ import pytest
 from sightline import report
 from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, Report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = next(

@@ -19,6 +19,7 @@ from sightline.worlds import analytic
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` brings it")
 pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
