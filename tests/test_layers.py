@@ -14,7 +14,7 @@ ORDER = (
     "shapes",
     "ops registry images",
     "preprocess",
-    "target anatomy execution trace",
+    "target anatomy calling execution trace",
     "session",
     "targets",
     "model",

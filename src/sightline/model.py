@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .anatomy import Anatomy, study
+from .calling import Calling
 from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
 from .images import Picture, read
@@ -24,7 +26,6 @@ from .ops.batches import batched, check, chunks, listed
 from .ops.labels import class_names, find_label
 from .ops.network.black_box import BlackBox
 from .ops.network.modules import Recent, channels_of, device_of, unwrapped
-from .ops.network.outputs import as_rows, scores_of
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
 from .preprocess import Frame, Opaque, Preprocess, understand
@@ -79,16 +80,16 @@ class Model:
         if known is None and preprocess is not None:
             self.preprocess = Opaque(cast(Callable[..., Any], preprocess))
         self.labels = class_names(labels) if labels is not None else None
-        self.output, self.forward = output, forward
         self.multilabel, self.precision = multilabel, precision
         self.name = name or type(self.module).__name__
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
-        self.differentiable, self._normalises = True, known is not None
+        self.differentiable = not isinstance(self.module, BlackBox)
         self.batch: int | None = None
         self.evaluations: dict[str, int] = dict.fromkeys(SPENT, 0)
-        self.side: dict[str, Any] = {}
         both = (known.mean, known.std) if known else ((0.0,), (1.0,))
         self.mean, self.std = (torch.tensor(v).float().view(1, -1, 1, 1) for v in both)
+        normalises = known is not None and self.differentiable
+        self.calling = Calling(self.mean, self.std, normalises, forward, output)
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self.__setstate__({})
 
@@ -100,7 +101,7 @@ class Model:
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._sources: Any = WeakTensorKeyDictionary()
-        self.engine = Engine(self._forward)
+        self.engine = Engine(self.calling)
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else "{} x {} px".format(*self.size)
@@ -135,7 +136,6 @@ class Model:
         """
         model = cls(BlackBox(function), Preprocess(size=size, mean=mean), labels)
         model.name = getattr(function, "__name__", "function")
-        model.differentiable = model._normalises = False
         return model
 
     def prepare(self, images: Any) -> Tensor:
@@ -208,7 +208,7 @@ class Model:
                 raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
             refuse_scripted(self.module)
             with self._lock:
-                self._anatomies[key] = study(self.module, size, channels, forward=self._rows)
+                self._anatomies[key] = study(self.module, size, channels, forward=self.calling.rows)
         return self._anatomies[key]
 
     @property
@@ -222,6 +222,11 @@ class Model:
         return found.spatial
 
     @property
+    def side(self) -> Mapping[str, Any]:
+        """Inputs beside the pictures, batch first; set by `given`."""
+        return self.calling.side
+
+    @property
     def device(self) -> torch.device:
         return device_of(self.module)
 
@@ -230,19 +235,6 @@ class Model:
         """A fingerprint of the weights, 16 hexadecimal digits; computed again when they change."""
         with self._lock:
             return self.engine.digest(self.module)
-
-    def _forward(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
-        like = next(module.parameters(), None)
-        x = images if like is None else images.to(device=like.device, dtype=like.dtype)
-        x = (x - self.mean.to(x)) / self.std.to(x) if self._normalises else x
-        x = x.clone() if x is images else x  # the network may write into what it is given
-        rows = torch.arange(len(x)) if rows is None else rows
-        side = {k: v[rows % len(v)] for k, v in self.side.items()}
-        returned = self.forward(module, x, **side) if self.forward else module(x, **side)
-        return self.output(returned) if self.output else scores_of(returned)
-
-    def _rows(self, module: nn.Module, images: Tensor) -> Tensor:
-        return as_rows(self._forward(module, images))
 
     def trace(
         self,
@@ -292,7 +284,7 @@ class Model:
             self.engine.running(self.module, images, (*read, *edit), precision) as module,
             torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
         ):
-            run, layouts = partial(self._forward, module), known.layouts if known else {}
+            run, layouts = partial(self.calling, module), known.layouts if known else {}
             chunk, fans = self.batch or BATCH, self.engine.fans
             circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans)
             rows = torch.arange(len(images)) if rows is None else rows
@@ -390,8 +382,8 @@ class Model:
     def given(self, **side: Tensor) -> "Model":
         """The model with side inputs (a question, a command); their first axis is the batch."""
         other = copy(self)
-        other.side = {**self.side, **side}
-        other._session, other.engine = None, Engine(other._forward, self.engine.plans)
+        other.calling = replace(self.calling, side={**self.side, **side})
+        other._session, other.engine = None, Engine(other.calling, self.engine.plans)
         return other
 
     def take(self, rows: Sequence[int] | slice) -> "Model":

@@ -7,7 +7,7 @@ from ...errors import NotExplainable
 from ...model import Model
 from ..setup import Setup
 
-_KEPT = ("differentiable", "_normalises", "batch", "side")
+_KEPT = ("calling", "batch")
 
 
 def pack(setup: Setup) -> bytes:
@@ -19,8 +19,6 @@ def pack(setup: Setup) -> bytes:
             "module": model.module,
             "preprocess": model.preprocess,
             "labels": model.labels,
-            "output": model.output,
-            "forward": model.forward,
             "multilabel": model.multilabel,
             "size": model.size,
             "name": model.name,
@@ -46,7 +44,7 @@ def unpack(data: bytes) -> Setup:
     """The setup that `pack` wrote, with a model of its own."""
     pieces = pickle.loads(data)
     model = Model(**pieces["make"])
-    model.__dict__.update(pieces["then"])
+    model.__setstate__(pieces["then"])
     return Setup(
         model=model,
         columns=pieces["columns"],

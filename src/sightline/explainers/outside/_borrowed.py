@@ -49,7 +49,7 @@ class Scores(nn.Module):
         super().__init__()
         self.network = network
         self.side = dict(model.side)
-        self.call, self.read = model.forward, model.output
+        self.call, self.read = model.calling.forward, model.calling.output
 
     def forward(self, images: Tensor) -> Tensor:
         called = self.call or (lambda module, x, **side: module(x, **side))
@@ -161,7 +161,8 @@ def _lent(model: Model) -> Iterator[nn.Module]:
         copy = model.module
     handle = copy.register_forward_hook(_counting(model.evaluations))
     try:
-        yield copy if model.forward is None and model.output is None else Scores(copy, model)
+        plain = model.calling.forward is None and model.calling.output is None
+        yield copy if plain else Scores(copy, model)
     finally:
         handle.remove()
 
