@@ -18,6 +18,7 @@ ORDER = (
     "session",
     "targets",
     "model",
+    "saving",
     "explanation",
     "explanations",
     "explainer",
