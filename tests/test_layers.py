@@ -13,7 +13,7 @@ ORDER = (
     "errors",
     "shapes",
     "ops registry images",
-    "preprocess",
+    "preprocess truth",
     "target anatomy calling execution trace",
     "session",
     "targets",

@@ -32,7 +32,7 @@ _WHERE = {
     "Explainer": "explainer",
     "Metric": "metric",
     "Case": "metric",
-    "Truth": "metric",
+    "Truth": "truth",
     "Attack": "attack",
     "Recipe": "recipe",
     "Outside": "explainers.outside.function",

@@ -6,15 +6,14 @@ random map, a centred blob and an edge map on the same case.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import BadField, NotExplainable, ShapeError, SightlineWarning
+from .errors import NotExplainable, ShapeError, SightlineWarning
 from .explainer import Explainer, reading
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
@@ -23,69 +22,7 @@ from .ops.fill import Fill
 from .ops.references import NULLS, reference
 from .ops.resize import resize
 from .target import Target
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is known to be true of each image, one entry per image; None where it is not known.
-
-    boxes: x0, y0, x1, y1 in pixels of the picture as shown, several or one. masks: bool arrays
-    (row, col), in the model's input frame. parts: part name -> mask, in the model's input frame.
-    keypoints: part name -> (row, col). scenes: what a drawn picture was drawn from
-    (`worlds.aviary.Scene`).
-    """
-
-    labels: Sequence[int] | None = None
-    boxes: Sequence[Any] | None = None  # Any: several boxes, one alone, or None
-    masks: Sequence[Any] | None = None  # Any: arrays, tensors or None
-    parts: Sequence[Mapping[str, Any] | None] | None = None
-    keypoints: Sequence[Mapping[str, tuple[float, float]] | None] | None = None
-    scenes: Sequence[Any] | None = None  # Any: worlds stand above this file
-
-    def __post_init__(self) -> None:
-        plain: dict[str, Any] = {}
-        if self.boxes is not None:
-            plain["boxes"] = [_several(each) for each in self.boxes]
-        if self.masks is not None:
-            plain["masks"] = [None if m is None else np.asarray(m) for m in self.masks]
-        if self.parts is not None:
-            plain["parts"] = [
-                None if p is None else {n: np.asarray(m) for n, m in p.items()} for p in self.parts
-            ]
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
-
-    def check(self, images: Tensor) -> None:
-        """Raises: ShapeError for truth of another number of images, or masks of another size,
-        BadField for what is no box."""
-        count, size = len(images), tuple(images.shape[-2:])
-        for name, value in self.__dict__.items():
-            if value is not None and len(value) != count:
-                raise ShapeError(
-                    f"a truth with {len(value)} {name} for {count} images; give one entry per"
-                    " image, None where nothing is known."
-                )
-        for box in (box for each in self.boxes or () for box in each or ()):
-            if len(box) != 4 or not np.isfinite(box).all():
-                raise BadField(f"a box is four finite numbers, x0, y0, x1, y1; got {box!r}.")
-        drawn = [m for p in self.parts or () for m in (p or {}).values()]
-        for mask in (m for m in (*(self.masks or ()), *drawn) if m is not None):
-            if mask.shape != size:
-                raise ShapeError(
-                    f"a mask of {mask.shape} for images of {size}; masks are (row, col) in the"
-                    " model's input frame."
-                )
-
-    def take(self, rows: Sequence[int]) -> "Truth":
-        """The truth of some images."""
-        return Truth(
-            **{k: None if v is None else [v[i] for i in rows] for k, v in self.__dict__.items()}
-        )
-
-
-def _several(boxes: Any) -> Any:
-    """The boxes of a picture; one that stands alone as a list of one."""
-    return [boxes] if boxes is not None and len(boxes) == 4 and np.ndim(boxes) == 1 else boxes
+from .truth import Truth
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,10 @@ from ..errors import BadField, NotExplainable, ShapeError, UnknownName, near
 from ..explainer import Explainer
 from ..explainers.outside.function import Outside
 from ..explanation import Heatmap
-from ..metric import Case, Metric, Truth, judged
+from ..metric import Case, Metric, judged
 from ..model import Model
 from ..target import Class
+from ..truth import Truth
 
 _Array = np.ndarray | Tensor
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ...errors import BadField, BadImage, UnknownName
 from ...images import Picture, read
-from ...metric import Truth
 from ...model import Model
 from ...preprocess import Preprocess
+from ...truth import Truth
 from ...worlds.aviary import Scene
 
 Box = tuple[float, float, float, float]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ...errors import NotExplainable
-from ...metric import Case, Truth
+from ...metric import Case
 from ...preprocess import Frame
+from ...truth import Truth
 
 Box = tuple[float, float, float, float]
 
