@@ -26,7 +26,7 @@ from .ops.network.choice import Choice, choose
 from .ops.network.unharmed import scores_in, unharmed
 from .ops.tracing.layouts import Layout
 
-_PROCEDURE = 2  # raise when the procedure changes, so that cached answers are forgotten
+_PROCEDURE = 3  # raise when the procedure changes, so that cached answers are forgotten
 _log = logging.getLogger("sightline")
 
 

@@ -372,8 +372,8 @@ def first_exact_fan(run: Callable[[dict[str, Fan]], Any], layers: Sequence[str])
 
 def _halved(index: int) -> Edit:
     def edit(maps: Tensor) -> Tensor:
-        weight = torch.ones(maps.shape[-1], device=maps.device, dtype=maps.dtype)
-        weight[index::3] = 0.5
+        weight = torch.ones(maps.shape[2:], device=maps.device, dtype=maps.dtype)
+        (weight if weight.shape[1] > 2 else weight.T)[:, index::3] = 0.5
         return maps * weight
 
     return edit

@@ -6,19 +6,21 @@ Also here: what the gradients between a layer and the logits say about the kind 
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..shapes import Images
-from .tracing.layouts import Layout
+from .tracing.layouts import Layout, to_maps
 
 STRIPS = 4
 """The picture is changed in this many horizontal and as many vertical strips."""
 
 _BUDGET = 1 << 12  # numbers per image that suffice to locate a change
 _FIRM = 0.7  # correlation from which a layout counts as measured
+_LINE = 3  # places from which a single row or column of them can be told from chance
 
 
 def strips(size: tuple[int, int], channels: int) -> Images:
@@ -62,13 +64,15 @@ def locate(values: Tensor, size: tuple[int, int]) -> tuple[Layout, list[Tensor]]
 
     None where the tensor has no layout to try. Layout.score tells how far to believe it.
     """
-    if values.ndim not in (3, 4) or not values.numel() or not values.is_floating_point():
+    if values.ndim not in (3, 4, 5) or not values.numel() or not values.is_floating_point():
         return None
+    if values.ndim == 5:
+        return max(_located_deep(values, size), key=lambda found: found[0].score, default=None)
     moved = responses(values)
     if moved is None:
         return None
     if values.ndim == 4:
-        return _located_maps(values.shape, moved), moved
+        return _located_maps(values.shape, moved, size), moved
     return _located_tokens(moved[0], size[0] / size[1]), moved
 
 
@@ -149,17 +153,52 @@ def _thinned(values: Tensor) -> Tensor:
     return values
 
 
-def _located_maps(shape: Sequence[int], moved: list[Tensor]) -> Layout:
+def _located_deep(values: Tensor, size: tuple[int, int]) -> Iterator[tuple[Layout, list[Tensor]]]:
+    """Layouts of maps with a third axis of place (a spectrum, time): before rows, or behind
+    columns."""
+    for style in ("ncdhw", "nchwd"):
+        maps = to_maps(values, Layout(style))
+        moved = responses(maps)
+        if moved is not None:
+            found = _located_maps(maps.shape, moved, size, ("nchw",))
+            yield replace(found, style=style if found.style == "nchw" else "none"), moved
+
+
+def _located_maps(
+    shape: Sequence[int],
+    moved: list[Tensor],
+    size: tuple[int, int],
+    styles: Sequence[str] = ("nchw", "nhwc"),
+) -> Layout:
     best = Layout("none", score=-1.0)
-    for style, row, col in (("nchw", 2, 3), ("nhwc", 1, 2)):
+    for style in styles:
+        row, col = (2, 3) if style == "nchw" else (1, 2)
+        grid = (shape[row], shape[col])
         rows, cols = moved[row - 1], moved[col - 1]
-        score = min(
-            _correlation(_centroid(rows[:STRIPS]), torch.arange(rows.shape[1])),
-            _correlation(_centroid(cols[STRIPS:]), torch.arange(cols.shape[1])),
-        )
+        score = _place(_centroid(rows[:STRIPS]), _centroid(cols[STRIPS:]))
+        if min(grid) == 1 and not _is_line(style, grid, rows if grid[1] == 1 else cols, size):
+            score = -1.0
         if score > best.score:
-            best = Layout(style, (shape[row], shape[col]), score=score)
+            best = Layout(style, grid, score=score)
     return best
+
+
+def _place(row: Tensor, col: Tensor) -> float:
+    """The smaller correlation of centroids with rows and columns; of an axis of one, the other's."""
+    scores = [_correlation(c, torch.arange(len(c))) for c in (row, col) if len(c) > 1]
+    return min(scores, default=0.0)
+
+
+def _is_line(style: str, grid: tuple[int, int], moved: Tensor, size: tuple[int, int]) -> bool:
+    """Whether one row or column of places is one: long enough to tell, no list of tokens that form
+    a grid, and, where filters come last and might be meant, in the picture's proportions.
+    """
+    if max(grid) < _LINE:
+        return False
+    tokens = _located_tokens(moved, size[0] / size[1])
+    if is_firm(tokens) and min(tokens.grid or (0, 0)) > 1:
+        return False
+    return style == "nchw" or _fits(grid, size[0] / size[1])
 
 
 def _located_tokens(moved: Tensor, aspect: float) -> Layout:
@@ -167,11 +206,12 @@ def _located_tokens(moved: Tensor, aspect: float) -> Layout:
     best, best_value = Layout("none", score=-1.0), -1.0
     for prefix, (height, width) in _grids(len(row), aspect):
         place = torch.arange(height * width)
+        known = [(row, place // width)] * (height > 1) + [(col, place % width)] * (width > 1)
+        if min(height, width) == 1 and max(height, width) < _LINE:
+            continue
         for where in ("front", "back") if prefix else ("front",):
             keep = slice(prefix, None) if where == "front" else slice(None, len(row) - prefix)
-            score = min(
-                _correlation(row[keep], place // width), _correlation(col[keep], place % width)
-            )
+            score = min(_correlation(found[keep], expected) for found, expected in known)
             if score - 1e-4 * prefix > best_value:
                 best_value = score - 1e-4 * prefix
                 best = Layout("tokens", (height, width), prefix, where, score)

@@ -307,7 +307,7 @@ def _settle(calls: list[Call], paths: Paths | None, size: tuple[int, int]) -> No
         key = tuple(seen.shape[1:2] if len(seen.shape) == 3 else seen.shape[1:])
         if found is not None and is_firm(found):
             seen.layout = firm[key] = found
-        elif seen.named and key in firm and len(seen.shape) in (3, 4):
+        elif seen.named and key in firm and len(seen.shape) in (3, 4, 5):
             score = found.score if found is not None else 0.0
             seen.layout = replace(firm[key], score=score, verified=False)
         elif seen.named and paths and seen.edge is not None and paths.is_cut(seen.edge):

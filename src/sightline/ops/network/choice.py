@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from ..graph import Paths, bends
 from ..stats import head_kind
-from ..tracing.layouts import Layout, to_maps
+from ..tracing.layouts import Layout, filters_of, to_maps
 from .census import Call, Census, Seen
 
 _MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, all are too many
@@ -63,7 +63,7 @@ class _Group:
 
     @property
     def filters(self) -> int:
-        return self.shape[1] if self.layout.style == "nchw" else self.shape[-1]
+        return filters_of(self.shape, self.layout)
 
 
 @dataclass(eq=False)
@@ -160,8 +160,9 @@ class _Search:
         )
 
     def _last_cut(self, cuts: list[_Group]) -> _Group | None:
-        for least in (4, 2):
-            found = self._last_reached([g for g in cuts if min(g.grid) >= least])
+        size = self.census.run.size
+        for least in (4, 2, 1):
+            found = self._last_reached([g for g in cuts if large(g.grid, size, least)])
             if found is not None:
                 return found
         return None
@@ -225,6 +226,15 @@ class _Search:
             and not _owned(g, self.owners)
         ]
         return self._last_reached(fitting)
+
+
+def large(grid: tuple[int, int], size: tuple[int, int], least: int) -> bool:
+    """Whether a grid has `least` places on its long side and, of a picture of this size, as many on
+    its short one as the picture's proportions give: 32 x 320 pixels at stride 32 are one row of
+    ten. A single place is no grid.
+    """
+    short = max(1, least * min(size) // max(size))
+    return min(grid) >= short and max(grid) >= max(least, 2)
 
 
 def _groups(census: Census, paths: Paths) -> list[_Group]:

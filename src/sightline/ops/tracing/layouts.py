@@ -1,5 +1,6 @@
 """Seeing any layer's output as maps (batch, filter, row, col), and putting changed maps back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,9 @@ from ...errors import NotExplainable
 class Layout:
     """How a layer lays out its maps.
 
-    style: `nchw`, `nhwc`, `tokens` (batch, token, filter) or `none`. grid: (rows, cols); None means
-    "as large as the tensor says", only for `nchw` and `nhwc`. prefix: how many tokens are not
+    style: `nchw`, `nhwc`, `tokens` (batch, token, filter), `ncdhw` or `nchwd` (a third axis of
+    place, such as a spectrum or time, each of its steps seen as filters of its own) or `none`.
+    grid: (rows, cols); None means "as large as the tensor says", not for `tokens`. prefix: how many tokens are not
     places (class, distillation, registers), and where they are. score: how well a strip of the
     picture moved the matching places, a correlation; `verified` is false where the layout was read
     from the shape alone.
@@ -34,12 +36,23 @@ class Layout:
         return f"tokens {self.grid[0]}x{self.grid[1]}{extra}" if self.grid else "tokens"
 
 
+def filters_of(shape: Sequence[int], layout: Layout) -> int:
+    """How many filters maps of this shape (batch axis included) have."""
+    if layout.style in ("ncdhw", "nchwd"):
+        return shape[1] * shape[2 if layout.style == "ncdhw" else 4]
+    return shape[1] if layout.style == "nchw" else shape[-1]
+
+
 def to_maps(raw: Tensor, layout: Layout) -> Tensor:
-    """`raw` as (batch, filter, row, col); a view, so gradients and sums carry over."""
+    """`raw` as (batch, filter, row, col); gradients and sums carry over."""
     if layout.style == "nchw" and raw.ndim == 4:
         return raw
     if layout.style == "nhwc" and raw.ndim == 4:
         return raw.permute(0, 3, 1, 2)
+    if layout.style == "ncdhw" and raw.ndim == 5:
+        return raw.flatten(1, 2)
+    if layout.style == "nchwd" and raw.ndim == 5:
+        return raw.permute(0, 1, 4, 2, 3).flatten(1, 2)
     if layout.style == "tokens" and raw.ndim == 3 and layout.grid:
         places = _places(raw, layout)
         rows, cols = _grid(places.shape[1], layout)
@@ -56,6 +69,10 @@ def from_maps(maps: Tensor, raw: Tensor, layout: Layout) -> Tensor:
         return maps
     if layout.style == "nhwc":
         return maps.permute(0, 2, 3, 1)
+    if layout.style == "ncdhw":
+        return maps.unflatten(1, raw.shape[1:3])
+    if layout.style == "nchwd":
+        return maps.unflatten(1, (raw.shape[1], raw.shape[4])).permute(0, 1, 3, 4, 2)
     tokens = maps.permute(0, 2, 3, 1).flatten(1, 2)
     if not layout.prefix:
         return tokens
