@@ -54,6 +54,8 @@ class Model:
     torch.Size([1, 2])
     """
 
+    notes: tuple[str, ...] = ()  # what was decided while its weights were read
+
     def __init__(
         self,
         module: nn.Module,

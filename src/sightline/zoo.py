@@ -45,7 +45,9 @@ def load(name: str, pretrained: bool = True, precision: str = "exact") -> Model:
         parts = _LOADERS[prefix.lower()](rest, pretrained)
     title = name if pretrained else f"{name} (random weights, seed {_SEED})"
     module = parts.module.float().eval()
-    return Model(module, parts.transform, parts.labels, name=title, precision=precision)
+    model = Model(module, parts.transform, parts.labels, name=title, precision=precision)
+    model.notes = parts.notes
+    return model
 
 
 @contextmanager

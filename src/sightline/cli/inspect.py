@@ -66,7 +66,7 @@ def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's
         "fused attention": anatomy["fused_attention"],
         "never ran": anatomy["silent"],
         **_exactness(model, anatomy),
-        "notes": anatomy["notes"],
+        "notes": [*model.notes, *anatomy["notes"]],
         "layouts": anatomy["layouts"],
     }
 

@@ -23,11 +23,13 @@ class Parts:
     """What a Model is made of.
 
     transform: a `Preprocess`, another library's transform, or None where tensors only are taken.
+    notes: what had to be decided about the weights, in sentences.
     """
 
     module: nn.Module
     transform: Any = None  # Any: a transform of one of the libraries
     labels: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

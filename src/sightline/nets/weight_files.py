@@ -1,7 +1,8 @@
 """A network from a file of weights: `PATH?arch=timm:NAME&key=value`.
 
-`mean`, `std`, `size`, `crop`, `labels` and `pad_type` are ours; other keys go to the builder as
-Python literals.
+`mean`, `std`, `size`, `crop`, `labels` and `pad_type` are ours, and so is `key`, the part of the
+file that is meant where it holds several networks (`key=model_ema`); other keys go to the builder
+as Python literals.
 """
 
 import ast
@@ -15,14 +16,15 @@ from urllib.parse import unquote
 from torch import nn
 
 from ..errors import BadField, BadModel, UnknownName, near
-from ..ops.loading.checkpoint import classes_held, fit, read_tensors
+from ..ops.loading.checkpoint import read_state_dicts
 from ..ops.loading.class_names import read_class_names
+from ..ops.loading.matching import fields_held, fit
 from ..preprocess import Preprocess
 from .builders import LIBRARIES, TIMM, TORCHVISION, Library, Parts, classic
 from .same_padding import pad_same
 
 _log = logging.getLogger(__name__)
-_OURS = ("mean", "std", "size", "crop", "labels", "pad_type")
+_OURS = ("mean", "std", "size", "crop", "labels", "pad_type", "key")
 _NEVER = ("weights", "pretrained", "checkpoint_path", "cache_dir", "pretrained_cfg")
 
 
@@ -30,10 +32,12 @@ _NEVER = ("weights", "pretrained", "checkpoint_path", "cache_dir", "pretrained_c
 class _Wish:
     """What stands behind `file:`, taken apart.
 
-    arch: as it was given; name: for the library. fields: for the builder.
+    path: opened; file: as it was given. arch: as it was given; name: for the library. fields: for
+    the builder.
     """
 
     path: Path
+    file: str
     library: Library
     arch: str
     name: str
@@ -55,32 +59,39 @@ def read_weight_file(specification: str) -> Parts:
     **Raises:** `BadModel`, `UnknownName` or `BadField` with what does not fit.
     """
     wish = _parsed(specification)
-    tensors = read_tensors(wish.path)
+    found = read_state_dicts(wish.path, wish.file)
     fields = dict(wish.fields)
     module = _built(wish, fields)
-    classes = classes_held(module, tensors)
-    if classes is not None and "num_classes" not in fields:
-        _log.info("%s: num_classes=%d, read off the classifier's shape", wish.path, classes)
-        fields["num_classes"] = classes
+    key = wish.ours.get("key", "")
+    held = fields_held(module, found, key)
+    if wish.library is not TIMM:  # only timm's builders know the word
+        held = {} if "in_chans" in held else held
+    notes = [f"{n}={v}, read off the weights' shapes" for n, v in held.items() if n not in fields]
+    if notes:
+        fields = {**held, **fields}
         module = _built(wish, fields)
-    fit(module, tensors, wish.path, wish.arch)
+    notes += fit(module, found, wish.file, wish.arch, key)
+    for note in notes:
+        _log.info("%s: %s", wish.file, note)
     parts = wish.library.dress(wish.name, module)
     labels = None if "num_classes" in fields else parts.labels
     if "labels" in wish.ours:
-        labels = read_class_names(Path(wish.ours["labels"]))
+        given = wish.ours["labels"]
+        labels = read_class_names(Path(given).expanduser(), given)
         _check_labels(labels, module, wish)
-    return Parts(module, _preprocess(parts.transform, wish), labels)
+    return Parts(module, _preprocess(parts.transform, wish), labels, tuple(notes))
 
 
 def _parsed(text: str) -> _Wish:
-    path, keys = _taken_apart(text)
+    file, keys = _taken_apart(text)
+    path = Path(file).expanduser()
     arch = keys.pop("arch", "")
     prefix, _, name = arch.partition(":")
     if not arch:
-        read_tensors(path)  # a missing or broken file is the first thing to say
+        read_state_dicts(path, file)  # a missing or broken file is the first thing to say
         raise BadModel(
-            f"{path} does not say which network its weights belong to. Add the builder: "
-            f"`file:{path}?arch=timm:NAME` or `?arch=torchvision:NAME`."
+            f"{file} does not say which network its weights belong to. Add the builder: "
+            f"`file:{file}?arch=timm:NAME` or `?arch=torchvision:NAME`."
         )
     if prefix not in LIBRARIES or not name:
         known = [f"{p}:{n}" for p, library in LIBRARIES.items() for n in library.names()]
@@ -99,10 +110,10 @@ def _parsed(text: str) -> _Wish:
         raise BadField(f"pad_type={ours['pad_type']}; expected same. Leave it out otherwise.")
     if prefix == "torchvision" and name.partition(".")[0] in TORCHVISION.names():
         name = classic(name)
-    return _Wish(path, LIBRARIES[prefix], arch, name, ours, fields)
+    return _Wish(path, file, LIBRARIES[prefix], arch, name, ours, fields)
 
 
-def _taken_apart(text: str) -> tuple[Path, dict[str, str]]:
+def _taken_apart(text: str) -> tuple[str, dict[str, str]]:
     """The path and the keys; `?` may be part of a file's name."""
     marks = [at for at, letter in enumerate(text) if letter == "?"] + [len(text)]
     cut = next((at for at in marks if Path(text[:at]).expanduser().is_file()), marks[0])
@@ -113,7 +124,7 @@ def _taken_apart(text: str) -> tuple[Path, dict[str, str]]:
         if not equals or key in keys:
             raise BadField(f"{part!r} in file:{text}; expected each key once, as key=value.")
         keys[key.strip()] = unquote(value.strip())
-    return Path(path).expanduser(), keys
+    return path, keys
 
 
 def _literal(value: str) -> Any:  # Any: whatever Python literal it is
@@ -141,7 +152,7 @@ def _built(wish: _Wish, fields: dict[str, Any]) -> nn.Module:
                 _log.debug("the builder of %s does not know pad_type", wish.arch)
     module = wish.library.build(wish.name, False, fields)
     if same:
-        _log.info("%s: SAME padding put on %s", wish.path, ", ".join(pad_same(module)))
+        _log.info("%s: SAME padding put on %s", wish.file, ", ".join(pad_same(module)))
     return module
 
 
@@ -151,7 +162,7 @@ def _check_labels(labels: list[str], module: nn.Module, wish: _Wish) -> None:
     classes = getattr(module, "num_classes", *last or [None])  # timm's modules know it
     if classes not in (None, len(labels)):
         raise BadModel(
-            f"labels={wish.ours['labels']} holds {len(labels)} labels, but {wish.path} has "
+            f"labels={wish.ours['labels']} holds {len(labels)} labels, but {wish.file} has "
             f"{classes} classes; expected one label for each."
         )
 

@@ -1,154 +1,167 @@
 """Weights from a file, without running anything that the file brings along.
 
 safetensors holds numbers only; PyTorch's format is read with `weights_only=True`, and a checkpoint
-that needs code is refused.
+that needs code is refused. Records of a training run that hold no code (an `argparse.Namespace`,
+NumPy's numbers, paths) are read as empty stand-ins: their classes are never looked up.
 """
 
 import pickle
-from collections.abc import Iterable, Mapping
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import BadModel, near
 
 Tensors = dict[str, Tensor]
 
-_NESTS = ("state_dict", "model", "model_state_dict", "net", "weights")
-_WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, Lightning
+_DEPTH = 4  # dictionaries within dictionaries that are looked into
+_LOADING = threading.Lock()  # `safe_globals` is one set for the whole process
+_STATE = ("state_dict", "model", "model_state_dict", "net", "weights")
+_OBJECTS = (
+    "argparse.Namespace types.SimpleNamespace datetime.datetime datetime.date datetime.timedelta"
+    " pathlib.Path pathlib.PosixPath pathlib.WindowsPath pathlib.PurePosixPath"
+    " pathlib._local.PosixPath pathlib._local.WindowsPath torch.torch_version.TorchVersion"
+    " numpy.core.multiarray.scalar numpy._core.multiarray.scalar numpy.ndarray numpy.dtype"
+    " numpy.core.multiarray._reconstruct numpy._core.multiarray._reconstruct _codecs.encode"
+    " builtins.list builtins.dict builtins.int builtins.float __builtin__.list __builtin__.dict"
+    " __builtin__.int __builtin__.float typing.Any omegaconf.dictconfig.DictConfig"
+    " omegaconf.listconfig.ListConfig omegaconf.base.Metadata omegaconf.base.ContainerMetadata"
+    " omegaconf.nodes.AnyNode"
+).split()
+_DICTIONARIES = (
+    "pytorch_lightning.utilities.parsing.AttributeDict easydict.EasyDict yacs.config.CfgNode"
+    " lightning.pytorch.utilities.parsing.AttributeDict addict.addict.Dict"
+    " lightning_fabric.utilities.data.AttributeDict lightning.fabric.utilities.data.AttributeDict"
+).split()
+_NUMPY_KINDS = "Float16 Float32 Float64 Int8 Int16 Int32 Int64 UInt8 Bool Str".split()
+_FOREIGN = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file (Keras)",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x93NUMPY": "a NumPy array",
+    b"<": "a text (HTML or XML), such as the page of a failed download",
+    b"version https://git-lfs": "a Git LFS pointer, which stands for the real file",
+}
 
 
-def read_tensors(path: Path) -> Tensors:
-    """The named tensors of a safetensors or PyTorch file, out of nested dictionaries.
+@dataclass(frozen=True)
+class StateDict:
+    """Named tensors as they lie in a file. address: the keys that lead to them, with dots."""
+
+    address: str
+    tensors: Tensors
+
+
+class _Record:
+    """What stands for an object of a training record: it takes all that is given and does
+    nothing."""
+
+    def __new__(cls, *_: object) -> "_Record":
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _default_dictionary(*_: object) -> OrderedDict[Any, Any]:
+    return OrderedDict()
+
+
+def read_state_dicts(path: Path, name: str) -> list[StateDict]:
+    """All named tensors of a safetensors or PyTorch file, also within dictionaries.
+
+    name: of the file, as the user wrote it, for messages.
 
     **Raises:** `BadModel` when it is missing, broken, holds no tensors or needs code to be run.
     """
-    start = _start(path)
+    start = _start(path, name)
     pytorch = start.startswith((b"PK", b"\x80"))
     if not pytorch and start[8:9] != b"{":
+        what = next((w for magic, w in _FOREIGN.items() if start.startswith(magic)), "")
         raise BadModel(
-            f"{path} is neither a safetensors nor a PyTorch file (it begins with {start!r}). Save "
-            "the weights with `safetensors.torch.save_file(net.state_dict(), path)`."
+            f"{name} is {what or 'neither a safetensors nor a PyTorch file'}; expected weights."
+            " Save them with `safetensors.torch.save_file(net.state_dict(), path)`."
         )
     try:
-        held = torch.load(path, "cpu", weights_only=True) if pytorch else load_file(path)
+        held = _loaded(path) if pytorch else load_file(path)
     except pickle.UnpicklingError as problem:
         raise BadModel(
-            f"{path} can only be read by running code that it names ({_reason(problem)}); code in "
+            f"{name} can only be read by running code that it names ({_reason(problem)}); code in "
             "a checkpoint is never run. Where you trust it, save its tensors alone: "
             "`torch.save(net.state_dict(), path)`."
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as problem:
-        raise BadModel(
-            f"{path} is truncated or broken ({_reason(problem)}). Fetch or save it again."
-        ) from None
-    return _named_tensors(held, path)
-
-
-def classes_held(module: nn.Module, tensors: Tensors) -> int | None:
-    """The classes that the file knows, where that alone keeps it from fitting the module."""
-    expected = module.state_dict()
-    tensors = _unwrapped(expected, tensors)
-    apart = [
-        (tuple(tensor.shape), tuple(expected[name].shape))
-        for name, tensor in tensors.items()
-        if name in expected and tensor.shape != expected[name].shape
-    ]
-    counts = {(ours[0], theirs[0]) for ours, theirs in apart if ours and theirs}
-    same_rest = all(ours[1:] == theirs[1:] for ours, theirs in apart)
-    return next(iter(counts))[0] if len(counts) == 1 and same_rest else None
-
-
-def fit(module: nn.Module, tensors: Tensors, path: Path, arch: str) -> None:
-    """Put the tensors into the module; all must fit.
-
-    **Raises:** `BadModel` with the first few names that do not, or the first that is not finite.
-    """
-    expected = module.state_dict()
-    tensors = _unwrapped(expected, tensors)
-    counters = {name for name in expected if name.endswith("num_batches_tracked")}
-    problems = {
-        "missing": sorted(expected.keys() - tensors.keys() - counters),
-        "unexpected": sorted(tensors.keys() - expected.keys()),
-        "of another shape": [
-            f"{name} {tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
-            for name, tensor in tensors.items()
-            if name in expected and tensor.shape != expected[name].shape
-        ],
-        "of another kind": [
-            f"{name} {tensor.dtype}"
-            for name, tensor in tensors.items()
-            if name in expected and expected[name].is_floating_point() != tensor.is_floating_point()
-        ],
-    }
-    if any(problems.values()):
-        found = "; ".join(
-            f"{len(names)} {what} ({_few(names)})" for what, names in problems.items() if names
-        )
-        raise BadModel(
-            f"{path} does not fit {arch}: of {len(expected)} tensors {found}. Check `arch` and the "
-            "builder's other keys."
-        )
-    whole = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
-    for name, tensor in whole.items():
-        if not torch.isfinite(tensor).all():
+    except Exception as problem:  # broken files raise almost anything
+        if "TorchScript" in str(problem):
             raise BadModel(
-                f"{path}: tensor {name} holds NaN or infinity ({int((~tensor.isfinite()).sum())} "
-                f"of {tensor.numel()} values); expected finite weights. Train or fetch it again."
-            )
-    module.load_state_dict(whole, strict=False)
+                f"{name} is a TorchScript archive, a whole network and not its weights. Load it"
+                " with `torch.jit.load` and pass it to `sl.Model`."
+            ) from None
+        raise BadModel(
+            f"{name} is truncated or broken ({type(problem).__name__}). Fetch or save it again."
+        ) from None
+    return _all_of(held, name)
 
 
-def _start(path: Path) -> bytes:
+def _loaded(path: Path) -> object:
+    kinds = [f"numpy.dtypes.{kind}DType" for kind in _NUMPY_KINDS]
+    stand_ins: list[Any] = [(_Record, name) for name in (*_OBJECTS, *kinds)]
+    stand_ins += [(OrderedDict, name) for name in _DICTIONARIES]
+    stand_ins += [(_default_dictionary, "collections.defaultdict")]
+    with _LOADING, torch.serialization.safe_globals(stand_ins):
+        return torch.load(path, "cpu", weights_only=True)
+
+
+def _start(path: Path, name: str) -> bytes:
     if path.is_dir():
-        raise BadModel(f"{path} is a folder; expected a file of weights. Name the file.")
+        raise BadModel(f"{name} is a folder; expected a file of weights. Name the file.")
     if not path.is_file():
         siblings = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BadModel(f"no such file of weights: {path}{near(path.name, siblings)}")
+        raise BadModel(f"no such file of weights: {name}{near(path.name, siblings)}")
     try:
         with path.open("rb") as stream:
-            return stream.read(9)
+            return stream.read(32)
     except OSError as problem:
-        raise BadModel(f"{path} cannot be opened ({problem.strerror}). Check it.") from None
+        raise BadModel(f"{name} cannot be opened ({problem.strerror}). Check it.") from None
 
 
-def _named_tensors(held: object, path: Path) -> Tensors:
-    while isinstance(held, Mapping):
-        found = {str(n): t for n, t in held.items() if isinstance(t, Tensor)}
-        if found:
-            return found
-        inner = next((held[key] for key in _NESTS if isinstance(held.get(key), Mapping)), None)
-        if inner is None:
-            keys = _few([str(key) for key in held])
-            raise BadModel(
-                f"{path} holds no named tensors (its keys: {keys}); expected a state dict, alone "
-                f"or under {' or '.join(_NESTS[:2])}. Save `net.state_dict()`."
-            )
-        held = inner
-    raise BadModel(
-        f"{path} holds {type(held).__name__}; expected named tensors. Save `net.state_dict()`."
-    )
+def _all_of(held: object, name: str) -> list[StateDict]:
+    if not isinstance(held, Mapping):
+        raise BadModel(
+            f"{name} holds {type(held).__name__}; expected named tensors. Save `net.state_dict()`."
+        )
+    found = list(_nested(held, ()))
+    if not any(one.tensors for one in found):
+        keys = few([str(key) for key in held])
+        raise BadModel(
+            f"{name} holds no named tensors (its keys: {keys}); expected a state dict, alone or "
+            f"under {' or '.join(_STATE[:2])}. Save `net.state_dict()`."
+        )
+    return found
 
 
-def _unwrapped(expected: Iterable[str], tensors: Tensors) -> Tensors:
-    """Without the prefixes that wrappers leave on every name."""
-    known = set(expected)
-    for _ in _WRAPPERS:
-        for prefix in _WRAPPERS:
-            all_have_it = tensors and all(name.startswith(prefix) for name in tensors)
-            if all_have_it and not any(name.startswith(prefix) for name in known):
-                tensors = {name.removeprefix(prefix): t for name, t in tensors.items()}
-    return tensors
+def _nested(held: Mapping[Any, Any], keys: tuple[str, ...]) -> Iterator[StateDict]:
+    tensors = {str(n): t for n, t in held.items() if isinstance(t, Tensor)}
+    if tensors:
+        yield StateDict(".".join(keys), tensors)
+    for key, inner in held.items():
+        if isinstance(inner, Mapping) and len(keys) < _DEPTH:
+            yield from _nested(inner, (*keys, str(key)))
 
 
-def _few(names: list[str]) -> str:
+def few(names: list[str]) -> str:
+    """The first three names, and whether there are more."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _reason(problem: Exception) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    telling = [line for line in lines if "GLOBAL" in line or "nsupported" in line]
-    return (telling or lines or [type(problem).__name__])[0][:160]
+    """The object that the file names, without anything else that stands in it."""
+    named = re.search(r"GLOBAL ([\w.]+)|(?:load|function) .*?([\w.]+)", str(problem))
+    return f"{named[1] or named[2]}" if named else type(problem).__name__
