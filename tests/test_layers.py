@@ -13,7 +13,7 @@ ORDER = (
     "errors",
     "shapes",
     "ops registry images",
-    "preprocess truth",
+    "preprocess origins truth",
     "target anatomy calling execution trace",
     "session",
     "targets",

@@ -64,6 +64,7 @@ class Explainer(ABC):
             rows = slice(start, start + BATCH)
             whole = len(tensors) <= BATCH
             batch = (tensors if whole else tensors[rows]).to(model.device)
+            model.origins.follow(batch, tensors, rows)
             parts.append(
                 self._part(
                     model if whole else model.take(rows),

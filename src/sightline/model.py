@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from .anatomy import Anatomy, study
 from .calling import Calling
@@ -28,6 +27,7 @@ from .ops.network.black_box import BlackBox
 from .ops.network.modules import Recent, channels_of, device_of, unwrapped
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
+from .origins import Origins
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .session import Session
 from .target import Target, to_target
@@ -35,7 +35,7 @@ from .trace import SPENT, Circuit, Edit, Fan, Trace, refuse_scripted
 
 BATCH = 16  # images in one pass where nothing was measured
 _bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
-_PASSING = ("_lock", "_session", "_sources", "engine")  # what no copy and no pickle takes along
+_PASSING = ("_lock", "_session", "origins", "engine")  # what no copy and no pickle takes along
 
 
 class Model:
@@ -102,7 +102,7 @@ class Model:
         vars(self).update(state)
         self._lock = threading.RLock()
         self._session: Session | None = None
-        self._sources: Any = WeakTensorKeyDictionary()
+        self.origins = Origins()
         self.engine = Engine(self.calling)
 
     def __repr__(self) -> str:
@@ -157,19 +157,18 @@ class Model:
             )
         pictures = [s if isinstance(s, Picture) else read(s) for s in sources]
         tensors = batched([self.preprocess.prepare(p) for p in pictures])
-        self._sources[tensors] = pictures
+        known = self.preprocess if isinstance(self.preprocess, Preprocess) else None
+        frames = [known.frame(p.size) for p in pictures] if known else None
+        self.origins.add(tensors, pictures, frames)
         return tensors
 
     def pictures(self, images: Tensor) -> list[Picture] | None:
-        """The pictures that `prepare` made this very tensor from, or None."""
-        return self._sources.get(images)
+        """The pictures that these rows were prepared from (slices and copies too), or None."""
+        return self.origins.pictures(images)
 
     def frames(self, images: Tensor) -> list[Frame] | None:
         """How each picture lies in the model's frame, or None where it is not known."""
-        pictures = self.pictures(images)
-        if pictures is None or not isinstance(self.preprocess, Preprocess):
-            return None
-        return [self.preprocess.frame(p.size) for p in pictures]
+        return self.origins.frames(images)
 
     def index(self, label: str) -> int:
         """The class of a label. Raises: UnknownName with near labels."""

@@ -193,7 +193,11 @@ def _together(
             return [explainer(model, tensors, target) for explainer in explainers]
     aimed = to_target(target).bind(model, tensors)
     rows = [slice(i, i + BATCH) for i in range(0, len(tensors), BATCH)]
-    parts = [_together(model.take(r), tensors[r], explainers, aimed.take(r)) for r in rows]
+    slices = [model.origins.follow(tensors[r], tensors, r) for r in rows]
+    parts = [
+        _together(model.take(r), part, explainers, aimed.take(r))
+        for r, part in zip(rows, slices, strict=True)
+    ]
     return [_joined(model, tensors, column) for column in zip(*parts, strict=True)]
 
 

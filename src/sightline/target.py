@@ -186,8 +186,10 @@ def class_of(model: Any, which: Any) -> int:
 
 
 def whole(value: Any, what: str, other: str = "") -> int:
-    """A whole number of any library. Raises: BadTarget for anything else."""
+    """A whole number of any library. Raises: BadTarget for anything else, also for yes and no."""
     try:
+        if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
+            raise TypeError
         return operator.index(value)
     except TypeError:
         raise BadTarget(
@@ -341,7 +343,10 @@ def to_target(value: Any) -> Target:
         return value
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return Class(value)
-    if isinstance(value, Tensor) and value.ndim < 2 and not value.is_floating_point():
+    whole_numbers = isinstance(value, Tensor) and not (
+        value.is_floating_point() or value.is_complex() or value.dtype == torch.bool
+    )
+    if isinstance(value, Tensor) and value.ndim < 2 and whole_numbers:
         return Class(int(value)) if value.ndim == 0 else Class(tuple(value.tolist()))
     if isinstance(value, (list, tuple)) and value:
         plain = all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value)

@@ -277,7 +277,7 @@ def test_the_score_of_a_box_follows_its_detection_when_the_picture_changes(detec
     hidden = TEST.images.masked_fill(TEST.masks[:, :1] > 0, 0.5)
     gone = detector.scores(hidden, aimed, rows=torch.arange(12))
     assert (gone < 0.5 * detector.scores(TEST.images, aimed)).all()
-    with pytest.raises(BadTarget, match="no detection of 1 that overlaps"):
+    with pytest.raises(BadTarget, match="outside what the model sees of image 0"):
         detector.aim(TEST.images[:1], Box((-9.0, -9.0, -5.0, -5.0), "cold"))
 
 

@@ -1,8 +1,8 @@
 """Targets whose output is more than one row of class scores: embeddings, words, regions, boxes,
 single units."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -21,14 +21,15 @@ from ..target import Target, class_of, logits_of, probabilities_of, taken, whole
 class Similarity(Target):
     """What makes the picture like another? Cosine of the model's output and an embedding, [-1, 1].
 
-    to: an embedding (dimension,), one per image as a tensor (batch, dimension), or pictures whose
-    outputs are taken.
+    to: an embedding (dimension,), one per image (batch, dimension), or pictures whose outputs are
+    taken. A floating array of two axes is embeddings where its second axis is as long as the
+    model's output, else a grey picture.
     """
 
     to: Any
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        to = _embedding(self.to)
+        to = _embedding(self.to, lambda: model.outputs(images[:1]).shape[1])
         to = model.outputs(model.prepare(self.to)) if to is None else to
         if to.ndim == 2 and len(to) not in (1, len(images)):
             raise ShapeError(
@@ -51,15 +52,27 @@ class Similarity(Target):
         return f"{'-' if self.negated else ''}Similarity({size})"
 
 
-def _embedding(to: Any) -> Tensor | None:
-    """What was given as an embedding, or None for pictures (an array of two axes is a grey one)."""
+def _embedding(to: Any, width: Callable[[], int]) -> Tensor | None:
+    """What was given as an embedding or several, or None for pictures. width: that of the output,
+    asked for only where an array could be both."""
     if isinstance(to, Tensor):
         return to if to.ndim < 3 else None
-    if isinstance(to, np.ndarray) and to.ndim == 1:
-        return torch.as_tensor(to)
-    if isinstance(to, (list, tuple)) and to and all(isinstance(v, Real) for v in to):
-        return torch.tensor([float(v) for v in to])
+    if isinstance(to, np.ndarray):
+        grey = to.ndim == 2 and not (to.dtype.kind == "f" and to.shape[1] == width())
+        return None if grey or to.ndim not in (1, 2) else torch.as_tensor(to)
+    if isinstance(to, (list, tuple)) and to:
+        if all(isinstance(v, Real) for v in to):
+            return torch.tensor([float(v) for v in to])
+        rows = [torch.as_tensor(v) for v in to if _is_row(v)]
+        if len(rows) == len(to) and len({len(row) for row in rows}) == 1:
+            return torch.stack([row.float() for row in rows])
     return None
+
+
+def _is_row(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(v, Real) for v in value)
+    return isinstance(value, (Tensor, np.ndarray)) and value.ndim == 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,7 +117,8 @@ class Region(Target):
     """Why is this region called `label`? Mean score of the class inside `mask`, of an output
     (batch, class, row, col).
 
-    mask: (row, col) of the model's input frame, 1 inside; it is resized to the output.
+    mask: (row, col) of the model's input frame, or of the picture as shown where it has another
+    size; 1 inside, 0 outside. One for all images, or one for each (image, row, col).
     """
 
     mask: Any
@@ -112,11 +126,18 @@ class Region(Target):
 
     def bind(self, model: Any, images: Tensor) -> Target:
         label = class_of(model, self.label)
-        mask = torch.as_tensor(self.mask).float()
-        if mask.ndim != 2 or not mask.sum() > 0:
+        mask = torch.as_tensor(self.mask).detach().cpu().float()
+        many = mask.ndim == 3
+        if mask.ndim not in (2, 3) or (many and len(mask) not in (1, len(images))):
             raise ShapeError(
-                f"a region's mask is (row, col) with something in it; got {tuple(mask.shape)}."
+                f"a region's mask is (row, col), or one for each of {len(images)} images; got"
+                f" {tuple(mask.shape)}."
             )
+        if not (mask.flatten(-2).sum(-1) > 0).all():
+            raise ShapeError("a region's mask needs something in it; this one is 0 all over.")
+        if mask.shape[-2:] != images.shape[-2:]:
+            mask = _masks_in_frame(mask.expand(len(images), *mask.shape[-2:]), model, images)
+        mask = mask if mask.ndim == 3 else mask[None]
         return replace(self, mask=mask, label=label, multilabel=model.multilabel)
 
     def measure(self, trace: Pass) -> Tensor:
@@ -128,11 +149,31 @@ class Region(Target):
                 "Region needs an output of shape (batch, class, row, col) that has the class."
             )
         values = probabilities_of(output.float(), self) if self.probability else output.float()
-        mask = F.interpolate(self.mask[None, None].to(values), size=output.shape[-2:], mode="area")
-        return (values[:, label] * mask[:, 0]).sum((1, 2)) / mask.sum()
+        mask = F.interpolate(self.mask[:, None].to(values), size=output.shape[-2:], mode="area")
+        mask = mask[trace.rows.to(mask.device)] if len(mask) > 1 else mask
+        return (values[:, label] * mask[:, 0]).sum((1, 2)) / mask[:, 0].sum((1, 2))
+
+    def take(self, rows: Sequence[int] | slice) -> Target:
+        return replace(self, mask=self.mask[rows]) if len(self.mask) > 1 else self
 
     def __repr__(self) -> str:
         return f"{'-' if self.negated else ''}Region(mask, {self.label!r})"
+
+
+def _masks_in_frame(masks: Tensor, model: Any, images: Tensor) -> Tensor:
+    """Masks of the pictures as shown, one for each image, as the model's input shows them."""
+    size, found = tuple(images.shape[-2:]), []
+    for i, (mask, frame) in enumerate(zip(masks, model.origins.placed(images), strict=True)):
+        if frame is None or frame.original != mask.shape:
+            shown = f", or {frame.original} of picture {i}" if frame else ""
+            raise ShapeError(
+                f"a region's mask is (row, col), {size} of the model's input{shown}; got"
+                f" {tuple(mask.shape)}. Draw it in one of them."
+            )
+        found.append(torch.from_numpy(frame.to_model(mask.numpy())))
+        if not found[-1].any():
+            raise BadTarget(f"the crop removed the region from image {i}; choose another.")
+    return torch.stack(found)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,19 +209,31 @@ class Box(Target):
     """Why is there a `label` in this box? The best of score times overlap over the detections of
     that label.
 
-    xyxy: x0, y0, x1, y1 in pixels of the picture as shown; on the clean image it becomes the
-    detection that it matches best. Detections are `{"boxes", "scores", "labels"}` per image, in the
-    model's input frame.
+    xyxy: x0, y0, x1, y1, or one box for each image, in pixels of the picture as shown, or of the
+    tensor where it did not come from `model.prepare`; on the clean image it becomes the detection
+    that it matches best. bound: the box is in pixels of the model's input, whatever came there.
+    Detections are `{"boxes", "scores", "labels"}` per image, in the model's input frame.
     """
 
-    xyxy: tuple[float, float, float, float] | tuple[tuple[float, float, float, float], ...]
+    xyxy: Any  # checked by `bind`: four numbers, or four for each image
     label: int | str
+    _: KW_ONLY
+    bound: bool = False
 
     def bind(self, model: Any, images: Tensor) -> Target:
         label = class_of(model, self.label)
-        frames = model.frames(images) or [None] * len(images)
-        boxes = tuple(f.box_to_model(self.xyxy) if f else tuple(self.xyxy) for f in frames)
-        return replace(self, xyxy=boxes, label=label)
+        boxes = _boxes(self.xyxy, len(images))
+        if not self.bound:
+            frames = model.origins.placed(images, ", or `bound=True` and a box in its own pixels")
+            boxes = tuple(f.box_to_model(b) if f else b for f, b in zip(frames, boxes, strict=True))
+        rows, cols = images.shape[-2:]
+        for i, (x0, y0, x1, y1) in enumerate(boxes):
+            if x0 >= cols or y0 >= rows or x1 <= 0 or y1 <= 0:
+                raise BadTarget(
+                    f"the box lies outside what the model sees of image {i}; expected one that is"
+                    f" partly inside its {rows} x {cols} pixels. Choose another, or another crop."
+                )
+        return replace(self, xyxy=boxes, label=label, bound=True)
 
     def fix(self, trace: Pass) -> Target:
         matched = []
@@ -205,6 +258,11 @@ class Box(Target):
     def take(self, rows: Sequence[int] | slice) -> Target:
         return replace(self, xyxy=taken(self.xyxy, rows))
 
+    def __repr__(self) -> str:
+        bound = ", bound=True" if self.bound else ""
+        said = "" if self.probability is None else f", probability={self.probability}"
+        return f"{'-' if self.negated else ''}Box({self.xyxy}, {self.label!r}{bound}{said})"
+
     def _box(self, i: int, like: Tensor) -> Tensor:
         return torch.tensor(self.xyxy[i], device=like.device, dtype=like.dtype)
 
@@ -218,3 +276,21 @@ class Box(Target):
                 ' {"boxes", "scores", "labels"}, one per image.'
             )
         return list(output)
+
+
+def _boxes(xyxy: Any, count: int) -> tuple[tuple[float, float, float, float], ...]:
+    """One box for each image. Raises: BadTarget for what is no box, ShapeError for their number."""
+    try:
+        boxes = torch.as_tensor(np.asarray(xyxy, dtype=float))
+    except (TypeError, ValueError):
+        boxes = torch.zeros(0)
+    boxes = boxes[None] if boxes.ndim == 1 else boxes
+    good = boxes.ndim == 2 and boxes.shape[1] == 4 and bool(boxes.isfinite().all())
+    if not good or not bool((boxes[:, :2] < boxes[:, 2:]).all()):
+        raise BadTarget(
+            f"a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1; got {xyxy!r}. Sort its corners."
+        )
+    if len(boxes) not in (1, count):
+        raise ShapeError(f"{len(boxes)} boxes for {count} images; give one, or one per image.")
+    x0, y0, x1, y1 = boxes.expand(count, 4).T.tolist()
+    return tuple(zip(x0, y0, x1, y1, strict=True))

@@ -194,14 +194,14 @@ class Asking(Explainer):
 
     def _told(self, model: Model, images: Images, blueprint: Blueprint) -> Tensor:
         """The true answers from the table, by the pictures' names."""
-        pictures = model.pictures(images)
-        if pictures is None:
+        files = model.origins.names(images)
+        if files is None:
             raise NotExplainable(
-                "answers are found by the pictures' file names, and these images came as tensors"
-                " (or too many at once); give a few files, or use `.ask(knowledge, answers)`."
+                "answers are found by the pictures' file names, and these images came as tensors;"
+                " give files, or use `.ask(knowledge, answers)`."
             )
         table = _table(Path(str(self.answers)).expanduser(), blueprint)
-        names = [p.name if p.name in table else Path(p.name).name for p in pictures]
+        names = [file if file in table else Path(file).name for file in files]
         if missing := [name for name in names if name not in table]:
             raise FileProblem(f"{self.answers} has no row for {missing[0]}; its column is `file`.")
         return torch.tensor([table[name] for name in names])

@@ -95,6 +95,13 @@ def mask_of(place: str, size: tuple[int, int], frame: Frame | None) -> Area | No
     return mask if mask.any() else None
 
 
+def is_mask_of(place: str, size: tuple[int, int]) -> bool:
+    """Whether a place needs no frame: a mask of that size, or nothing at all."""
+    return not place or (
+        place.startswith("mask ") and decode(place.removeprefix("mask ")).shape == size
+    )
+
+
 def _corners(text: str) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = map(float, text.split())
     return x0, y0, x1, y1
@@ -108,15 +115,7 @@ def _framed(mask: Area, size: tuple[int, int], frame: Frame | None) -> Area:
         raise ShapeError(
             f"a mask of {mask.shape} does not fit: expected {size}, the model's frame{wanted}."
         )
-    rows, cols = (np.arange(n, dtype=float) for n in size)
-    rows = frame.points_to_original(np.stack([rows, np.zeros_like(rows)], 1))[:, 0].round()
-    cols = frame.points_to_original(np.stack([np.zeros_like(cols), cols], 1))[:, 1].round()
-    inside = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & (
-        (cols >= 0) & (cols < mask.shape[1])
-    )[None]
-    row = rows.clip(0, mask.shape[0] - 1).astype(int)
-    col = cols.clip(0, mask.shape[1] - 1).astype(int)
-    return mask[row[:, None], col[None]] & inside
+    return frame.to_model(mask)
 
 
 def _is_box(value: Any) -> bool:

@@ -69,38 +69,34 @@ def _placed(
 ) -> tuple[list[Frame | None], list[dict[str, str]]]:
     """How each picture lies in the model's frame, and part -> place in it.
 
-    A long batch is explained slice by slice: what is known of its pictures is known of the whole.
+    A long batch is explained slice by slice; lists have one place for each picture of the whole.
     """
-    whole, start = images, 0
-    base = images._base
-    if base is not None and base.ndim == 4 and base.shape[1:] == images.shape[1:]:
-        if model.pictures(images) is None and not _fits(parts, len(images)):
-            whole, start = base, images.storage_offset() // base.stride(0)
-    rows = slice(start, start + len(images))
-    frames = model.frames(whole) or [None] * len(whole)
+    places = _places(parts, model, images)
+    size = (images.shape[2], images.shape[3])
+    if all(_parts.is_mask_of(place, size) for named in places for place in named.values()):
+        return list(model.frames(images) or [None] * len(images)), places
+    return model.origins.placed(images), places
+
+
+def _places(parts: Any, model: Model, images: Tensor) -> list[dict[str, str]]:
     if isinstance(parts, str):
-        return list(frames[rows]), _looked_up(Path(parts).expanduser(), model, whole)[rows]
-    found: list[dict[str, str]] = [{} for _ in whole]
+        return _looked_up(Path(parts).expanduser(), model, images)
+    rows, count = model.origins.rows(images)
+    found: list[dict[str, str]] = [{} for _ in rows]
     for name, where in _parts.plain(parts):
-        if isinstance(where, tuple) and len(where) != len(whole):
+        if isinstance(where, tuple) and len(where) != count:
             raise ShapeError(
-                f"{len(where)} places of {name!r} for {len(whole)} images; give one for all, or a"
+                f"{len(where)} places of {name!r} for {count} images; give one for all, or a"
                 " list with one per image (None where it is not seen)."
             )
-        for row, places in enumerate(found):
+        for row, places in zip(rows, found, strict=True):
             places[name] = where[row] if isinstance(where, tuple) else where
-    return list(frames[rows]), found[rows]
-
-
-def _fits(parts: Any, count: int) -> bool:
-    """Whether the parts are those of so many pictures."""
-    lists = [] if isinstance(parts, str) else [w for _, w in parts if isinstance(w, tuple)]
-    return not isinstance(parts, str) and all(len(w) == count for w in lists)
+    return found
 
 
 def _looked_up(path: Path, model: Model, images: Tensor) -> list[dict[str, str]]:
     known = _parts.from_file(path)
-    pictures = model.pictures(images)
+    pictures = model.origins.names(images)
     every = known.get("*", {})
     if pictures is None:
         if not every:
@@ -111,7 +107,7 @@ def _looked_up(path: Path, model: Model, images: Tensor) -> list[dict[str, str]]
     by_name = {Path(name).name: places for name, places in known.items()}
     found = []
     for picture in pictures:
-        name = Path(picture.name).name
+        name = Path(picture).name
         if name not in by_name and not every:
             raise UnknownName(f"{path} names no parts of {name!r}{near(name, by_name)}")
         found.append({**every, **by_name.get(name, {})})

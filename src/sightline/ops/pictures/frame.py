@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
 from PIL import Image
 from torch import Tensor
+
+from ...errors import ShapeError
 
 Number = float | int
 Corners = tuple[Number, Number, Number, Number]
@@ -47,6 +49,21 @@ class Frame:
         whole = np.full(self.original, np.nan, np.float32)
         whole[rows.first : rows.last, cols.first : cols.last] = np.asarray(seen)
         return whole
+
+    def to_model(self, values: Shaped[np.ndarray, "rows cols"]) -> Shaped[np.ndarray, "row col"]:
+        """A mask of the whole picture as the input shows it: the nearest pixel, 0 outside.
+
+        Raises: ShapeError for a mask of another size than the picture's.
+        """
+        if values.shape != self.original:
+            raise ShapeError(
+                f"a mask of {values.shape} for a picture of {self.original}; expected its size."
+            )
+        lines = [np.stack([np.arange(n, dtype=float)] * 2, 1) for n in self.size]
+        row, col = (self.points_to_original(lines[i])[:, i].round().astype(int) for i in (0, 1))
+        inside = [(0 <= at) & (at < n) for at, n in zip((row, col), self.original, strict=True)]
+        row, col = (at.clip(0, n - 1) for at, n in zip((row, col), self.original, strict=True))
+        return values[row[:, None], col[None]] * (inside[0][:, None] & inside[1][None])
 
     def points_to_original(self, points: Real[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """(row, col) of the input as (row, col) of the picture; whole numbers are pixel centres."""
