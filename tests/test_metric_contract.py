@@ -1,6 +1,6 @@
 """What every registered metric promises, unlisted: a new file is covered once it exists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from sightline import Case, Explanation, Heatmap, Model, Regions, Truth, available, create
-from sightline.errors import NotExplainable, UnknownName
+from sightline.errors import NotExplainable, NotMeasured, UnknownName
 from sightline.metric import Metric, judged
 from sightline.registry import entry, from_json, to_json
 from sightline.worlds.aviary import render, sample
@@ -91,14 +91,7 @@ def case_for(name: str) -> Case:
 
 
 def part(whole: Case, rows: list[int]) -> Case:
-    return Case(
-        whole.model,
-        whole.images[rows],
-        whole.target.take(rows),
-        whole.explanation.take(rows),
-        whole.explainer,
-        whole.truth.take(rows),
-    )
+    return replace(whole.take(rows), places=None)
 
 
 RAW = ("completeness", "additive-exactness", "sensitivity")  # the size of the values is judged
@@ -156,6 +149,7 @@ UNDEFINED = {  # maps of which a metric says that it has no number, not zero
     "energy-pointing": ("zero", "negative"),
     "false-credit": ("zero", "negative", "sparse"),
     "part-importance": ("zero", "sparse"),
+    "saliency-metric": ("zero",),
     "sensitivity": ("zero",),
     "model-randomisation": ("constant", "zero"),
     "data-randomisation": ("constant", "zero"),
@@ -173,6 +167,40 @@ def test_degenerate_maps_get_a_number_or_are_said_to_have_none(name: str, kind: 
     ).all()
     if kind in UNDEFINED.get(name, ()):
         assert found.isnan().any()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("name", OF_MAPS)
+def test_a_map_that_is_not_finite_has_no_number_and_the_others_keep_theirs(
+    name: str, bad: float
+) -> None:
+    metric, whole = metric_called(name), case()
+    values = whole.heat.clone()
+    values[1, 5, 7] = bad
+    broken = replace(whole, explanation=replace(whole.explanation, values=values))
+    with pytest.warns(NotMeasured, match="does not measure picture 1: .*not finite"):
+        found = metric(broken)
+    living = metric(part(whole, [0, 2]))
+    assert found[1].isnan() and found.dtype == torch.float32
+    assert_close(found[[0, 2]], living)
+    with pytest.warns(NotMeasured, match="not finite"):
+        values, curves = metric.measure(broken)
+    assert values[1].isnan() and (curves is None or curves[1].isnan().all())
+    assert_close(values[[0, 2]], living)
+    assert np.isfinite(metric.summary(values, curves))
+    with pytest.warns(NotMeasured, match="picture 0"):
+        values, curves = metric.measure(part(broken, [1]))
+    assert values.isnan().all() and curves is None
+
+
+@pytest.mark.parametrize("name", OF_MAPS)
+def test_a_signed_map_that_is_not_finite_has_no_number_either(name: str) -> None:
+    whole = case()
+    native = whole.heat.clone()
+    native[2, 0, 0] = torch.inf
+    broken = replace(whole, explanation=replace(whole.explanation, native=native))
+    with pytest.warns(NotMeasured, match="picture 2"):
+        assert metric_called(name)(broken).isnan().tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("name", OF_MAPS)

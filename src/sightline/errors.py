@@ -55,6 +55,10 @@ class SightlineWarning(UserWarning):
     """A result that is valid but surprising."""
 
 
+class NotMeasured(SightlineWarning):
+    """A metric gives NaN for some pictures; the text says which, and why."""
+
+
 def near(name: str, names: Iterable[str]) -> str:
     """The end of a sentence: it suggests the nearest of `names`, where there is one."""
     close = get_close_matches(name, list(names), n=3, cutoff=0.5)

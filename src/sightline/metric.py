@@ -6,14 +6,14 @@ random map, a centred blob and an edge map on the same case.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
-from .errors import NotExplainable, ShapeError, SightlineWarning
+from .errors import NotExplainable, NotMeasured, ShapeError, SightlineWarning
 from .explainer import Explainer, reading
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
@@ -30,7 +30,8 @@ class Case:
     """Everything that a metric may look at: the model, the images, the fixed target, the
     explanation, the truth.
 
-    blind: for a null map, what makes it from other pictures in place of a method.
+    blind: for a null map, what makes it from other pictures in place of a method. places: where the
+    pictures stood in the case that this one was taken from, for messages.
     """
 
     model: Model
@@ -40,6 +41,12 @@ class Case:
     explainer: Explainer | None = None
     truth: Truth | None = None
     blind: Callable[[Tensor], Tensor] | None = None
+    places: tuple[int, ...] | None = None
+
+    @property
+    def pixels(self) -> int:
+        """How many places a map of these pictures has."""
+        return self.images.shape[-2] * self.images.shape[-1]
 
     @property
     def heat(self) -> Tensor:
@@ -50,6 +57,36 @@ class Case:
                 f"this metric reads a heatmap, not {type(self.explanation).__name__}."
             )
         return self.explanation.values
+
+    @property
+    def broken(self) -> Tensor:
+        """Which maps hold NaN or infinite values, (batch,) bool; no other explanation is."""
+        if not isinstance(self.explanation, Heatmap):
+            return torch.zeros(len(self.images), dtype=torch.bool)
+        maps = (self.explanation.values, self.explanation.native)
+        whole = [torch.isfinite(m).flatten(1).all(1).cpu() for m in maps if m is not None]
+        return ~torch.stack(whole).all(0)
+
+    def take(self, rows: Sequence[int]) -> "Case":
+        """The case of some images."""
+        picked = list(rows)
+        return replace(
+            self,
+            model=self.model.take(picked),
+            images=self.images[picked],
+            target=self.target.take(picked),
+            explanation=self.explanation.take(picked),
+            truth=None if self.truth is None else self.truth.take(picked),
+            places=tuple(self.places[row] if self.places else row for row in picked),
+        )
+
+    def not_measured(self, metric: str, rows: Sequence[int], why: str) -> None:
+        """Warns that these pictures have no number by a metric, and why."""
+        if rows:
+            places = [self.places[row] if self.places else row for row in rows]
+            which = f"picture{'s' * (len(rows) > 1)} {', '.join(map(str, places))}"
+            text = f"{metric} does not measure {which}: {why}."
+            warnings.warn(text, NotMeasured, stacklevel=4)
 
     @property
     def unit(self) -> Tensor:
@@ -143,9 +180,13 @@ def _explained(method: Explainer, model: Model, images: Tensor, target: Target) 
     return heat
 
 
-def _check(case: Case) -> None:
-    if case.truth is not None:
-        case.truth.check(case.images)
+def _spread(found: Tensor | None, there: Tensor) -> Any:  # Any: None stays None
+    """Numbers of some pictures among all, NaN for the others."""
+    if found is None:
+        return None
+    whole = torch.full((len(there), *found.shape[1:]), torch.nan, dtype=found.dtype)
+    whole[there] = found.cpu()
+    return whole
 
 
 class Metric:
@@ -167,13 +208,11 @@ class Metric:
     @final
     def __call__(self, case: Case) -> Tensor:
         """One number for each image, (batch,) float32; NaN where the metric is undefined for that
-        image.
+        image, or its map is not finite.
 
         Raises: NotExplainable where the case lacks what the metric needs.
         """
-        _check(case)
-        with case.model.unharmed(), torch.no_grad():
-            return self._checked(self.score(case), case)
+        return self._asked(case, lambda living: (self.score(living), None))[0]
 
     @final
     def measure(self, case: Case) -> tuple[Tensor, Tensor | None]:
@@ -182,18 +221,42 @@ class Metric:
 
         Raises: NotExplainable where the case lacks what the metric needs.
         """
-        _check(case)
-        with case.model.unharmed(), torch.no_grad():
-            curves = self.curves(case)
-            found = self.read(curves) if curves is not None and self._reads() else self.score(case)
-            return self._checked(found, case), curves
 
-    def _checked(self, found: Tensor, case: Case) -> Tensor:
+        def ask(living: Case) -> tuple[Tensor, Tensor | None]:
+            curves = self.curves(living)
+            if curves is not None and self._reads():
+                return self.result(curves, living.pixels), curves
+            return self.score(living), curves
+
+        return self._asked(case, ask)
+
+    def _asked(
+        self, case: Case, ask: Callable[[Case], tuple[Tensor, Tensor | None]]
+    ) -> tuple[Tensor, Tensor | None]:
+        """What `ask` says of the pictures whose maps are finite, NaN for the others."""
+        if case.truth is not None:
+            case.truth.check(case.images)
+        broken = case.broken
+        if not broken.any():
+            return self._of_living(case, ask)
+        dead = broken.nonzero()[:, 0].tolist()
+        name = self.registered_name or type(self).__name__
+        case.not_measured(name, dead, "the map holds values that are not finite")
+        living = (~broken).nonzero()[:, 0].tolist()
+        if not living:
+            return torch.full((len(broken),), torch.nan), None
+        return tuple(_spread(f, ~broken) for f in self._of_living(case.take(living), ask))
+
+    def _of_living(
+        self, case: Case, ask: Callable[[Case], tuple[Tensor, Tensor | None]]
+    ) -> tuple[Tensor, Tensor | None]:
+        with case.model.unharmed(), torch.no_grad():
+            found, curves = ask(case)
         if found.shape != (len(case.images),):
             raise ShapeError(
                 f"{self!r} returned {tuple(found.shape)} for {len(case.images)} images."
             )
-        return found.float().cpu()
+        return found.float().cpu(), curves
 
     @classmethod
     def _reads(cls) -> bool:
@@ -207,7 +270,7 @@ class Metric:
         curves = self.curves(case)
         if curves is None:
             raise TypeError(f"{type(self).__name__} defines neither `score` nor `curves`.")
-        return self.read(curves)
+        return self.result(curves, case.pixels)
 
     def curves(self, case: Case) -> Tensor | None:
         """The numbers behind each number, (batch, step), for areas under a curve and for metrics
@@ -217,6 +280,11 @@ class Metric:
     def read(self, curves: Tensor) -> Tensor:
         """The number (batch,) that each curve means, so that nothing is measured twice."""
         raise TypeError(f"{type(self).__name__} has curves that nothing reads: define `read`.")
+
+    def result(self, curves: Tensor, pixels: int) -> Tensor:
+        """The number (batch,) that each curve means, of pictures of so many pixels, where `read`
+        alone would leave open what a step is."""
+        return self.read(curves)
 
     def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
         """One number for a whole collection from `values` (picture,), as scored: the mean of the
@@ -244,7 +312,8 @@ class Metric:
     @final
     def null_levels(self, case: Case, seed: int = 0) -> dict[str, Tensor]:
         """What maps that know nothing get on this case: name -> (batch,)."""
-        return {n: self(self.null(n, case, seed)) for n in NULLS}
+        with warnings.catch_warnings(category=NotMeasured, action="ignore"):  # said of the map
+            return {n: self(self.null(n, case, seed)) for n in NULLS}
 
 
 def judged(

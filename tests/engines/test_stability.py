@@ -31,7 +31,9 @@ def test_fewer_steps_are_read_from_the_curve_as_if_measured() -> None:
     heat = sl.explain(world.model, image, "gradient")
     case = sl.Case(world.model, image, world.model.aim(image, None), heat)
     many, few = (sl.create("metric", "deletion", steps=n) for n in (16, 4))
-    assert few.read(many.curves(case)[:, ::4]) == pytest.approx(few(case), abs=1e-6)
+    curves = many.curves(case)[:, ::4]
+    assert few.result(curves, 42) == pytest.approx(few(case), abs=1e-6)
+    assert few.read(curves) == pytest.approx(few(case), abs=0.5 / 42)  # equal steps: half a pixel
 
 
 def test_every_choice_is_made_otherwise_and_held_against_the_same_pictures(table) -> None:

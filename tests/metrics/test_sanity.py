@@ -111,7 +111,8 @@ def painted(values: list[Tensor]) -> Tensor:
         for name, value in zip(known.names, each.tolist(), strict=True):
             mask = torch.from_numpy(case.truth.parts[row][name])
             heat[row][mask] = value / mask.sum()
-    return heat / heat.abs().amax((1, 2), keepdim=True)
+    largest = heat.abs().amax((1, 2), keepdim=True)
+    return heat / torch.where(largest > 0, largest, 1)
 
 
 def world(name: str) -> tuple[Case, Tensor, Tensor]:

@@ -15,7 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import BadField, FileProblem, MissingExtra, SightlineError, SightlineWarning
+from ..errors import (
+    BadField,
+    FileProblem,
+    MissingExtra,
+    NotMeasured,
+    SightlineError,
+    SightlineWarning,
+)
 from ..explainer import Explainer, reading
 from ..explanation import Explanation, Heatmap
 from ..images import Picture
@@ -179,12 +186,20 @@ def _judged(setup: Setup, case: Case, wanted: Sequence[int]) -> tuple[dict[str, 
 
 
 def score(metric: Metric, case: Case) -> dict[str, Any]:
-    """A metric's number of a case with one image, and the curve that it was read from."""
-    values, curves = metric.measure(case)
+    """A metric's number of a case with one image, the curve that it was read from, and why there is
+    no number."""
+    with _remarks() as said:
+        values, curves = metric.measure(case)
+    why = [str(each.message) for each in said if issubclass(each.category, NotMeasured)]
+    for each in said:
+        if not issubclass(each.category, NotMeasured):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     value = float(values[0])
     record: dict[str, Any] = {"value": value if math.isfinite(value) else None, "error": ""}
     if not math.isfinite(value):
-        record["error"] = f"undefined: {metric.registered_name} gives no number for this picture."
+        name = metric.registered_name or type(metric).__name__
+        plain = f"{name} gives no number for this picture."
+        record["error"] = f"undefined: {' '.join(dict.fromkeys(why)) or plain}"
     if not metric.takes_maps:
         levels = {name: float(level[0]) for name, level in metric.null_levels(case).items()}
         record["nulls"] = {n: v if math.isfinite(v) else None for n, v in levels.items()}

@@ -44,6 +44,9 @@ class Coarse(Metric):
     def read(self, curves: Tensor) -> Tensor:
         return self.metric.read(curves)
 
+    def result(self, curves: Tensor, pixels: int) -> Tensor:
+        return self.metric.result(curves, pixels)
+
 
 def coarse(maps: Tensor, cells: int) -> Tensor:
     """Maps (batch, row, col) of the same size whose detail is that of `cells` on the long side."""
@@ -127,12 +130,17 @@ class Order:
 
 
 def orders(
-    scores: Sequence[Scores], methods: Sequence[str], probes: Sequence[Probe], values: np.ndarray
+    scores: Sequence[Scores],
+    methods: Sequence[str],
+    probes: Sequence[Probe],
+    values: np.ndarray,
+    pixels: int | None = None,
 ) -> list[Order]:
-    """How each choice changes the order. values: (probe, method, picture), the first pictures."""
+    """How each choice changes the order. values: (probe, method, picture), the first pictures.
+    pixels: of the model's input; None, where pictures differ in size, takes steps as equal."""
     found = []
     for judge, each in enumerate(scores):
-        whole = _chosen(each, methods)
+        whole = _chosen(each, methods, pixels)
         if len(methods) < 2 or whole is None or not np.isfinite(whole.values).any(1).sum() > 1:
             continue
         found.append(_order(whole, "as asked", "as asked", whole.values, whole.values))
@@ -162,16 +170,18 @@ class _Chosen:
     values: np.ndarray  # (method, picture)
     curves: np.ndarray  # (method, picture, step)
     steps: int
+    pixels: int | None
 
     def with_fewer(self, k: int) -> np.ndarray:
         """The values if every k-th step alone had been measured."""
         metric: Any = self.scores.metric
         curves = torch.from_numpy(self.curves[:, :, ::k].copy())
-        read = replace(metric, steps=self.steps // k).read(curves.flatten(0, 1))
+        fewer, flat = replace(metric, steps=self.steps // k), curves.flatten(0, 1)
+        read = fewer.read(flat) if self.pixels is None else fewer.result(flat, self.pixels)
         return read.view(curves.shape[:2]).double().numpy()
 
 
-def _chosen(scores: Scores, methods: Sequence[str]) -> _Chosen | None:
+def _chosen(scores: Scores, methods: Sequence[str], pixels: int | None) -> _Chosen | None:
     metric: Any = scores.metric
     if not varied(metric) or scores.curves is None or scores.curves.shape[2] != metric.steps + 1:
         return None
@@ -182,6 +192,7 @@ def _chosen(scores: Scores, methods: Sequence[str]) -> _Chosen | None:
         values=scores.values[rows],
         curves=scores.curves[rows],
         steps=metric.steps,
+        pixels=pixels,
     )
 
 

@@ -194,7 +194,9 @@ class Table:
     @cached_property
     def stability(self) -> list[Order]:
         """How the order of the methods changes with steps, fill and the resolution of maps."""
-        return orders(self.scores, self.methods, self.setup.probes, self.probed)
+        size = self.setup.model.size
+        pixels = None if size is None else size[0] * size[1]
+        return orders(self.scores, self.methods, self.setup.probes, self.probed, pixels)
 
     @property
     def verdict(self) -> str:

@@ -58,6 +58,33 @@ def test_equal_pixels_give_a_half_whatever_the_order() -> None:
         assert both(additive([float(i) for i in p], (0.25,) * 4)) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("steps", "counts", "area"),
+    [
+        # the score is what is left of (0.4, 0.3, 0.2, 0.06, 0.04), trapezoids over the pixels
+        (1, [0, 5], 0.5),
+        (2, [0, 2, 5], 0.4 * 1.3 / 2 + 0.6 * 0.3 / 2),
+        (3, [0, 2, 3, 5], 0.4 * 1.3 / 2 + 0.2 * 0.4 / 2 + 0.4 * 0.1 / 2),
+        (4, [0, 1, 2, 4, 5], 0.2 * 1.6 / 2 + 0.2 * 0.9 / 2 + 0.4 * 0.34 / 2 + 0.2 * 0.04 / 2),
+        (5, [0, 1, 2, 3, 4, 5], 0.2 * (0.5 + 0.6 + 0.3 + 0.1 + 0.04)),
+        (9, [0, 1, 1, 2, 2, 3, 3, 4, 4, 5], 0.2 * (0.5 + 0.6 + 0.3 + 0.1 + 0.04)),
+    ],
+)
+def test_steps_are_weighed_by_the_pixels_that_they_change(
+    steps: int, counts: list[int], area: float
+) -> None:
+    worth = torch.tensor([[0.4, 0.3, 0.2, 0.06, 0.04]])
+    model = Model(Additive(worth), size=(1, 5))
+    images = torch.ones(1, 3, 1, 5)
+    case = Case(model, images, model.aim(images, Axis(0)), Heatmap(worth[None]))
+    deletion = create("metric", "deletion", steps=steps)
+    insertion = create("metric", "insertion", steps=steps, fill="black")
+    assert deletion.changed(5) == counts
+    assert_close(deletion(case).item(), area, atol=1e-6, rtol=0)
+    assert_close(deletion.measure(case)[0].item(), area, atol=1e-6, rtol=0)
+    assert_close(insertion(case).item(), 1 - area, atol=1e-6, rtol=0)
+
+
 def cnn() -> tuple[Model, Tensor]:
     mini = MINIATURES["pooled-cnn"]
     net = mini()

@@ -4,6 +4,7 @@ score.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, final
 
 import torch
@@ -23,10 +24,10 @@ class AreaUnderCurve(Metric):
     """Area under the target's value while pixels change in the order of the map, over a share of
     area in [0, 1].
 
-    steps: changes of equal area; the papers' 224 pixels a step are 224 of them at 224 x 224, and 56
-    is close to it. seed: order of pixels with equal values (maps rounded to 6 digits of their
-    largest value), drawn once for all images. The score is the probability, unless the target says
-    otherwise.
+    steps: changes of equal area, to a whole pixel, each weighed by the area that it changed; the
+    papers' 224 pixels a step are 224 of them at 224 x 224, and 56 is close to it. seed: order of
+    pixels with equal values (maps rounded to 6 digits of their largest value), drawn once for all
+    images. The score is the probability, unless the target says otherwise.
     """
 
     unit: ClassVar[str] = "area under the curve"
@@ -52,7 +53,21 @@ class AreaUnderCurve(Metric):
 
     @final
     def read(self, curves: Tensor) -> Tensor:
+        """The area (batch,) under curves whose steps change equal areas, which is right to half a
+        pixel a step; `result` knows the pixels."""
         return (curves.sum(1) - (curves[:, 0] + curves[:, -1]) / 2) / self.steps
+
+    @final
+    def result(self, curves: Tensor, pixels: int) -> Tensor:
+        """The area (batch,) under curves of pictures of so many pixels."""
+        areas = torch.tensor(self.changed(pixels), dtype=torch.float64).diff() / pixels
+        heights = (curves[:, 1:] + curves[:, :-1]).double() / 2
+        return heights @ areas.to(heights.device)
+
+    @final
+    def changed(self, pixels: int) -> list[int]:
+        """How many pixels of so many have changed after 0, 1, ... `steps` steps."""
+        return [round(Fraction(step * pixels, self.steps)) for step in range(self.steps + 1)]
 
     @final
     def curves(self, case: Case) -> Tensor:
@@ -60,8 +75,7 @@ class AreaUnderCurve(Metric):
         target = case.target.with_habit(True)
         filled = Fill(self.hidden).like(case.images, case.model)
         heat = case.heat.to(case.images.device)
-        pixels = heat[0].numel()
-        changed = torch.linspace(0, pixels, self.steps + 1, device=heat.device).round()
+        changed = torch.tensor(self.changed(case.pixels), device=heat.device)
         found = []
         for row in range(len(case.images)):
             rank = order(heat[row], self.seed)

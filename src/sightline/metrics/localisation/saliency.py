@@ -31,8 +31,8 @@ class SaliencyMetric(Metric):
 
     In nats, from about -3 up; the whole picture gets -log p. thresholds: what is salient, in
     multiples of the mean of the map's positive part (of the map above its least value where nothing
-    is positive); the lowest number of all thresholds counts. A map above none of them is NaN. Crops
-    do not keep their aspect.
+    is positive); the lowest number of all thresholds counts. A map above none of them is NaN, such
+    as one of zeros. Crops do not keep their aspect.
 
     Do not trust it for maps with a stray far pixel: the rectangle grows around it. Crops lower than
     a twentieth of the picture gain nothing more, so it does not reward a precise outline, and it
@@ -77,6 +77,8 @@ class SaliencyMetric(Metric):
         """The different rectangles (row, col, row end, col end) of the thresholds."""
         heat = heat.double()
         shown = heat.clamp(min=0) if heat.max() > 0 else heat - heat.min()
+        if not shown.max() > 0:  # nothing stands out, so nothing is salient
+            return []
         boxes = [tightest(shown >= t * shown.mean()) for t in self.thresholds]
         return list(dict.fromkeys(box for box in boxes if box is not None))
 
