@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from sightline import Class, Heatmap, Model, create
-from sightline.errors import BadField, NotExplainable, ShapeError, UnknownName
+from sightline.errors import BadField, NotExplainable, NotMeasured, ShapeError, UnknownName
 from sightline.metric import Case
 from sightline.metrics._quantus import QuantusForm, quantus_form
 from sightline.worlds.miniatures import MINIATURES
@@ -97,10 +97,15 @@ def test_masks_are_the_truth() -> None:
     net, given = network(), batch()
     masks = np.zeros((PICTURES, 1, *SIZE), dtype=int)
     masks[1:, :, 4:20] = 1
-    found = quantus_form("energy-pointing")(model=net, s_batch=masks, **given)
+    with pytest.warns(NotMeasured, match="picture 0: the object has no pixel"):
+        found = quantus_form("energy-pointing")(model=net, s_batch=masks, **given)
     assert np.isnan(found[0])
     inside = given["a_batch"][:, 4:20].sum((1, 2)) / given["a_batch"].sum((1, 2))
     assert_close(found[1:], inside[1:].tolist(), atol=1e-5, rtol=1e-5)
+    with pytest.raises(
+        BadField, match=r"s_batch .* 4 values from 0 to 1\.5.*mask > 0\.5"
+    ):
+        quantus_form("energy-pointing")(model=net, s_batch=masks + masks[:, :, ::-1] / 2, **given)
 
 
 def test_what_it_cannot_take_is_refused_in_words() -> None:

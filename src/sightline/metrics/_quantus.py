@@ -22,6 +22,7 @@ from ..explainers.outside.function import Outside
 from ..explanation import Heatmap
 from ..metric import Case, Metric, judged
 from ..model import Model
+from ..ops.masks import two_valued
 from ..target import Class
 from ..truth import Truth
 
@@ -31,7 +32,8 @@ _Array = np.ndarray | Tensor
 class Settings(TypedDict, total=False):
     """What Quantus' call takes besides the batches, by the same names.
 
-    s_batch: masks of the objects, (picture, row, col) or with one channel. channel_first: False
+    s_batch: masks of the objects, (picture, row, col) or with one channel, 0 outside and one other
+    number inside. channel_first: False
     for (picture, row, col, channel). explain_func: called as explain_func(model, inputs, targets,
     **explain_func_kwargs) where no maps are given, and by metrics that explain again. softmax:
     whether the score is the probability; None is the metric's own habit. device: where the model
@@ -159,7 +161,7 @@ def _maps(batch: _Array, images: Tensor, first: bool | None) -> Tensor:
 def _truth(masks: _Array | None, first: bool | None) -> Truth | None:
     if masks is None:
         return None
-    found = np.asarray(masks).astype(bool)
+    found = np.stack([two_valued(mask, "a mask of s_batch") for mask in masks])
     if found.ndim == 4:
         found = np.asarray(found.any(3 if first is False else 1))
     return Truth(masks=list(found))

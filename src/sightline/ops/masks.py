@@ -1,7 +1,36 @@
 """Putting a mask on pictures, and masks that methods share."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
+
+from ..errors import BadField
+
+
+def two_valued(mask: Any, name: str = "a mask") -> np.ndarray:
+    """The pixels inside a mask, bool: those that are not 0 where it holds 0 and at most one other
+    number.
+
+    name: what it is, for messages. Raises: BadField for soft masks, those of a JPEG, and those that
+    number several objects: where they end is the user's to say.
+    """
+    array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if array.dtype == bool or not array.size:
+        return array.astype(bool)
+    found = f"values of {array.dtype}"
+    if array.dtype.kind in "uif":
+        high = array.max()
+        if high >= 0 and bool(((array == 0) | (array == high)).all()):
+            return array != 0
+        values = np.unique(array)
+        found = f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
+    raise BadField(
+        f"{name} is True inside, or holds 0 and one number above it; got {found}. Say what is"
+        " inside: `mask > 0.5` for a soft one, `mask > 127` for one from a JPEG, `mask == 3` for"
+        " one of several objects."
+    )
 
 
 def blend(images: Tensor, mask: Tensor, filled: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Axis, Case, Class, Heatmap, Model, Preprocess, Truth, create
-from sightline.errors import BadField, NotExplainable
+from sightline.errors import BadField, NotExplainable, NotMeasured
 from sightline.metrics.localisation.pointing import class_mean
+from sightline.worlds.aviary import sample
 
 SIZE = (40, 60)
 SQUARE = (20.0, 10.0, 30.0, 20.0)  # columns 20 to 29, rows 10 to 19
@@ -107,7 +108,8 @@ def test_maps_without_parts_and_pictures_without_boxes() -> None:
     metric = create("metric", "max-box-acc")
     found = metric(case(flat, Truth(boxes=[[SQUARE], None])))
     assert found[0] == 0 and found[1].isnan()
-    away = metric(case(flat[:1], Truth(boxes=[[(70.0, 50.0, 90.0, 60.0)]])))
+    with pytest.warns(NotMeasured, match="max-box-acc does not measure picture 0: the object"):
+        away = metric(case(flat[:1], Truth(boxes=[[(70.0, 50.0, 90.0, 60.0)]])))
     assert away.isnan().all()  # the object was cropped away
     with pytest.raises(NotExplainable, match="boxes or masks"):
         metric(case(flat, Truth()))
@@ -193,6 +195,60 @@ def test_boxes_are_in_pixels_of_the_photograph() -> None:
     assert create("metric", "max-box-acc")(whole).item() == 1
     assert create("metric", "ilsvrc-localisation", guesses=0)(whole).item() == 0
     assert create("metric", "energy-pointing")(whole).item() > 0.95
+
+
+OF_BOXES = ("pointing", "energy-pointing", "max-box-acc", "ilsvrc-localisation")
+
+
+def test_a_box_that_the_crop_removed_has_no_number_by_any_metric() -> None:
+    model, images, _ = photograph()  # rows 100 to 299 are shown
+    shown = Heatmap(torch.rand(1, 50, 50), images=images, frames=model.frames(images))
+    for gone in ((40.0, 20.0, 80.0, 100.0), (40.0, 300.0, 80.0, 390.0), (40.0, 99.0, 80.0, 100.0)):
+        whole = Case(model, images, Class(0), shown, truth=Truth(labels=[0], boxes=[[gone]]))
+        for name in OF_BOXES:
+            with pytest.warns(NotMeasured, match=f"{name} does not measure picture 0"):
+                assert create("metric", name)(whole).isnan().all()
+
+
+def test_a_box_over_the_edge_of_the_crop_is_cut_to_it_by_every_metric() -> None:
+    model, images, _ = photograph()
+    heat = torch.zeros(1, 50, 50)
+    heat[0, :10, 10:20] = 1  # rows 100 to 139 and columns 40 to 79 of the photograph
+    shown = Heatmap(heat, images=images, frames=model.frames(images))
+    over = [(40.0, 20.0, 80.0, 140.0), (0.0, 0.0, 200.0, 90.0)]  # one third seen; not at all
+    truth = Truth(labels=[0], boxes=[over])
+    whole = Case(model, images, Class(0), shown, truth=truth)
+    assert create("metric", "max-box-acc")(whole).item() == 1
+    assert create("metric", "ilsvrc-localisation", guesses=0)(whole).item() == 0
+    assert create("metric", "pointing", tolerance=0.0)(whole).item() == 1
+    assert create("metric", "energy-pointing")(whole).item() > 0.95
+    level = create("metric", "energy-pointing").chance(whole)
+    assert_close(level.item(), 40 * 40 / 200**2, atol=1e-6, rtol=0)
+
+
+def test_each_connected_part_of_a_mask_is_an_object_with_its_own_box() -> None:
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[10:20, 20:30] = mask[30:36, 45:58] = True
+    for box in ((20, 10, 30, 20), (45, 30, 58, 36)):
+        found = case(blocks(box), Truth(labels=[0], masks=[mask]))
+        assert create("metric", "max-box-acc")(found).item() == 1
+        assert create("metric", "ilsvrc-localisation")(found).item() == 0
+    around = case(blocks((20, 10, 58, 36)), Truth(labels=[0], masks=[mask]))  # around both
+    assert create("metric", "max-box-acc")(around).item() == 0
+    assert create("metric", "ilsvrc-localisation")(around).item() == 1
+    mask[20, 30] = True  # corners touch: still one part, a row and a column larger
+    grown = create("metric", "max-box-acc").curves(
+        case(blocks((20, 10, 31, 21)), Truth(masks=[mask]))
+    )
+    assert grown.unique().tolist() == [1.0]
+
+
+def test_a_drawn_bird_is_one_object_whatever_hides_it() -> None:
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[10:20, 20:30] = mask[10:20, 32:40] = True  # a branch in front of columns 30 and 31
+    truth = Truth(masks=[mask], scenes=[sample(7, 0)])
+    found = create("metric", "max-box-acc").curves(case(blocks((20, 10, 40, 20)), truth))
+    assert found.unique().tolist() == [1.0]
 
 
 def test_hits_can_be_averaged_by_class_first() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sightline import Case, Class, Heatmap, Model, Preprocess, Truth, create
-from sightline.errors import BadField, NotExplainable, ShapeError
+from sightline.errors import BadField, NotExplainable, NotMeasured, ShapeError
 
 BOX = (20.0, 10.0, 30.0, 25.0)  # columns 20 to 29, rows 10 to 24
 
@@ -92,9 +92,8 @@ def photographed(tolerance: float, point: tuple[int, int], box: tuple[float, ...
 def test_boxes_and_tolerance_are_in_pixels_of_the_photograph() -> None:
     # pixel (10, 20) of the input shows rows 140 to 143 and columns 80 to 83 of the photograph
     assert photographed(0.0, (10, 20), (78.0, 138.0, 86.0, 146.0)) == 1
-    assert (
-        photographed(0.0, (10, 20), (78.0, 38.0, 86.0, 46.0)) == 0
-    )  # where it would be without the crop
+    with pytest.warns(NotMeasured, match="cropped away"):  # where it would be without the crop
+        assert np.isnan(photographed(0.0, (10, 20), (78.0, 38.0, 86.0, 46.0)))
     assert photographed(15.0, (10, 20), (95.0, 138.0, 110.0, 146.0)) == 1
     assert photographed(5.0, (10, 20), (95.0, 138.0, 110.0, 146.0)) == 0
 
@@ -111,6 +110,9 @@ def test_a_negative_tolerance_is_refused() -> None:
         ({"masks": [np.ones((64, 96), bool)] * 2}, ShapeError, "2 masks for 1 images"),
         ({"boxes": [[(0.0, 0.0, np.inf, 9.0)]]}, BadField, "four finite numbers"),
         ({"boxes": [[(0.0, 0.0, 9.0)]]}, BadField, "four finite numbers"),
+        ({"boxes": [[BOX, (30.0, 10.0, 20.0, 25.0)]]}, BadField, "x0 < x1.*30, 10, 20, 25"),
+        ({"boxes": [[(20.0, 25.0, 30.0, 10.0)]]}, BadField, "Exchange its corners"),
+        ({"boxes": [[(20.0, 10.0, 20.0, 25.0)]]}, BadField, "x0 < x1"),
     ],
 )
 @pytest.mark.parametrize("name", ["pointing", "max-box-acc", "part-iou"])
@@ -140,3 +142,31 @@ def test_truth_may_be_tensors_and_one_box_alone() -> None:
         found[key] = create("metric", "energy-pointing")(case).item()
     assert found["array"] == found["tensor"] == pytest.approx(found["boxes"])
     assert found["boxes"] == found["alone"]
+
+
+@pytest.mark.parametrize("high", [True, 1, 7, 255, 0.25])
+def test_a_mask_of_two_values_means_the_same_whatever_they_are(high: Any) -> None:
+    inside = np.zeros((64, 96), dtype=type(high))
+    inside[10:25, 20:30] = high
+    (mask,) = Truth(masks=[inside]).masks or ()
+    assert mask.dtype == bool and mask.sum() == 150 and mask[10, 20] and not mask[9, 20]
+    parts = Truth(parts=[{"wing": torch.from_numpy(inside)}]).parts or [{}]
+    assert np.array_equal(parts[0]["wing"], mask)
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (np.linspace(0, 1, 12).reshape(3, 4), "12 values from 0 to 1.*mask > 0.5"),
+        (np.array([[0, 3, 252, 255]], dtype=np.uint8), "4 values from 0 to 255.*mask > 127"),
+        (np.array([[0, 1, 2]]), "3 values from 0 to 2.*mask == 3"),
+        (np.array([[1, 2]]), "2 values from 1 to 2"),
+        (np.array([[0, -1]]), "2 values from -1 to 0"),
+        (np.array([[0.0, np.nan]]), "is True inside"),
+    ],
+)
+def test_masks_without_a_clear_edge_are_refused(mask: np.ndarray, said: str) -> None:
+    with pytest.raises(BadField, match=said):
+        Truth(masks=[mask])
+    with pytest.raises(BadField, match=f"the mask of 'wing'.*{said}"):
+        Truth(parts=[{"wing": mask}])

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from ...errors import BadField, BadImage, UnknownName
 from ...images import Picture, read
 from ...model import Model
+from ...ops.masks import two_valued
 from ...preprocess import Preprocess
 from ...truth import Truth
 from ...worlds.aviary import Scene
@@ -94,9 +95,8 @@ class Item:
 
     def truth(self, model: Model, picture: Picture | Tensor) -> Truth | None:
         """What metrics may know. Raises: BadField for a box that lies outside the picture."""
-        if isinstance(picture, Picture):
-            for box in self.boxes or ():
-                _inside(box, picture)
+        for box in self.boxes or ():
+            _inside(box, picture.size if isinstance(picture, Picture) else picture.shape[-2:])
         inside = _frame(model, picture)
         found = Truth(
             labels=None if self.label is None else [self.label],
@@ -169,12 +169,12 @@ def boxes_of(text: str) -> tuple[Box, ...]:
     return tuple(found)
 
 
-def _inside(box: Box, picture: Picture) -> None:
-    (x0, y0, x1, y1), (rows, cols) = box, picture.size
+def _inside(box: Box, size: Sequence[int]) -> None:
+    (x0, y0, x1, y1), (rows, cols) = box, size
     if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < cols and y0 < rows):
         raise BadField(
             f"the box x0,y0,x1,y1 = {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {cols}"
-            f" x {rows} pixels, or is empty; correct it."
+            f" x {rows} pixels, or is empty, or its corners are exchanged; correct it."
         )
 
 
@@ -186,6 +186,7 @@ class _Frame:
     size: tuple[int, int] = field(default=(0, 0))
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
+        mask = two_valued(mask)
         if self.preprocess is None:
             return mask
         drawn = np.repeat(mask.astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)

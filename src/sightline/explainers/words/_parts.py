@@ -16,6 +16,7 @@ from torch import Tensor
 from ...errors import BadField, FileProblem, ShapeError
 from ...images import read
 from ...ops.areas import Area, box_mask, decode, encode
+from ...ops.masks import two_valued
 from ...ops.pictures.frame import Frame
 
 Places = tuple[tuple[str, str | tuple[str, ...]], ...]
@@ -133,7 +134,7 @@ def _text(name: object, value: Any) -> str:
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray) and value.ndim == 2:
-        mask = value if value.dtype == bool else value > 0.5
+        mask = two_valued(value, f"the mask of {name!r}")
         return f"mask {encode(mask)}" if mask.any() else ""
     if _is_box(value):
         x0, y0, x1, y1 = (float(v) for v in value)

@@ -6,11 +6,11 @@ from scipy.ndimage import find_objects, label
 from torch import Tensor
 
 LEVELS = 255  # thresholds 0/255 ... 254/255 of the largest value, as an 8-bit map has them
-_TOUCHING = np.ones((3, 3), dtype=int)
+TOUCHING = np.ones((3, 3), dtype=int)
 
 
 def eight_bit(heat: Tensor) -> np.ndarray:
-    """The map from 0 to 255, least value to largest; a constant map, or one with NaN, is zeros."""
+    """The map from 0 to 255, least value to largest; a constant map is zeros."""
     heat = heat.double()
     span = heat.max() - heat.min()
     if not bool(span > 0):
@@ -21,7 +21,7 @@ def eight_bit(heat: Tensor) -> np.ndarray:
 def boxes_above(levels: np.ndarray, level: int, largest: bool) -> Tensor:
     """Boxes (part, 4) around the connected parts of `levels` (row, col) above a level, or around
     the one with the most pixels; corners count as touching."""
-    parts, count = label(levels > level, structure=_TOUCHING)  # type: ignore[misc]
+    parts, count = label(levels > level, structure=TOUCHING)  # type: ignore[misc]
     if not count:
         return torch.zeros(1, 4, dtype=torch.float64)
     places = find_objects(parts)

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import find_objects, label
 from torch import Tensor
 
 from ...errors import NotExplainable
 from ...metric import Case
 from ...preprocess import Frame
 from ...truth import Truth
+from ._components import TOUCHING
 
+LOST = "the object has no pixel in what the model saw (cropped away, outside, or an empty mask)"
 Box = tuple[float, float, float, float]
 
 
@@ -32,50 +35,70 @@ class Shown:
 
 
 def objects(case: Case, name: str) -> list[Shown | None]:
-    """Each picture with its object; None where it is not annotated, or lies outside the picture.
+    """Each picture with its object; None where it is not annotated, or the model saw nothing of it,
+    which is said.
 
     Raises: NotExplainable where no picture of the case could be, in the name of the metric `name`.
     """
-    truth = case.truth
-    if truth is None or (truth.boxes is None and truth.masks is None):
-        raise NotExplainable(
-            f"{name} needs boxes or masks of the object: a CSV with a column `box`, or a `Truth`."
-        )
-    heat, frames = case.heat.cpu().numpy(), case.explanation.frames
-    return [
-        _shown(heat[i], frames[i] if frames else None, truth.take([i])) for i in range(len(heat))
-    ]
-
-
-def boxes_in_model(case: Case, name: str) -> list[Tensor | None]:
-    """The boxes (n, 4) of each picture in pixels of the model's input, not clipped to it; a mask
-    counts as the box around it. None where nothing is annotated.
-
-    Raises: NotExplainable as `objects`.
-    """
-    truth = case.truth
-    if truth is None or (truth.boxes is None and truth.masks is None):
-        raise NotExplainable(
-            f"{name} needs boxes or masks of the object: a CSV with a column `box`, or a `Truth`."
-        )
-    frames, found = case.explanation.frames, []
-    for i in range(len(case.images)):
-        boxes = truth.boxes[i] if truth.boxes is not None else None
-        mask = truth.masks[i] if truth.masks is not None else None
+    truth, frames = _known(case, name), case.explanation.frames
+    found: list[Shown | None] = []
+    for i, heat in enumerate(case.heat.cpu().numpy()):
+        frame, boxes, mask = frames[i] if frames else None, _boxes(truth, i), _mask(truth, i)
         if boxes is not None:
-            placed = [frames[i].box_to_model(box) if frames else box for box in boxes]
+            shown = frame.to_original(heat) if frame else heat
+            kept = seen_boxes(boxes, frame, heat.shape)
+            found.append(_shown(shown, drawn(kept, shown.shape) & ~np.isnan(shown)))
         else:
-            placed = [] if mask is None else around(np.asarray(mask, dtype=bool))
-        found.append(torch.tensor(placed, dtype=torch.float64) if placed else None)
+            scale = _scale(frame) if frame else 1.0
+            found.append(None if mask is None else _shown(heat, mask, scale))
+    _say_lost(case, name, [each is None for each in found])
     return found
 
 
-def around(mask: np.ndarray) -> list[Box]:
-    """The box around a mask (row, col), or none where it is empty."""
-    if not mask.any():
-        return []
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [(float(cols[0]), float(rows[0]), float(cols[-1]) + 1, float(rows[-1]) + 1)]
+def boxes_in_model(case: Case, name: str) -> list[Tensor | None]:
+    """The boxes (n, 4) of each picture in pixels of the model's input, cut to it; of a mask, the
+    boxes around its connected parts. None as in `objects`.
+
+    Raises: NotExplainable as `objects`.
+    """
+    truth, frames = _known(case, name), case.explanation.frames
+    rows, cols = case.images.shape[-2:]
+    size = torch.tensor([cols, rows, cols, rows], dtype=torch.float64)
+    found: list[Tensor | None] = []
+    for i in range(len(case.images)):
+        frame, boxes, mask = frames[i] if frames else None, _boxes(truth, i), _mask(truth, i)
+        if boxes is not None:
+            kept = seen_boxes(boxes, frame, (rows, cols))
+            placed = [frame.box_to_model(box) if frame else box for box in kept]
+        else:
+            one = truth.scenes is not None and truth.scenes[i] is not None
+            placed = [] if mask is None else around(mask, one)
+        whole = torch.tensor(placed, dtype=torch.float64) if placed else None
+        found.append(None if whole is None else whole.minimum(size).clamp(min=0))
+    _say_lost(case, name, [each is None for each in found])
+    return found
+
+
+def seen_boxes(boxes: Sequence[Box], frame: Frame | None, size: tuple[int, ...]) -> list[Box]:
+    """The boxes of which the model saw a pixel: of the picture that `frame` shows, or of its input
+    (row, col) of `size`."""
+    left, top, right, bottom = frame.seen if frame else (0, 0, size[1], size[0])
+    return [
+        box
+        for box in boxes
+        if min(box[2], right) > max(box[0], left) and min(box[3], bottom) > max(box[1], top)
+    ]
+
+
+def around(mask: np.ndarray, one: bool = False) -> list[Box]:
+    """The boxes around the connected parts of a mask (row, col), corners touching, each an object;
+    `one`: around all of it, because it is one object that something hides in part."""
+    parts, _ = (mask.astype(int), 1) if one else label(mask, structure=TOUCHING)  # type: ignore[misc]
+    places = [place for place in find_objects(parts) if place is not None]
+    return [
+        (float(cols.start), float(rows.start), float(cols.stop), float(rows.stop))
+        for rows, cols in places
+    ]
 
 
 def drawn(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
@@ -87,16 +110,42 @@ def drawn(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
-def _shown(heat: np.ndarray, frame: Frame | None, truth: Truth) -> Shown | None:
-    boxes = truth.boxes[0] if truth.boxes is not None else None
-    mask = truth.masks[0] if truth.masks is not None else None
-    if boxes is not None:
-        heat = frame.to_original(heat) if frame else heat
-        inside, scale = drawn(boxes, heat.shape), 1.0
-    elif mask is not None:
-        inside, scale = np.asarray(mask, dtype=bool), _scale(frame) if frame else 1.0
-    else:
-        return None
+def say_empty(case: Case, name: str, masks: Sequence[np.ndarray | None]) -> None:
+    """Says which pictures have a mask in which nothing is inside."""
+    empty = [row for row, mask in enumerate(masks) if mask is not None and not mask.any()]
+    case.not_measured(name, empty, LOST)
+
+
+def _known(case: Case, name: str) -> Truth:
+    truth = case.truth
+    if truth is None or (truth.boxes is None and truth.masks is None):
+        raise NotExplainable(
+            f"{name} needs boxes or masks of the object: a CSV with a column `box`, or a `Truth`."
+        )
+    return truth
+
+
+def _boxes(truth: Truth, row: int) -> Sequence[Box] | None:
+    boxes = None if truth.boxes is None else truth.boxes[row]
+    return boxes if boxes is not None and len(boxes) else None
+
+
+def _mask(truth: Truth, row: int) -> np.ndarray | None:
+    return None if truth.masks is None else truth.masks[row]
+
+
+def _say_lost(case: Case, name: str, lost: Sequence[bool]) -> None:
+    """Says which pictures are annotated and have no number."""
+    truth = _known(case, name)
+    rows = [
+        row
+        for row, gone in enumerate(lost)
+        if gone and not (_boxes(truth, row) is None and _mask(truth, row) is None)
+    ]
+    case.not_measured(name, rows, LOST)
+
+
+def _shown(heat: np.ndarray, inside: np.ndarray, scale: float = 1.0) -> Shown | None:
     return Shown(heat, inside, scale) if inside.any() else None
 
 

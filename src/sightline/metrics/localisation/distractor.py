@@ -15,6 +15,7 @@ from torch import Tensor
 from ...errors import NotExplainable
 from ...metric import Case, Metric
 from ...registry import register
+from ._object import say_empty
 
 
 @register("distractor", paper="arXiv:2104.00032")
@@ -44,13 +45,16 @@ class Distractor(Metric):
                 "distractor needs the mask of the target's object, and the other object as the part"
                 f" {self.other!r}; give the case a `Truth` with both."
             )
+        others = [(parts or {}).get(self.other) for parts in truth.parts]
+        for masks in (truth.masks, others):
+            say_empty(case, "distractor", masks)
         found = []
         for row, heat in enumerate(case.heat.clamp(min=0).double().cpu().numpy()):
-            mine, theirs = truth.masks[row], (truth.parts[row] or {}).get(self.other)
+            mine, theirs = truth.masks[row], others[row]
             if mine is None or theirs is None or not np.any(mine) or not np.any(theirs):
                 found.append(float("nan"))
                 continue
-            here = heat[np.asarray(mine, bool)].mean()
-            there = heat[np.asarray(theirs, bool)].mean()
+            here = heat[mine].mean()
+            there = heat[theirs].mean()
             found.append(float(here / (here + there)) if here + there > 0 else float("nan"))
         return torch.tensor(found)

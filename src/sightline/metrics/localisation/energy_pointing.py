@@ -23,7 +23,8 @@ class EnergyPointing(Metric):
     """Which share of the map's positive values lies on the object? In [0, 1].
 
     With boxes and known frames the map is laid over the photograph; otherwise, and for masks, the
-    model's frame is used. A map without positive values, and an image without annotation, is NaN.
+    model's frame is used. A map without positive values, and an image without annotation or whose
+    object the model did not see, is NaN.
     `chance` is what a uniform map gets: quote it beside the number.
 
     Do not trust it on pictures that their object fills: there every map scores high. The paper kept

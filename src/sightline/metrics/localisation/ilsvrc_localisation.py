@@ -4,7 +4,7 @@ Paper: Russakovsky et al., IJCV 2015, section 4.2 (from memory): 0 where one of 
 right label and a box with an IoU above 0.5 with a true one, else 1. The box is the one of Zhou et
 al., CVPR 2016: around the largest connected part above a fifth of the map's largest value.
 Deviations: only the guess that the map explains has a box, which is all that counts where that is
-the right label; the box is drawn in the model's frame.
+the right label; the box is drawn in the model's frame, and true ones are cut to it.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class ILSVRCLocalisation(Metric):
     quoted, and 0 gives the label ("ground truth known"). The class explained must be the right one:
     explain the label, or the top class for top-1. threshold: what is inside the box, as a share of
     the map's largest value. A map without positive values frames nothing. An image without label or
-    boxes is NaN.
+    boxes, or whose boxes the model did not see, is NaN.
 
     Do not trust a difference between methods before `threshold` was chosen for each on other
     pictures: it moves the error more than the method does. `max-box-acc` takes it out.

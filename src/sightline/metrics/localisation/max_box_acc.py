@@ -33,8 +33,9 @@ class MaxBoxAcc(Metric):
     In [0, 1]: of one picture the share of IoU levels that some threshold reaches, so each picture
     has its own best one; a collection has one threshold for each level, as published. version: `v1`
     or `v2`. threshold: a share of the map's range chosen on other pictures instead of the best one
-    (`best_threshold`). `curves` are the best IoU at each of 255 thresholds. An image without a box,
-    or whose box the model did not see, is NaN.
+    (`best_threshold`). `curves` are the best IoU at each of 255 thresholds. Each connected part of
+    a mask is an object with its own box (a drawn bird is one). An image without a box, or whose
+    box the model did not see, is NaN.
 
     Do not trust it as a score of thresholded maps in use: the best threshold is chosen on the very
     pictures that are scored. Give `threshold` for that. A centred blob scores high on photographs
@@ -97,18 +98,16 @@ class MaxBoxAcc(Metric):
     def _overlaps(self, heat: Tensor, true: Tensor | None) -> Tensor:
         steps = LEVELS if self.threshold is None else 1
         size = torch.tensor([heat.shape[1], heat.shape[0]] * 2, dtype=torch.float64)
-        seen = None if true is None else true.minimum(size).clamp(min=0)
-        seen = None if seen is None else seen[(seen[:, 2:] > seen[:, :2]).all(1)]
-        if seen is None or not len(seen):
+        if true is None:
             return torch.full((steps,), torch.nan)
         levels = eight_bit(heat)
         if self.threshold is not None:
-            return self._best(levels, int(self.threshold * LEVELS), seen, size)[None]
+            return self._best(levels, int(self.threshold * LEVELS), true, size)[None]
         found = torch.zeros(LEVELS, dtype=torch.float64)
         start = 0  # a mask changes only where the map has a value
         for value in np.unique(levels).tolist():
             if start < min(value, LEVELS):
-                found[start:value] = self._best(levels, start, seen, size)
+                found[start:value] = self._best(levels, start, true, size)
             start = max(start, value)
         return found
 

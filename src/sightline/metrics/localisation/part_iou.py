@@ -16,6 +16,8 @@ from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
 from ...ops.likeness import rounded
 from ...registry import register
+from ...truth import Truth
+from ._object import say_empty
 
 
 @register("part-iou", paper="arXiv:1704.05796")
@@ -49,21 +51,23 @@ class PartIoU(Metric):
         if truth is None or (truth.parts is None and (self.part or truth.masks is None)):
             what = f"masks of the part {self.part!r}" if self.part else "masks of objects or parts"
             raise NotExplainable(f"part-iou needs {what}: drawn birds, or a `Truth`.")
-        found = []
-        for row, heat in enumerate(rounded(case.heat).cpu()):
-            parts = (truth.parts[row] if truth.parts else None) or {}
-            mask = self._mask(truth.masks[row] if truth.masks else None, parts)
-            found.append(float("nan") if mask is None else self._overlap(heat, mask))
-        return torch.tensor(found)
+        masks = [self._mask(truth, row) for row in range(len(case.images))]
+        say_empty(case, "part-iou", masks)
+        return torch.tensor(
+            [
+                self._overlap(heat, torch.as_tensor(mask))
+                if mask is not None and mask.any()
+                else float("nan")
+                for heat, mask in zip(rounded(case.heat).cpu(), masks, strict=True)
+            ]
+        )
 
-    def _mask(self, whole: np.ndarray | None, parts: Mapping[str, np.ndarray]) -> Tensor | None:
+    def _mask(self, truth: Truth, row: int) -> np.ndarray | None:
+        whole = truth.masks[row] if truth.masks else None
+        parts: Mapping[str, np.ndarray] = (truth.parts[row] if truth.parts else None) or {}
         if self.part:
-            mask = parts.get(self.part)
-        elif whole is not None or not parts:
-            mask = whole
-        else:
-            mask = np.logical_or.reduce(list(parts.values()))
-        return None if mask is None or not np.any(mask) else torch.as_tensor(np.asarray(mask, bool))
+            return parts.get(self.part)
+        return whole if whole is not None or not parts else np.logical_or.reduce([*parts.values()])
 
     def _overlap(self, heat: Tensor, mask: Tensor) -> float:
         taken = self._taken(heat, int(mask.sum()))

@@ -31,7 +31,7 @@ class Pointing(Metric):
     tolerance: distance in pixels of the original picture that still counts; 15 as published, quote
     0 beside it. With boxes and known frames the map is laid over the photograph; otherwise, and for
     masks, the model's frame is used. A flat map points nowhere and misses. An image without any
-    annotation is NaN.
+    annotation, or of whose object the model saw nothing, is NaN.
 
     Do not trust it as proof that the object was used: it looks at one point, and a blob in the
     middle of the picture hits most photographs. Compare with that null level.

@@ -17,6 +17,7 @@ from ...errors import NotExplainable, ShapeError
 from ...metric import Case, Metric
 from ...ops.likeness import stretched
 from ...registry import register
+from ._object import say_empty
 
 STEPS = 1000
 
@@ -29,7 +30,7 @@ class PxAP(Metric):
     Of one picture, the area under its own precision and recall; a collection pools all pixels
     first, as published. A map without preference gets the object's share of the pixels. `curves`
     are counts of the object's pixels and of the others, each from the least value to the largest. A
-    constant or broken map is zeros. An image without a mask is NaN.
+    constant map is zeros. An image without a mask, or with an empty one, is NaN.
 
     Do not trust it across objects of different size: the level of an empty map is the object's
     share. Each map is stretched from 0 to 1 by itself, so a collection's number mixes maps whose
@@ -48,6 +49,7 @@ class PxAP(Metric):
         truth = case.truth
         if truth is None or truth.masks is None:
             raise NotExplainable("pxap needs masks of the object: drawn birds, or a `Truth`.")
+        say_empty(case, "pxap", truth.masks)
         found = []
         for i, heat in enumerate(stretched(case.heat.double()).cpu()):
             mask, parts = truth.masks[i], (truth.parts[i] if truth.parts else None) or {}
@@ -58,7 +60,7 @@ class PxAP(Metric):
             outside = ~inside
             if "ignore" in parts:
                 outside &= ~_fitting(parts["ignore"], heat)
-            value = (torch.nan_to_num(heat) * STEPS + 1e-9).long().clamp(0, STEPS)
+            value = (heat * STEPS + 1e-9).long().clamp(0, STEPS)
             counts = [value[which].bincount(minlength=STEPS + 1) for which in (inside, outside)]
             found.append(torch.cat(counts))
         return torch.stack([row.float() for row in found])

@@ -65,6 +65,14 @@ class Frame:
         row, col = (at.clip(0, n - 1) for at, n in zip((row, col), self.original, strict=True))
         return values[row[:, None], col[None]] * (inside[0][:, None] & inside[1][None])
 
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 of the picture's pixels that the input shows, as `to_original` has it."""
+        x0, y0, x1, y1 = self.box
+        rows = _seen(y0, y1, self.original[0], self.size[0])
+        cols = _seen(x0, x1, self.original[1], self.size[1])
+        return cols.first, rows.first, cols.last, rows.last
+
     def points_to_original(self, points: Real[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """(row, col) of the input as (row, col) of the picture; whole numbers are pixel centres."""
         start, scale = self._affine()
