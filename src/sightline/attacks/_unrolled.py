@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..explainers.mask.iterative_saliency import EPSILON, IterativeSaliency
+from ..explainers.mask.iterative_saliency import EPSILON, IterativeSaliency, stepped
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, area, hinges, margins, roughness
 from ..nets.masking import share
@@ -66,8 +66,7 @@ class Unrolled:
         keep, rate = self.explainer.momentum, self.explainer.rate
         for _ in range(STEPS):
             down = self._slope(model, image, channels, index)
-            speed = keep * speed + down
-            channels = channels - rate * (down + keep * speed)
+            channels, speed = stepped(channels, speed, down, rate, keep)
         self.channels, self.speed = channels.detach(), speed.detach()
         return share(channels, EPSILON)[:, 0]
 

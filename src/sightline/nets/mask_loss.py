@@ -85,11 +85,15 @@ class Hiding:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Pictures, their true class (batch,), and whether the mask was made for it or for a fake."""
+    """Pictures, their true class (batch,), and whether the mask was made for it or for a fake.
+
+    rows: the numbers of these pictures, which the model's side inputs follow; None for 0, 1, ...
+    """
 
     images: Tensor
     classes: Tensor
     real: Tensor
+    rows: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +119,7 @@ class MaskLoss:
         kept = self.hiding(shown.images, masks, dice, alike=alike)
         cut = self.hiding(shown.images, 1 - masks, dice, alike=alike)
         both = torch.cat([kept, cut])
-        rows = torch.arange(len(masks)).repeat(2)
+        rows = (torch.arange(len(masks)) if shown.rows is None else shown.rows).repeat(2)
         with torch.enable_grad():
             trace = model.trace(both, read=("input",), rows=rows)
             ahead = margins(trace.output.float(), shown.classes.repeat(2)).chunk(2)

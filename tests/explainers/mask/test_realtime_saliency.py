@@ -9,8 +9,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.testing import assert_close
 
+from kernels import rounded_otherwise
 from sightline import Axis, Class, Contrast, Model, Top, create, load
 from sightline.errors import BadField, BadModel, NotExplainable
+from sightline.explainers.mask.iterative_saliency import stepped
 from sightline.nets.default import WEIGHTS
 from sightline.nets.mask_loss import MaskLoss, Shown
 from sightline.nets.masking import Blueprint, MaskingNetwork, read_masking, write_masking
@@ -134,6 +136,27 @@ def test_the_descent_is_its_update_rule_written_out() -> None:
     a, b = at.abs().split(1, 1)
     assert_close(heat.native[:, None], a / (a + b + 1e-3), atol=1e-6, rtol=1e-4)
     assert heat.loss_terms.shape == (1, 4)
+
+
+def test_a_step_ends_at_zero_where_it_would_change_sides() -> None:
+    at, speed = torch.tensor([1.0, 0.2, 0.2]), torch.tensor([0.0, 0.0, 4.0])
+    ahead, faster = stepped(at, speed, torch.tensor([1.0, 5.0, -5.0]), 0.1, 0.9)
+    assert_close(faster, torch.tensor([1.0, 0.0, -1.4]))  # 0.9 * speed + slope; none at the end
+    assert_close(ahead, torch.tensor([0.81, 1e-6, 0.826]))  # at - 0.1 * (slope + 0.9 * faster)
+
+
+def test_rounding_does_not_grow_in_the_descent() -> None:
+    """Cells that jumped from one side of 0 to the other made a tenth of the map of 1e-7."""
+    net, other = model(), model()
+    with torch.no_grad():
+        for weight in other.module.parameters():
+            weight.copy_(rounded_otherwise(weight, 1e-6))
+    images = torch.rand(3, 3, *CNN.size)
+    explain = create("explainer", "iterative-saliency", rate=1.0, steps=40)
+    wanted = explain(net, images, [0, 3, 4]).native
+    assert_close(explain(other, images, [0, 3, 4]).native, wanted, atol=1e-4, rtol=0)
+    alone = torch.cat([explain(net, images[i : i + 1], [0, 3, 4][i]).native for i in range(3)])
+    assert_close(alone, wanted, atol=1e-6, rtol=0)
 
 
 def test_the_descent_lowers_its_loss_and_finds_the_planted_patch() -> None:

@@ -100,6 +100,20 @@ def test_the_native_map_is_summed_and_equal_scores_have_no_number() -> None:
     assert gap(case(torch.ones(1, *SIZE), logit=0.0)).isnan().all()
 
 
+@pytest.mark.parametrize("level", [1e-4, 1.0, 1e4])
+def test_scores_that_differ_by_rounding_alone_have_no_number(level: float) -> None:
+    class Level(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return level * (1 + self.step * images.mean((1, 2, 3), dtype=torch.float64))[:, None]
+
+    net, whole = Level(), torch.ones(1, 3, *SIZE)
+    for step, known in ((1e-7, False), (0.5, True)):
+        net.step = step
+        summed = torch.full((1, *SIZE), level * step / (SIZE[0] * SIZE[1]))
+        found = gap(Case(Model(net, size=SIZE), whole, Class(0), Heatmap(summed)))
+        assert_close(found[0], torch.tensor(0.0 if known else float("nan")), equal_nan=True)
+
+
 @pytest.mark.parametrize("name", ["integrated-gradients", "gradient"])
 def test_methods_that_claim_a_sum_keep_it_and_the_gradient_does_not(name: str) -> None:
     model = Model(MINIATURES["pooled-cnn"](), size=(32, 32))

@@ -15,7 +15,7 @@ from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...registry import register
 
-LEAST = 1e-9
+LEAST = 1e-6  # of the larger score: a smaller difference is the rounding of float32
 
 
 @register("completeness", paper="arXiv:1703.01365")
@@ -27,7 +27,7 @@ class Completeness(Metric):
     unclipped map is summed as it is, never normalised: `native` where there is one. The score is
     the one that the method explains by habit (logits where no method is known). baseline: the empty
     picture, the name of a `Fill`, or "zero" for methods that share out the score itself. NaN where
-    the two scores are equal.
+    the two scores are equal but for rounding.
 
     Do not trust it as a sign that the places are right: any map can be scaled until it adds up. And
     do not ask it of methods that never claimed a sum, such as most CAMs.
@@ -49,8 +49,10 @@ class Completeness(Metric):
         target = case.target.with_habit(case.explainer.habit if case.explainer else False)
         rows = torch.arange(len(case.images))
         due = case.model.scores(case.images, target, rows=rows).double()
+        scale = due.abs()
         if self.baseline != "zero":
             empty = Fill(self.baseline).like(case.images, case.model)
-            due = due - case.model.scores(empty, target, rows=rows).double()
+            start = case.model.scores(empty, target, rows=rows).double()
+            due, scale = due - start, torch.maximum(scale, start.abs())
         gap = (shown.to(due.device).double().sum((1, 2)) - due).abs()
-        return torch.where(due.abs() > LEAST, gap / due.abs(), torch.nan)
+        return torch.where(due.abs() > LEAST * scale, gap / due.abs(), torch.nan)
