@@ -1,5 +1,5 @@
-"""Maps of one row or one column, maps with a third axis, heads that take the largest place, networks
-that cut their graph: each has a default layer, and the map there is the one computed by hand.
+"""Maps of one row or one column, or with a third axis, heads that take the largest place, networks
+that cut their graph: each has a default layer, and its map is the one computed by hand.
 """
 
 import pytest
@@ -92,7 +92,7 @@ def test_tokens_of_one_row_and_channels_last_are_maps_too(tmp_path) -> None:
 
 
 class Squeezed(nn.Module):
-    """Gates between convolutions: weights of filters, and of places in raster order, are no maps."""
+    """A gate between convolutions, and places in raster order: neither is a map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,3 +151,36 @@ def test_every_cam_draws_maps_with_a_third_axis(name: str) -> None:
     for layer in (None, "body.0" if name != "cam" else "body"):  # a ReLU follows
         found = create("explainer", name, layer=layer)(Spectral(False).eval(), images, 1)
         assert found.native.shape == (1, 8, 12) and found.native.any()
+
+
+class Largest(Strided):
+    """The largest place of each filter, then linear; no module has a name for it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.maps(images).amax((2, 3)))
+
+
+def test_a_head_that_takes_the_largest_place_has_a_layer() -> None:
+    net, images = Largest().eval(), torch.rand(2, 3, 64, 96)
+    found = study(net, (64, 96))
+    assert (found.spatial, found.head, found.partial) == ("last", "max-pool", False)
+    heat = create("explainer", "hires-cam")(Model(net, size=(64, 96)), images, 2)
+    maps, weight = net.maps(images).detach(), net.head.weight[2].detach()
+    expected = torch.zeros(2, 8, 12)
+    for row in range(2):
+        for k, places in enumerate(maps[row].flatten(1)):
+            top = int(places.argmax())
+            expected[row].view(-1)[top] += weight[k] * places[top]
+    assert_close(heat.native, expected)
+
+
+def test_an_output_that_takes_the_largest_place_has_a_layer() -> None:
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU())
+    net, images = nn.Sequential(body, nn.Conv2d(8, 3, 1)).eval(), torch.rand(2, 3, 32, 48)
+    model = Model(net, size=(32, 48), output=lambda y: y.amax((2, 3)))
+    assert (model.anatomy.spatial, model.anatomy.class_map) == ("0", "1")
+    heat = create("explainer", "hires-cam")(model, images, 1)
+    logits = model.outputs(images)[:, 1]
+    assert_close(heat.native.sum((1, 2)), logits - net[1].bias[1].detach())
+    assert ((heat.native != 0).sum((1, 2)) == 1).all()

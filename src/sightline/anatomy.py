@@ -25,6 +25,7 @@ from .ops.network.census import Census, Forward, take_census
 from .ops.network.choice import Choice, choose
 from .ops.network.unharmed import scores_in, unharmed
 from .ops.tracing.layouts import Layout
+from .ops.tracing.replay import JOINT, Address
 
 _PROCEDURE = 3  # raise when the procedure changes, so that cached answers are forgotten
 _log = logging.getLogger("sightline")
@@ -35,10 +36,12 @@ class Anatomy:
     """Which layer shows where the network looks, how is it laid out, and what follows it?
 
     spatial: address of the default layer, None with a `reason`. joint: all layers that carry the
-    evidence together, where no single one does. layouts: every layer address whose output is laid
-    out in space. candidates: earlier layers that everything passes, the next one first. head:
-    `pooled-linear`, `pooled-mlp`, `pooled-relu`, `class-token`, `attention-pool`, `flattened-mlp`,
-    `convolutional` or `unknown`. class_map: a layer with one map per class. attention: modules that
+    evidence together, where no single one does; aligned: they lie on one grid, so that their maps
+    can be added. cuts: every layer address that everything passes. layouts: every layer address
+    whose output is laid out in space. candidates: earlier layers that everything passes, the next
+    one first (joined by " + " where it takes several). head: `pooled-linear`, `pooled-mlp`,
+    `pooled-relu`, `max-pool`, `class-token`, `attention-pool`, `flattened-mlp`, `convolutional` or
+    `unknown`. class_map: a layer with one map per class. attention: modules that
     attend; fused_attention: those that never show their weights. silent: modules that never ran.
     n_classes: 0 where the output is not one row of scores. independent: the scores do not depend on
     the picture. partial: the layer carries a part of the score only. notes: what was guessed.
@@ -47,6 +50,8 @@ class Anatomy:
     spatial: str | None
     reason: str = ""
     joint: tuple[str, ...] = ()
+    aligned: bool = False
+    cuts: tuple[str, ...] = ()
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
     head: str = "unknown"
@@ -65,6 +70,44 @@ class Anatomy:
     def layout(self) -> Layout | None:
         """The layout of the default layer."""
         return self.layouts[self.spatial] if self.spatial is not None else None
+
+    @property
+    def streams(self) -> str | None:
+        """The default layer, with those that carry the evidence beside it where they lie on one
+        grid: their addresses joined by " + "."""
+        return JOINT.join(self.joint) if self.aligned else self.spatial
+
+    def every_call(self, layer: str) -> str:
+        """The layer, or all its calls joined where the module runs several times, no single call
+        carries the evidence, and they lie on one grid together."""
+        together = [c for c in (*self.candidates, JOINT.join(self.joint)) if JOINT in c]
+        for joined in together if self.aligned and layer not in self.cuts else []:
+            calls = joined.split(JOINT)
+            if {Address.of(call).name for call in calls} == {layer}:
+                grids = {self.layouts[c].grid for c in calls if c in self.layouts}
+                return joined if len(grids) == 1 else layer
+        return layer
+
+    def carries(self, layer: str) -> bool:
+        """Whether everything passes this layer, or these layers joined by " + "."""
+        names = set(layer.split(JOINT))
+        together = [set(c.split(JOINT)) for c in self.candidates if JOINT in c]
+        together += [set(self.joint)] if self.joint and not self.partial else []
+        return not names.isdisjoint(self.cuts) or any(each <= names for each in together)
+
+    def is_part(self, layer: str) -> bool:
+        """Whether the layer is the default, or one of those that carry the evidence together, and
+        more reaches the scores around it. Layers inside of a block are the user's own choice."""
+        names = {Address.of(name).name for name in layer.split(JOINT)}
+        beside = {Address.of(name).name for name in self.joint}
+        chosen = layer in (self.spatial, self.streams) or not names.isdisjoint(beside)
+        return chosen and not self.carries(layer)
+
+    def part(self, layer: str) -> str:
+        """What such a layer carries, for a sentence."""
+        rest = [name for name in self.joint if name not in layer.split(JOINT)]
+        where = f"; the rest passes {' and '.join(map(repr, rest))}" if rest else ""
+        return f"{layer!r} carries a part of the score only{where}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a file."""
@@ -157,6 +200,8 @@ def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
         spatial=choice.spatial,
         reason=choice.reason,
         joint=choice.joint,
+        aligned=choice.aligned,
+        cuts=choice.cuts,
         layouts=layouts,
         candidates=choice.candidates,
         head=choice.head,

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from . import registry
-from .errors import BadField, NotExplainable, SightlineWarning, UnknownName
+from .errors import BadField, NotExplainable, SightlineWarning, UnknownName, near
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
+from .ops.tracing.replay import JOINT, Address
 from .target import PerImage, Target, to_target
 
 _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows no `Self`
@@ -32,7 +33,8 @@ class Explainer(ABC):
     parameters.
 
     needs: what the model must offer, of `gradients`, `layer`, `attention`; a method that needs a
-    layer has a field `layer`, None for the model's last spatial one. probability: what is scored
+    layer has a field `layer`, None for the model's last spatial one. joins: it can read several
+    layers of one grid together, addresses joined by " + ". probability: what is scored
     where the target does not say. gives: the kind of explanation. own_passes: all its gradients are
     those of passes of its own, so that the clean one need not remember how it came about. A method
     that runs others names them in `parts`: what they need it needs too, and it scores by the habit
@@ -42,6 +44,7 @@ class Explainer(ABC):
     kind: ClassVar[str] = "explainer"
     registered_name: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    joins: ClassVar[bool] = False
     probability: ClassVar[bool] = False
     gives: ClassVar[type[Explanation]] = Heatmap
     own_passes: ClassVar[bool] = False
@@ -58,6 +61,7 @@ class Explainer(ABC):
         tensors = model.prepare(images)
         aimed = to_target(target).bind(model, tensors)
         self.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
+        self._warn_of_parts(model)
         started, before = time.perf_counter(), dict(model.evaluations)
         parts = []
         for start in range(0, len(tensors), BATCH):
@@ -131,7 +135,7 @@ class Explainer(ABC):
         if size and self.needs:
             model.study(size, channels)
         if "layer" in self.needs:
-            self.layer_of(model)
+            self._check_layer(model, name)
         if "attention" in self.needs and not model.anatomy.attention:
             raise NotExplainable(
                 f"{name} reads attention, and {model.name} has none; use a CAM or a gradient"
@@ -148,17 +152,36 @@ class Explainer(ABC):
             part.check(model, size, channels)
 
     @final
+    def _check_layer(self, model: Model, name: str) -> None:
+        """Raises: NotExplainable where a method that promises sums would read a part of them."""
+        layer, known = self.layer_of(model), model.anatomy
+        if known.is_part(layer) and "additive" in _claims(self):
+            others = f" `layer={known.streams!r}` reads them together." if known.aligned else ""
+            raise NotExplainable(
+                f"the map of {name} sums to the score, and {known.part(layer)} of {model.name}."
+                f"{others} Methods without such a sum, grad-cam for one, draw that part."
+            )
+
+    @final
+    def _warn_of_parts(self, model: Model) -> None:
+        name = self.registered_name or type(self).__name__
+        for layer in (e.layer_of(model) for e in self.whole if "layer" in e.needs):
+            if model.anatomy.is_part(layer):
+                text = f"{name} of {model.name}: {model.anatomy.part(layer)}. It is not in the map."
+                return warnings.warn(text, SightlineWarning, stacklevel=3)
+
+    @final
     def layer_of(self, model: Model) -> str:
-        """The layer that this method reads: its field `layer`, or the model's last spatial one."""
+        """The layer that this method reads: its field `layer`, or the model's last spatial one; of
+        a method that joins, all that carry the evidence together."""
         layer = {f.name: getattr(self, f.name) for f in fields(self)}.get("layer")  # type: ignore[arg-type]
         if layer is None:
-            return model.spatial
-        if layer != "input" and layer.split(":")[0].split("[")[0] not in model.layers:
-            from .errors import near
-
-            hint = near(layer, model.layers)
-            raise UnknownName(f"no layer named {layer!r}{hint} `model.layers` lists all.")
-        return layer
+            return model.anatomy.streams or model.spatial if self.joins else model.spatial
+        for name in layer.split(JOINT):
+            if name != "input" and Address.of(name).name not in model.layers:
+                hint = near(name, model.layers)
+                raise UnknownName(f"no layer named {name!r}{hint} `model.layers` lists all.")
+        return model.anatomy.every_call(layer) if self.joins and layer != "input" else layer
 
     def fast(self: _Method) -> _Method:
         """The same method with its documented approximations on; by default there are none."""
@@ -189,11 +212,13 @@ class Explainer(ABC):
             if self.registered_name
             else {"name": type(self).__name__, "fields": {}}
         )
+        layers = [e.layer_of(model) for e in self.whole if "layer" in e.needs]
         return {
             "schema": 1,
             "method": spec["name"],
             "parameters": spec["fields"],
-            "layer": next((e.layer_of(model) for e in self.whole if "layer" in e.needs), None),
+            "layer": layers[0] if layers else None,
+            "partial": not all(map(model.anatomy.carries, layers)) if layers else False,
             "model": model.name,
             "weights_digest": model.digest,
             "preprocessing": str(model.preprocess)
@@ -235,7 +260,8 @@ def reading(model: Model, explainers: Sequence[Explainer]) -> tuple[tuple[str, .
     """
     every = [each for explainer in explainers for each in explainer.whole]
     differentiated = [each for each in every if "gradients" in each.needs]
-    read = dict.fromkeys(each.layer_of(model) for each in every if "layer" in each.needs)
+    layers = [each.layer_of(model) for each in every if "layer" in each.needs]
+    read = dict.fromkeys(name for layer in layers for name in layer.split(JOINT))
     if any("layer" not in each.needs and not each.own_passes for each in differentiated):
         read = {"input": None, **read}
     for each in every:
@@ -249,6 +275,11 @@ def shared(model: Model, tensors: Tensor, explainers: Sequence[Explainer]) -> An
     differentiates that far."""
     read, gradients = reading(model, explainers)
     return model.shared(tensors, read, gradients=gradients)
+
+
+def _claims(explainer: Explainer) -> tuple[str, ...]:
+    name = explainer.registered_name
+    return registry.entry("explainer", name).claims if name else ()
 
 
 def _refuse_bad(output: Any, model: Model) -> None:

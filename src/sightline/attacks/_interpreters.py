@@ -30,6 +30,7 @@ from ..nets.masking import MaskingNetwork, read_masking, shipped_for
 from ..ops.likeness import stretched
 from ..ops.rules import Call, RecordAttention, Rule
 from ..ops.tracing.layouts import to_maps
+from ..ops.tracing.replay import JOINT
 from ..trace import Trace
 from ._unrolled import Unrolled
 
@@ -86,17 +87,19 @@ class Follower(ABC):
 
 @dataclass
 class _Cam(Follower):
-    layer: str = ""
     mean: bool = True  # of the gradient over places
     keep_sign: bool = False
 
     def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
-        raw = trace.raw[self.layer]
-        grads = _graphed(trace, trace.output[:, index], raw)
-        weights = to_maps(grads, trace.layout(self.layer)).float()
-        weights = weights.mean((2, 3), keepdim=True) if self.mean else weights
-        found = (weights * trace.maps[self.layer]).sum(1)
+        found = sum(self._raw(trace, index, name) for name in self.reads)
+        assert isinstance(found, Tensor)
         return found if self.keep_sign else found.relu()
+
+    def _raw(self, trace: Trace, index: int, layer: str) -> Tensor:
+        grads = _graphed(trace, trace.output[:, index], trace.raw[layer])
+        weights = to_maps(grads, trace.layout(layer)).float()
+        weights = weights.mean((2, 3), keepdim=True) if self.mean else weights
+        return (weights * trace.maps[layer]).sum(1)
 
 
 @dataclass
@@ -153,9 +156,9 @@ def _smooth(model: Model) -> tuple[Rule, ...]:
 
 
 def _cam(explainer: Any, model: Model) -> Follower:
-    layer = explainer.layer_of(model)
+    layers = tuple(explainer.layer_of(model).split(JOINT))
     mean = not isinstance(explainer, HiResCAM)
-    return _Cam((layer,), _open(model), layer, mean, explainer.keep_sign)
+    return _Cam(layers, _open(model), mean, explainer.keep_sign)
 
 
 def _gradient(explainer: Any, model: Model) -> Follower:

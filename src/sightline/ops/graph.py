@@ -8,13 +8,16 @@ they are no way round.
 
 import random
 import re
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 _PRIME = (1 << 61) - 1
+_ANY = 1 << 30  # units that an operation lets through
 
 _AFFINE = frozenset(
     """
@@ -98,6 +101,25 @@ class Paths:
                     stack.append(edge.node)
         return self.connected
 
+    def latest_cut(self, edges: Collection[GradientEdge], most: int) -> list[GradientEdge] | None:
+        """The fewest of these tensors that every way crosses, and of such sets the one nearest to
+        the output; None where there is none, or where it takes more than `most`.
+
+        Found as the smallest cut of a flow: each of the tensors carries one unit, others any.
+        """
+        flow = _Flow(set(edges))
+        flow.lead("output", self.root)
+        for node in self.order:
+            if node != self.image:
+                for edge in _inputs(node):
+                    if self.onward.get(edge.node, 0):
+                        flow.lead(node, edge)
+        for _ in range(most + 1):
+            reached = flow.push("output", self.image)
+            if reached is not None:
+                return [e for e in flow.narrow if e in reached and (e, "behind") not in reached]
+        return None
+
     def behind(
         self, edges: Collection[GradientEdge], roots: Iterable[GradientEdge] = ()
     ) -> list[Operation]:
@@ -112,6 +134,45 @@ class Paths:
             if touched[node]:
                 found.append(Operation(kind=_kind(node), operands=sum(depends), first=depends[0]))
         return found
+
+
+class _Flow:
+    """Units that flow from an output to an image; a tensor in `narrow` lets one pass."""
+
+    def __init__(self, narrow: set[GradientEdge]) -> None:
+        self.narrow = narrow
+        self.room: dict[Any, dict[Any, int]] = {}  # from a place to the next
+
+    def lead(self, start: Any, tensor: GradientEdge) -> None:
+        """A way from `start` through a tensor to the operation that made it."""
+        inside = tensor if tensor in self.narrow else tensor.node
+        self._open(start, inside, _ANY)
+        if inside is tensor:
+            self._open(tensor, (tensor, "behind"), 1)
+            self._open((tensor, "behind"), tensor.node, _ANY)
+
+    def _open(self, start: Any, end: Any, room: int) -> None:
+        self.room.setdefault(start, {})[end] = room
+        self.room.setdefault(end, {}).setdefault(start, 0)
+
+    def push(self, source: Any, sink: Any) -> set[Any] | None:
+        """Let one more unit flow; where none can, the places that are still reached."""
+        came: dict[Any, Any] = {source: None}
+        waiting = deque([source])
+        while waiting and sink not in came:
+            place = waiting.popleft()
+            for following, room in self.room.get(place, {}).items():
+                if room > 0 and following not in came:
+                    came[following] = place
+                    waiting.append(following)
+        if sink not in came:
+            return set(came)
+        place = sink
+        while came[place] is not None:
+            self.room[came[place]][place] -= 1
+            self.room[place][came[place]] += 1
+            place = came[place]
+        return None
 
 
 def edge_of(tensor: Tensor) -> GradientEdge | None:

@@ -20,6 +20,7 @@ STRIPS = 4
 
 _BUDGET = 1 << 12  # numbers per image that suffice to locate a change
 _FIRM = 0.7  # correlation from which a layout counts as measured
+_APART = 0.4  # of a strip: how far apart two tensors may see the same place
 _LINE = 3  # places from which a single row or column of them can be told from chance
 
 
@@ -76,6 +77,23 @@ def locate(values: Tensor, size: tuple[int, int]) -> tuple[Layout, list[Tensor]]
     return _located_tokens(moved[0], size[0] / size[1]), moved
 
 
+def same_places(one: list[Tensor], other: list[Tensor], style: str) -> bool:
+    """Whether two tensors of one layout and grid, by their responses, show the same part of the
+    picture at the same place: neither is turned over, or of another crop.
+    """
+    row, col = {"nhwc": (0, 1), "tokens": (0, 0)}.get(style, (1, 2))
+    for axis, strips_ in ((row, slice(None, STRIPS)), (col, slice(STRIPS, None))):
+        apart = _at(_centroid(one[axis][strips_])) - _at(_centroid(other[axis][strips_]))
+        if one[axis].shape[1] > 1 and float(apart.abs().mean()) > _APART:
+            return False
+    return True
+
+
+def _at(centroid: Tensor) -> Tensor:
+    """A centroid at a fixed number of places: two tensors may have been thinned unequally."""
+    return centroid[torch.linspace(0, len(centroid) - 1, 64).round().long()]
+
+
 def is_firm(layout: Layout) -> bool:
     """Whether the layout was measured, not merely guessed."""
     return layout.score >= _FIRM
@@ -119,6 +137,8 @@ def head_kind(
         return "pooled-linear" if same and not bends else "pooled-mlp"
     if bends == {"relu"} and _switched(gradients, largest):
         return "pooled-relu"
+    if "maximum" in bends and _largest_alone(gradients):
+        return "max-pool"
     if "softmax" in bends:
         return "class-token" if prefix > 0.9 else "attention-pool"
     if prefix > 0.9:
@@ -136,6 +156,12 @@ def _switched(gradients: Tensor, largest: Tensor) -> bool:
     value = torch.where(top.abs() > bottom.abs(), top, bottom)
     off = gradients.abs() <= 1e-3 * largest
     return bool((off | ((gradients - value).abs() <= 1e-3 * largest)).all())
+
+
+def _largest_alone(gradients: Tensor) -> bool:
+    """Whether most filters pass a gradient at one place of each picture."""
+    places = (gradients != 0).sum(3)
+    return 2 * int((places == 1).sum()) > int((places > 0).sum())
 
 
 def _thinned(values: Tensor) -> Tensor:
@@ -184,7 +210,7 @@ def _located_maps(
 
 
 def _place(row: Tensor, col: Tensor) -> float:
-    """The smaller correlation of centroids with rows and columns; of an axis of one, the other's."""
+    """The smaller correlation of centroids with rows and columns; an axis of one has none."""
     scores = [_correlation(c, torch.arange(len(c))) for c in (row, col) if len(c) > 1]
     return min(scores, default=0.0)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...model import Model
+from ...ops.batches import chunks
 from ...ops.noise import generator
 from ...shapes import Maps
 from ...trace import Fan, Trace
@@ -167,5 +168,34 @@ def _far(maps: Maps) -> Tensor:
 
 def _fanned(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
     image, rows = view.images[row : row + 1], torch.tensor([row])
+    if len(view.layers) > 1:
+        return _edited(model, view, row, fan)
     with torch.no_grad():
         return model.trace(image, read=view.target.reads, edit={view.layer: fan}, rows=rows)
+
+
+def _edited(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
+    """Copies behind several layers at once: every copy is a full forward in which all are edited.
+
+    Raises: NotExplainable for a sketch, which needs one layer to start from.
+    """
+    if fan.sketch:
+        raise NotExplainable(f"several layers ({view.layer!r}) cannot be sketched.")
+    image, found = view.images[row : row + 1], []
+    filters = [view.trace.maps[name].shape[1] for name in view.layers]
+    with torch.no_grad():
+        for part in chunks(fan.n, model.chunk(image, fan.n)):
+            copies = fan.make(view.maps[row : row + 1], part)
+            pieces = zip(view.layers, copies.split(filters, 1), strict=True)
+            rows = torch.full((len(copies),), row)
+            found.append(
+                model.trace(
+                    image.expand(len(copies), -1, -1, -1),
+                    read=view.target.reads,
+                    edit={name: lambda maps, piece=piece: piece.to(maps) for name, piece in pieces},
+                    rows=rows,
+                )
+            )
+    raw = {name: torch.cat([t.raw[name] for t in found]) for name in view.target.reads}
+    output, rows = torch.cat([t.output for t in found]), torch.cat([t.rows for t in found])
+    return replace(found[0], output=output, raw=raw, rows=rows, remembered={})

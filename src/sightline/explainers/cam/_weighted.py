@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor
 
+from ...errors import NotExplainable
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
 from ...ops.resize import resize
+from ...ops.tracing.replay import JOINT
 from ...shapes import Heat, Images, Maps, Weights
 from ...target import Target
 from ...trace import Trace
@@ -19,7 +22,8 @@ from ...trace import Trace
 @dataclass(frozen=True, eq=False)
 class LayerView:
     """What a CAM may look at: one layer's maps for these images and, when asked, the target's
-    gradient there.
+    gradient there. Layers joined by " + " (the calls of an encoder that runs twice, or two
+    encoders) are one layer whose filters are those of all; their maps must be of one size.
     """
 
     model: Model
@@ -30,16 +34,31 @@ class LayerView:
     @cached_property
     def trace(self) -> Trace:
         """The clean pass; methods that run on the same pass share it, gradients included."""
-        return self.model.trace(self.images, read=(self.layer, *self.target.reads))
+        return self.model.trace(self.images, read=(*self.layers, *self.target.reads))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.layer.split(JOINT))
 
     @cached_property
     def maps(self) -> Maps:
-        return self.trace.maps[self.layer].detach().float()
+        return self._joined([self.trace.maps[name].detach().float() for name in self.layers])
 
     @cached_property
     def grads(self) -> Maps:
         """Gradient of the target with respect to `maps`, computed on first use."""
-        return self.trace.gradient(self.target, self.layer).detach().float()
+        found = [self.trace.gradient(self.target, name) for name in self.layers]
+        return self._joined([grads.detach().float() for grads in found])
+
+    def _joined(self, parts: list[Tensor]) -> Tensor:
+        sizes = {tuple(part.shape[2:]) for part in parts}
+        if len(sizes) > 1:
+            found = " and ".join(f"{rows} x {cols}" for rows, cols in sorted(sizes))
+            raise NotExplainable(
+                f"the maps of {self.layer!r} have {found} places; layers that are read together"
+                " need one size. Name one of them."
+            )
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
     @cached_property
     def scores(self) -> Tensor:
@@ -48,7 +67,7 @@ class LayerView:
 
     @property
     def tokens(self) -> bool:
-        return self.trace.layout(self.layer).style == "tokens"
+        return self.trace.layout(self.layers[0]).style == "tokens"
 
 
 def drawn(raw: Heat, images: Tensor, keep_sign: bool = False, **details: Tensor) -> Heatmap:
@@ -62,11 +81,13 @@ class WeightedCAM(Explainer):
     """Sum of a layer's filters, each scaled by `weigh`, clipped at zero unless `keep_sign`, resized
     to the image.
 
-    layer: name of a layer that the model can show as (batch, filter, row, col); None means the
-    model's last spatial one. `native` is the sum before clipping and resizing.
+    layer: name of a layer that the model can show as (batch, filter, row, col), or several of one
+    size joined by " + "; None means the model's last spatial one, or all that carry the evidence
+    together. `native` is the sum before clipping and resizing.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")
+    joins: ClassVar[bool] = True
 
     layer: str | None = None
     keep_sign: bool = False  # HiResCAM and CAM set True: their sums are claims

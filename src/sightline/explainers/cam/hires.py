@@ -45,7 +45,7 @@ class HiResCAM(WeightedCAM):
         shares = view.grads * view.maps
         left = shares.sum(1).abs().flatten(1).amax(1)
         whole = shares.abs_().sum(1).flatten(1).amax(1)
-        rounding = torch.finfo(view.trace.raw[view.layer].dtype).eps
+        rounding = torch.finfo(view.trace.raw[view.layers[0]].dtype).eps
         if ((left <= max(CANCELLED, 2 * rounding) * whole) & (whole > 0)).any():
             earlier = view.model.anatomy.candidates[:1]
             raise NotExplainable(

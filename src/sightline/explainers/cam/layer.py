@@ -42,6 +42,7 @@ class LayerCAM(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")
+    joins: ClassVar[bool] = True
 
     layer: str | None = None
     also: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from ...explanation import Heatmap
 from ...metric import Case, Metric
 from ...model import BATCH, Model
 from ...ops.noise import generator
+from ...ops.tracing.replay import JOINT
 from ...registry import register
 from ...target import Target
 from ...trace import Edit, Fan
@@ -87,7 +88,8 @@ class AdditiveExactness(Metric):
     def _raw(self, case: Case, layer: str) -> list[tuple[Tensor, tuple[int, int]]]:
         """The map of each picture on the layer's grid, float64, and that grid."""
         with torch.no_grad():
-            grid = case.model.trace(case.images[:1], read=[layer]).maps[layer].shape[-2:]
+            first = layer.split(JOINT)[0]
+            grid = case.model.trace(case.images[:1], read=[first]).maps[first].shape[-2:]
         size = (int(grid[0]), int(grid[1]))
         shown, kept = case.heat, case.explanation
         if isinstance(kept, Heatmap) and kept.native is not None:
@@ -117,7 +119,7 @@ def _behind(case: Case, row: int, layer: str, edits: list[Edit]) -> Tensor:
     def make(maps: Tensor, part: slice) -> Tensor:
         return torch.cat([edit(maps.clone()) for edit in edits[part]])
 
-    if layer != "input":
+    if layer != "input" and JOINT not in layer:
         try:
             return target.score(model.trace(image, edit={layer: Fan(len(edits), make)}))
         except NotExplainable:  # copies mix behind this layer: every copy is a picture of its own
@@ -138,7 +140,8 @@ def _apart(model: Model, image: Tensor, target: Target, layer: str, edits: list[
         if layer == "input":
             trace = model.trace(change(copies.clone()), rows=rows)
         else:
-            trace = model.trace(copies.clone(), edit={layer: change}, rows=rows)
+            edit = dict.fromkeys(layer.split(JOINT), change)
+            trace = model.trace(copies.clone(), edit=edit, rows=rows)
         found.append(target.score(trace))
     return torch.cat(found)
 

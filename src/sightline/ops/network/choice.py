@@ -13,8 +13,10 @@ from torch.autograd.graph import GradientEdge
 
 from ..graph import Paths, bends
 from ..stats import head_kind
-from ..tracing.layouts import Layout, filters_of, to_maps
+from ..tracing.layouts import to_maps
 from .census import Call, Census, Seen
+from .groups import Group, cut_addresses, groups_of, is_image, large
+from .streams import aligned, latest_streams, repeated
 
 _MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, all are too many
 
@@ -26,44 +28,14 @@ class Choice:
     spatial: str | None = None
     reason: str = ""
     joint: tuple[str, ...] = ()
+    aligned: bool = False
+    cuts: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     head: str = "unknown"
     class_map: str | None = None
     independent: bool = False
     partial: bool = False
     notes: tuple[str, ...] = ()
-
-
-@dataclass(eq=False)
-class _Group:
-    """One tensor, and every module that returned it: a Sequential and its last child, an inactive
-    dropout.
-    """
-
-    edge: GradientEdge
-    members: list[Seen]
-    name: str
-    layout: Layout
-
-    @property
-    def first(self) -> Seen:
-        return self.members[0]
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.first.shape
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return self.layout.grid or (0, 0)
-
-    @property
-    def depth(self) -> int:
-        return self.name.count(".")
-
-    @property
-    def filters(self) -> int:
-        return filters_of(self.shape, self.layout)
 
 
 @dataclass(eq=False)
@@ -104,7 +76,7 @@ def choose(census: Census) -> Choice:
     assert paths is not None
     if not paths.connected:
         return Choice(reason="no gradient flows from its scores back to the picture.")
-    groups = [g for g in _groups(census, paths) if not _is_image(g, census)]
+    groups = [g for g in groups_of(census, paths) if not is_image(g, census)]
     if not groups:
         return Choice(reason="no layer's output keeps places of the picture apart.")
     wind = _Wind([(paths.root, census.scores.shape)])
@@ -125,7 +97,7 @@ class _Search:
 
     census: Census
     paths: Paths
-    groups: list[_Group]
+    groups: list[Group]
     wind: _Wind
     owners: list[Call] = field(default_factory=list)
 
@@ -142,16 +114,26 @@ class _Search:
         elif last is not None:
             last = _earliest_copy(last, cuts)
         exit_ = self._later_exit(last) if partial or not joint else None
-        if exit_ is not None:
+        if not joint and (exit_ is not None or last is None):
+            after = last.first.time if last is not None else 0
+            behind = [g for g in self.groups if g.first.time > after and self._may_show(g)]
+            joint = latest_streams(self.paths, behind, self.census.run.size, self._reached)
+            last = max(joint, key=lambda g: g.grid) if joint else last
+        if exit_ is not None and not (joint and not partial):
             last, joint, partial = exit_, [], True
         if last is None:
             reason = "no gradient of its scores reaches a layer that keeps places apart."
             return Choice(reason=reason)
         earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
+        earlier = (
+            [*repeated(self.paths, self.groups, joint), *earlier] if len(joint) > 1 else earlier
+        )
         notes = ["the layer carries a part of the score only"] if partial else []
         return Choice(
             spatial=last.name,
             joint=tuple(g.name for g in joint) if len(joint) > 1 else (),
+            aligned=len(joint) > 1 and not partial and aligned([g.first for g in joint]),
+            cuts=cut_addresses(self.census, self.paths),
             candidates=tuple(earlier),
             head=_head(last, self.paths, self.wind, self.census.scores),
             class_map=class_map,
@@ -159,7 +141,7 @@ class _Search:
             notes=(*notes, *(["several layers carry the evidence together"] * (len(joint) > 1))),
         )
 
-    def _last_cut(self, cuts: list[_Group]) -> _Group | None:
+    def _last_cut(self, cuts: list[Group]) -> Group | None:
         size = self.census.run.size
         for least in (4, 2, 1):
             found = self._last_reached([g for g in cuts if large(g.grid, size, least)])
@@ -167,7 +149,7 @@ class _Search:
                 return found
         return None
 
-    def _last_reached(self, groups: Sequence[_Group]) -> _Group | None:
+    def _last_reached(self, groups: Sequence[Group]) -> Group | None:
         left, step = list(groups), 2
         while left:
             part, left, step = left[-step:], left[:-step], 2 * step
@@ -176,26 +158,36 @@ class _Search:
                 return reached[-1]
         return None
 
-    def _reached(self, groups: Sequence[_Group]) -> list[_Group]:
-        """Those of which at least half of the places receive a gradient."""
+    def _reached(self, groups: Sequence[Group]) -> list[Group]:
+        """Those of which at least half of the places receive a gradient, or only some because what
+        follows takes the largest.
+        """
         gradients = self.wind.blow([g.edge for g in groups], self.census.scores)
-        return [
-            g
-            for g, grad in zip(groups, gradients, strict=True)
-            if grad is not None
-            and float((to_maps(grad, g.layout) != 0).any(1).float().mean()) >= 0.5
-        ]
+        pairs = zip(groups, gradients, strict=True)
+        return [g for g, grad in pairs if grad is not None and self._arrives(g, grad)]
 
-    def _joint(self, last: _Group | None) -> list[_Group]:
+    def _arrives(self, group: Group, grad: Tensor) -> bool:
+        maps = to_maps(grad, group.layout)
+        places = float((maps != 0).any(1).float().mean())
+        beside = int(grad.count_nonzero()) > int(maps.count_nonzero())  # at a class token, say
+        if places >= 0.5 or not places or beside:
+            return places >= 0.5
+        return "maximum" in bends(self.paths.behind({group.edge}))
+
+    def _may_show(self, group: Group) -> bool:
+        classes = self.census.scores.shape[-1]
+        return group.filters != classes and not _owned(group, self.owners)
+
+    def _joint(self, last: Group | None) -> list[Group]:
         """The maps of the latest module whose tensors are a cut together, if later than `last`."""
         known = {g.edge: g for g in self.groups}
-        after = last.first.time if last is not None else 0
+        after, size = last.first.time if last is not None else 0, self.census.run.size
         calls = [c for c in self.census.calls if c.name and len(c.outputs) > 1]
         for call in sorted(calls, key=lambda c: c.outputs[0].time, reverse=True):
             edges = {s.edge for s in call.outputs if s.edge and self.paths.passed(s.edge)}
-            maps = [known[e] for e in edges if e in known and min(known[e].grid) >= 2]
-            large = any(min(g.grid) >= 4 for g in maps)
-            if call.outputs[0].time <= after or len(edges) < 2 or not large:
+            maps = [known[e] for e in edges if e in known and large(known[e].grid, size, 2)]
+            any_large = any(large(g.grid, size, 4) for g in maps)
+            if call.outputs[0].time <= after or len(edges) < 2 or not any_large:
                 continue
             if any(call.within(o) for o in self.owners) or not self.paths.are_cut(edges):
                 continue
@@ -204,7 +196,7 @@ class _Search:
                 return maps
         return []
 
-    def _later_exit(self, last: _Group | None) -> _Group | None:
+    def _later_exit(self, last: Group | None) -> Group | None:
         """A later, coarser, localised layer at the same depth: there are exits at several depths.
 
         Where nothing is a cut, the latest localised layer at the least depth.
@@ -213,7 +205,6 @@ class _Search:
             depth, area, after = min(g.depth for g in self.groups), float("inf"), 0
         else:
             depth, area, after = last.depth, last.grid[0] * last.grid[1], last.first.time
-        classes = self.census.scores.shape[-1]
         fitting = [
             g
             for g in self.groups
@@ -222,45 +213,12 @@ class _Search:
             and 2 <= min(g.grid)
             and g.grid[0] * g.grid[1] < area
             and g.layout.verified
-            and g.filters != classes
-            and not _owned(g, self.owners)
+            and self._may_show(g)
         ]
         return self._last_reached(fitting)
 
 
-def large(grid: tuple[int, int], size: tuple[int, int], least: int) -> bool:
-    """Whether a grid has `least` places on its long side and, of a picture of this size, as many on
-    its short one as the picture's proportions give: 32 x 320 pixels at stride 32 are one row of
-    ten. A single place is no grid.
-    """
-    short = max(1, least * min(size) // max(size))
-    return min(grid) >= short and max(grid) >= max(least, 2)
-
-
-def _groups(census: Census, paths: Paths) -> list[_Group]:
-    """Tensors that are laid out in space and matter for the scores, in the order in which they were
-    made.
-    """
-    found: dict[GradientEdge, list[Seen]] = {}
-    for seen in census.seen:
-        if seen.edge is not None and seen.layout is not None and paths.passed(seen.edge):
-            if census.addresses(seen):
-                found.setdefault(seen.edge, []).append(seen)
-    groups = []
-    for edge, members in found.items():
-        shallow = min(members, key=lambda s: (s.call.depth, s.time))
-        name, layout = census.addresses(shallow)[0], members[0].layout
-        assert layout is not None
-        groups.append(_Group(edge, members, name, layout))
-    return groups
-
-
-def _is_image(group: _Group, census: Census) -> bool:
-    """A tensor in the picture's own shape is still the picture: a normalised one, say."""
-    return group.grid == census.run.size and group.filters == census.run.channels
-
-
-def _without_class_maps(cuts: list[_Group], census: Census) -> tuple[str | None, list[_Group]]:
+def _without_class_maps(cuts: list[Group], census: Census) -> tuple[str | None, list[Group]]:
     """Take off trailing maps with one filter per class, behind which nothing has parameters: of a
     segmentation too, whose output they are.
 
@@ -274,7 +232,7 @@ def _without_class_maps(cuts: list[_Group], census: Census) -> tuple[str | None,
     return (cuts[-1].name, kept) if few and census.scores.ndim in (2, 4) else (None, cuts)
 
 
-def _owners(cuts: list[_Group], census: Census) -> list[Call]:
+def _owners(cuts: list[Group], census: Census) -> list[Call]:
     """Modules behind the first cut that receive a map and return none: they own what is inside
     them.
     """
@@ -297,11 +255,11 @@ def _may_be_map(seen: Seen) -> bool:
     return seen.layout is not None or (not seen.named and len(seen.shape) > 2)
 
 
-def _owned(group: _Group, owners: list[Call]) -> bool:
+def _owned(group: Group, owners: list[Call]) -> bool:
     return any(all(s.call.within(owner) for s in group.members) for owner in owners)
 
 
-def _earliest_copy(last: _Group, cuts: list[_Group]) -> _Group:
+def _earliest_copy(last: Group, cuts: list[Group]) -> Group:
     """An earlier tensor with the same values, if no module with parameters ran in between."""
     for group in cuts:
         same = group.shape == last.shape and group.first.weights == last.first.weights
@@ -330,7 +288,7 @@ def _dead_classifiers(
     return found
 
 
-def _head(group: _Group, paths: Paths, wind: _Wind, scores: Tensor) -> str:
+def _head(group: Group, paths: Paths, wind: _Wind, scores: Tensor) -> str:
     gradients = []
     prefixed, whole = 0.0, 0.0
     for (raw,) in wind.classes([group.edge], scores, 5):

@@ -15,10 +15,10 @@ class Layout:
 
     style: `nchw`, `nhwc`, `tokens` (batch, token, filter), `ncdhw` or `nchwd` (a third axis of
     place, such as a spectrum or time, each of its steps seen as filters of its own) or `none`.
-    grid: (rows, cols); None means "as large as the tensor says", not for `tokens`. prefix: how many tokens are not
-    places (class, distillation, registers), and where they are. score: how well a strip of the
-    picture moved the matching places, a correlation; `verified` is false where the layout was read
-    from the shape alone.
+    grid: (rows, cols); None means "as large as the tensor says", not for `tokens`. prefix: how many
+    tokens are not places (class, distillation, registers), and where they are. score: how well a
+    strip of the picture moved the matching places, a correlation; `verified` is false where the
+    layout was read from the shape alone.
     """
 
     style: str

@@ -18,6 +18,9 @@ from ...errors import NotExplainable
 from .layouts import Layout, from_maps, to_maps
 from .operations import Repeating
 
+JOINT = " + "
+"""Between the addresses of layers that are read together."""
+
 
 @runtime_checkable
 class Network(Protocol):

@@ -49,6 +49,7 @@ class AbsCAM(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")
+    joins: ClassVar[bool] = True
 
     layer: str | None = None
     stage: Literal["initial", "per-filter", "single"] = "per-filter"

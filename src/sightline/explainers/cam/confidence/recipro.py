@@ -45,6 +45,7 @@ class ReciproCAM(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")
+    joins: ClassVar[bool] = True
 
     layer: str | None = None
     kernel: Literal["point", "gauss-copy", "gauss-local"] | None = None

@@ -54,6 +54,7 @@ class ShapCAM(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")
+    joins: ClassVar[bool] = True
 
     layer: str | None = None
     orders: int = 64
