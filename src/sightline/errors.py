@@ -60,6 +60,7 @@ class NotMeasured(SightlineWarning):
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence: it suggests the nearest of `names`, where there is one."""
-    close = get_close_matches(name, list(names), n=3, cutoff=0.5)
+    """The end of a sentence: it suggests the nearest of `names` in any case, where there is one."""
+    known = {each.lower(): each for each in names}
+    close = [known[each] for each in get_close_matches(name.lower(), known, n=3, cutoff=0.5)]
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Model, Preprocess, create
-from sightline.errors import BadField, UnknownName
+from sightline.errors import BadField, SightlineWarning, UnknownName
 from sightline.nets.mask_loss import Hiding, MaskLoss
 from sightline.nets.masking import Blueprint, MaskingNetwork
 from sightline.ops.noise import generator
@@ -187,7 +187,8 @@ def photographs(folder: Path, names: tuple[str, ...]) -> Path:
 
 def test_folders_are_classes_by_label_or_number(tmp_path: Path) -> None:
     model = classifier()
-    found = Filed.of(photographs(tmp_path / "a", ("cross", "0", "nothing")), model)
+    with pytest.warns(SightlineWarning, match="1 of 3 folders have a bare number .* 'square'"):
+        found = Filed.of(photographs(tmp_path / "a", ("cross", "0", "nothing")), model)
     assert found.labels.bincount().tolist() == [4, 4, 4]
     assert found.batch(model, torch.tensor([0, 11])).shape == (2, 3, 32, 32)
     with pytest.raises(UnknownName, match="did you mean 'square'"):

@@ -19,6 +19,7 @@ from ..errors import (
     BadField,
     FileProblem,
     MissingExtra,
+    NotExplainable,
     NotMeasured,
     SightlineError,
     SightlineWarning,
@@ -30,12 +31,16 @@ from ..metric import Case, Metric, Truth
 from ..model import Model
 from ..ops.references import reference
 from ..target import Class, Target, Top
+from ..targets.words import in_words, prediction
 from .ledger import Record
 from .setup import IMAGE_ITSELF, Column, Setup
 from .small_map import packed
 from .sources.item import Item
 
 _COUNTED = ("forward", "backward")
+_STRANGE = (  # cells of pictures with equal bytes are shared, so no label stands here
+    "The picture's label is no class of the model, so metrics are not told what is true of it."
+)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -73,6 +78,7 @@ class _Scene:
     images: Tensor
     target: Target
     truth: Truth | None
+    lacking: str = ""  # why there is no truth, where it is left out
 
 
 def compute(setup: Setup, task: Task) -> Iterator[Finished]:
@@ -107,10 +113,14 @@ def _scene(setup: Setup, item: Item) -> _Scene:
     if item.error:
         raise BadField(item.error)
     model = setup.model
-    truth = item.truth(model, picture)
+    # What is true of a label that is not explained would judge another class's map.
+    strange = setup.target is None and item.strange
+    truth = None if strange else item.truth(model, picture)
     images = model.prepare([picture] if isinstance(picture, Picture) else picture)
     own = Top() if item.label is None else Class(item.label)
-    return _Scene(model=model, images=images, target=setup.target or own, truth=truth)
+    lacking = _STRANGE if strange else ""
+    target = setup.target or own
+    return _Scene(model=model, images=images, target=target, truth=truth, lacking=lacking)
 
 
 def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
@@ -123,12 +133,13 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
         aimed = model.aim(images, scene.target)
         blind = partial(blind_map, column.label) if column.blind else None
         case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
-        scores, sure = _judged(setup, case, job.judges)
-        index = aimed.indices(1)[0]
+        scores, sure = _judged(setup, case, job.judges, scene.lacking)
+        explained, predicted = _told(model, images, aimed)
     record = {
         "cell": job.key,
         "error": "",
-        "target": repr(aimed) if index is None else model.label(index),
+        "target": explained,
+        "prediction": predicted,
         "notes": [str(n.message) for n in notes if issubclass(n.category, SightlineWarning)],
         "passes": [found.provenance.get("evaluations", {}).get(k, 0) for k in _COUNTED],
         "seconds": round(seconds, 4),
@@ -137,6 +148,17 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
     if isinstance(found, Heatmap) and not column.blind:
         record["map"] = packed(found.values[0])
     return Finished(record=record, sure=sure)
+
+
+def _told(model: Model, images: Tensor, aimed: Target) -> tuple[str, str]:
+    """What is explained and what the model says, as tables hold it: a class by its label or its
+    number; no prediction where the output is no row of scores."""
+    index, plain = aimed.indices(1)[0], isinstance(aimed, Class) and not aimed.negated
+    explained = model.label(index) if plain and index is not None else in_words(aimed, model.labels)
+    said = prediction(model, images, aimed)
+    if said is None or said.index is None:
+        return explained, said.label if said else ""
+    return explained, model.label(said.index)
 
 
 def _remarks() -> Any:  # a context manager
@@ -173,15 +195,19 @@ def blind_map(name: str, images: Tensor) -> Tensor:
     return torch.einsum("bcrk,c->brk", images, torch.tensor(_LUMA).to(images))
 
 
-def _judged(setup: Setup, case: Case, wanted: Sequence[int]) -> tuple[dict[str, Any], bool]:
-    """What each metric says, by its key; and whether all of it would come again."""
+def _judged(
+    setup: Setup, case: Case, wanted: Sequence[int], lacking: str
+) -> tuple[dict[str, Any], bool]:
+    """What each metric says, by its key; and whether all of it would come again. lacking: why
+    nothing is known to be true."""
     scores, sure = {}, True
     for k in wanted:
         try:
             scores[setup.measure_keys[k]] = score(setup.measures[k], case)
         except Exception as error:
             sure &= isinstance(error, SightlineError)
-            scores[setup.measure_keys[k]] = {"value": None, "error": _reason(error)}
+            why = f" {lacking}" if lacking and isinstance(error, NotExplainable) else ""
+            scores[setup.measure_keys[k]] = {"value": None, "error": _reason(error) + why}
     return scores, sure
 
 

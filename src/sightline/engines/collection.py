@@ -3,7 +3,7 @@
 A folder (class folders optional), a CSV (`path,label[,box]`), a glob, a data set of Hugging Face
 (`hf:NAME[:SPLIT]`), tar shards (`webdataset:PATTERN`), or a sequence of pictures, tensors,
 (picture, label) pairs or birds. Nothing is read before its turn comes; what is wrong with one entry
-is said in that entry.
+is said in that entry. Which class of the model a label means is told by `sources.classes`.
 """
 
 import csv
@@ -20,12 +20,14 @@ import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
-from ..errors import BadField, BadImage, UnknownName
+from ..errors import BadField, BadImage
 from ..images import Picture, gather, read
 from ..model import Model
-from ..worlds.aviary import Bird
+from ..worlds.aviary import LABELS, Bird
 from .sources import hugging_face, shards
-from .sources.item import Collection, Item, boxes_of, label_of
+from .sources.classes import Classes, Meaning
+from .sources.datasets import names_at
+from .sources.item import TOP, Collection, Item, boxes_of
 
 STREAMS: dict[str, Callable[[str, Model], Collection]] = {
     "hf": hugging_face.stream,
@@ -78,16 +80,21 @@ def _from_path(source: str, model: Model) -> Collection:
             return Collection(name=source, count=0, items=lambda: iter(()), notes=(str(reason),))
         raise
     root = path if path.is_dir() else None
-    labels, notes = _class_folders(files, root, model)
+    names = sorted(filter(None, {_folder(file, root) for file in files}))
+    classes = Classes(model, names)
     return Collection(
         name=source,
         count=len(files),
-        items=lambda: (
-            Item(name=_relative(f, root), picture=f, label=labels.get(_folder(f, root)))
-            for f in files
-        ),
-        notes=notes,
+        items=lambda: (_filed(file, root, classes) for file in files),
+        notes=() if names else (f"The pictures have no labels: the target is {TOP}",),
+        listed=True,
     )
+
+
+def _filed(file: Path, root: Path | None, classes: Classes) -> Item:
+    """A picture whose label is its class folder, where it lies in one."""
+    item, folder = Item(name=_relative(file, root), picture=file), _folder(file, root)
+    return item.labelled(classes.word(folder)) if folder else item
 
 
 def _folder(path: Path, root: Path | None) -> str:
@@ -97,29 +104,6 @@ def _folder(path: Path, root: Path | None) -> str:
 
 def _relative(path: Path, root: Path | None) -> str:
     return path.relative_to(root).as_posix() if root else path.name
-
-
-def _class_folders(
-    files: Sequence[Path], root: Path | None, model: Model
-) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The class of each folder that is called like one; a sentence about those that are not."""
-    names = dict.fromkeys(_folder(f, root) for f in files)
-    labels, strange = {}, []
-    for name in filter(None, names):
-        try:
-            labels[name] = label_of(model, name)
-        except UnknownName:
-            strange.append(name)
-    notes = []
-    if strange:
-        shown = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if strange[3:] else "")
-        notes.append(
-            f"No class of {model.name} is called like these folders: {shown}. For their pictures"
-            " the target is the model's top class."
-        )
-    if not labels and not strange:
-        notes.append("The pictures have no labels: the target is the model's top class.")
-    return labels, tuple(notes)
 
 
 def _from_csv(path: Path, model: Model) -> Collection:
@@ -133,21 +117,26 @@ def _from_csv(path: Path, model: Model) -> Collection:
             " they are known."
         )
     order = header if named else ["path", "label", "box"]
+    classes = Classes(model)
     for number, row in enumerate(rows[1:] if named else rows):
-        item = _row(row, order, path.parent, model)
+        item = _row(row, order, path.parent, classes)
         # The boxes of one class belong together; another class of the same picture is asked by
         # itself.
-        key = number if item.error else (item.picture, item.label)
+        key = number if item.error else (item.picture, item.label, item.meaning.told)
         known = items.get(key)
         if known:
             item = replace(known, boxes=(*(known.boxes or ()), *(item.boxes or ())) or None)
         items[key] = item
-    bare = sum(item.label is None and not item.error for item in items.values())
+    bare = sum(not item.meaning.told and not item.error for item in items.values())
     notes = [f"{path} names no picture."] if not items else []
     if bare:
-        notes.append(f"Pictures without a label: {bare}; their target is the model's top class.")
+        notes.append(f"Pictures without a label: {bare}; their target is {TOP}")
     return Collection(
-        name=str(path), count=len(items), items=lambda: iter(items.values()), notes=tuple(notes)
+        name=str(path),
+        count=len(items),
+        items=lambda: iter(items.values()),
+        notes=tuple(notes),
+        listed=True,
     )
 
 
@@ -163,25 +152,23 @@ def _cells(path: Path) -> list[list[str]]:
     return [row for row in csv.reader(lines, delimiter=delimiter) if any(row)]
 
 
-def _row(row: Sequence[str], order: Sequence[str], folder: Path, model: Model) -> Item:
+def _row(row: Sequence[str], order: Sequence[str], folder: Path, classes: Classes) -> Item:
     if len(row) == len(order) + 3 and order[-1] == "box":  # x0,y0,x1,y1 without quotes
         row = [*row[: len(order) - 1], ",".join(row[len(order) - 1 :])]
     cells = {name: cell.strip() for name, cell in zip(order, row, strict=False)}
     name = cells.get("path", "")
     item = Item(name=name, picture=folder / Path(name).expanduser())
+    item = item.labelled(classes.word(cells["label"])) if cells.get("label") else item
     try:
-        return replace(
-            item,
-            label=label_of(model, cells["label"]) if cells.get("label") else None,
-            boxes=boxes_of(cells["box"]) if cells.get("box") else None,
-        )
-    except (UnknownName, BadField) as error:
+        return replace(item, boxes=boxes_of(cells["box"]) if cells.get("box") else None)
+    except BadField as error:
         return replace(item, error=str(error))
 
 
 def _from_sequence(data: Any, model: Model) -> Collection:  # Any: what counts its entries too
     held = data if isinstance(data, (Sequence, Tensor)) or _counted(data) else list(data)
     count = len(held)  # type: ignore[arg-type]
+    known: dict[tuple[str, ...], Classes] = {}
 
     def items() -> Iterator[Item]:
         width = len(str(max(count - 1, 0)))
@@ -189,11 +176,14 @@ def _from_sequence(data: Any, model: Model) -> Collection:  # Any: what counts i
             number = f"{k:0{width}d}"
             try:
                 given = held[k]  # type: ignore[index]
+                names = names_at(held, k)
             except Exception as error:  # a data set's own code
                 told = f"{type(error).__name__}: {error}"
                 yield Item(name=f"picture {number}", error=f"it could not be fetched ({told}).")
                 continue
-            yield _entry(given, number, model)
+            if names not in known:
+                known[names] = Classes(model, names)
+            yield _entry(given, number, known[names])
 
     notes = () if count else ("The collection is empty.",)
     name = "1 picture" if count == 1 else f"{count} pictures"
@@ -204,12 +194,12 @@ def _counted(data: Any) -> bool:
     return all(callable(getattr(type(data), name, None)) for name in ("__len__", "__getitem__"))
 
 
-def _entry(given: object, number: str, model: Model) -> Item:
+def _entry(given: object, number: str, classes: Classes) -> Item:
     try:
         if isinstance(given, Bird):
-            return _bird(given, number, model)
+            return _bird(given, number, classes)
         if isinstance(given, tuple) and len(given) == 2:
-            return replace(_entry(given[0], number, model), label=_label(given[1], model))
+            return _entry(given[0], number, classes).labelled(_label(given[1], classes))
         if isinstance(given, Tensor):
             single = given[None] if given.ndim == 3 else given
             return Item(name=f"tensor {number}", picture=single)
@@ -218,31 +208,33 @@ def _entry(given: object, number: str, model: Model) -> Item:
         if isinstance(given, Picture):
             return Item(name=given.name, picture=given)
         return Item(name=f"picture {number}", picture=read(given))
-    except (BadImage, BadField, UnknownName) as error:
+    except (BadImage, BadField) as error:
         return Item(name=f"picture {number}", error=str(error))
 
 
-def _label(given: Any, model: Model) -> int | None:
-    """A class by its name or number, None where it is not known. Raises: BadField, UnknownName."""
-    if given is None or isinstance(given, str):
-        return None if given is None else label_of(model, given)
+def _label(given: Any, classes: Classes) -> Meaning:
+    """What a label given as a name or a number means. Raises: BadField for anything else."""
+    if given is None:
+        return Meaning()
+    if isinstance(given, str):
+        return classes.word(given)
     try:
-        return operator.index(given)
+        return classes.number(operator.index(given))
     except TypeError:
         raise BadField(f"a label is a class's name or its number; got {given!r}.") from None
 
 
-def _bird(bird: Bird, number: str, model: Model) -> Item:
+def _bird(bird: Bird, number: str, classes: Classes) -> Item:
     name = f"{bird.species} {number}"
     parts = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
     x0, y0, x1, y1 = (float(edge) for edge in bird.box)
-    return Item(
+    item = Item(
         name=name,
         picture=Picture(bird.image, name),
-        label=model.index(bird.species) if model.labels else bird.label,
         boxes=((x0, y0, x1, y1),) if x1 > x0 and y1 > y0 else None,
         mask=bird.silhouette if bird.masks is not None else None,
         parts=parts if bird.masks is not None else None,
         keypoints=bird.keypoints,
         scene=bird.scene,
     )
+    return item.labelled(Classes(classes.model, list(LABELS)).number(bird.label))

@@ -8,9 +8,10 @@ is computed, and the files are written.
 
 import logging
 import tomllib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 import tomli_w
 from torch import Tensor
 
-from ..errors import BadField, BadImage, FileProblem
+from ..errors import BadField, BadImage, FileProblem, SightlineWarning
 from ..explainer import Explainer
 from ..images import Picture
 from ..metric import Metric
@@ -32,6 +33,7 @@ from .ledger import Ledger, Record
 from .local import LocalEngine
 from .setup import BLIND, Column, Setup, fastest_batch, planned
 from .small_map import unpacked
+from .sources.classes import OWN, UNKNOWN, Meaning, sentences
 from .sources.item import TOP, Collection, Item
 from .stability import probed
 from .table import Row, Table
@@ -86,13 +88,18 @@ def evaluate(
         collection = replace(collection, notes=kept)
     for note in collection.notes:
         log.info("%s", note)
+    if collection.listed:
+        _say(setup, (item.meaning for item in collection.items() if not item.error))
     whole = not isinstance(using, PageOnly)
     with ledger.opened(out) as kept:
         if whole:
             write_bytes(out / "run.toml", _toml(setup, collection))
         board = _Board(setup, collection, kept, progress or (lambda _done, _total: None))
         (using or LocalEngine()).run(setup, *board.work(), board.take)
-        table = board.table()
+        doubts = _doubts(setup, (e.meaning for e in board.entries))
+        if not collection.listed:
+            _say(setup, (e.meaning for e in board.entries))
+        table = replace(board.table(), notes=(*collection.notes, *doubts.values()))
         if whole:
             write_bytes(out / "table.parquet", table.parquet())
             write_bytes(out / "costs.parquet", table.parquet(costs=True))
@@ -104,6 +111,19 @@ def evaluate(
             )
         write_bytes(out / "report.html", table.html().encode())
     return table
+
+
+def _doubts(setup: Setup, meanings: Iterable[Meaning]) -> dict[str, str]:
+    """What is to be said of how labels became classes; nothing where one target was given."""
+    return sentences(setup.model, meanings) if setup.target is None else {}
+
+
+def _say(setup: Setup, meanings: Iterable[Meaning]) -> None:
+    for doubt, sentence in _doubts(setup, meanings).items():
+        if doubt == OWN:
+            log.info("%s", sentence)
+        else:
+            warnings.warn(sentence, SightlineWarning, stacklevel=4)
 
 
 def prepared(
@@ -157,6 +177,7 @@ class _Entry:
     name: str
     label: int | None
     keys: tuple[str, ...]
+    meaning: Meaning = field(default_factory=Meaning)
 
 
 class _Board:
@@ -201,7 +222,10 @@ class _Board:
             keys = [f"{len(self.entries)} {c.label}" for c in self.setup.columns]
             for key in keys:
                 self.take(failed(key, BadImage(str(error))), keep=False)
-        self.entries.append(_Entry(name=item.name, label=item.label, keys=tuple(keys)))
+        meaning = Meaning() if item.error else item.meaning
+        self.entries.append(
+            _Entry(name=item.name, label=item.label, keys=tuple(keys), meaning=meaning)
+        )
         jobs = []
         index = len(self.entries) - 1
         for column, key in enumerate(keys):
@@ -334,11 +358,14 @@ class _Board:
         return sum(known) / len(known) if known else None
 
     def _rows(self, record: Record, start: Row, entry: _Entry) -> list[Row]:
-        model = self.setup.model
+        model, meaning = self.setup.model, entry.meaning
+        top = meaning.doubt == UNKNOWN and self.setup.target is None
+        told = [meaning.note, "The model's top class is explained." if top else ""]
         known = {
             "target": record.get("target", ""),
-            "label": "" if entry.label is None else model.label(entry.label),
-            "note": " ".join(record.get("notes", ())),
+            "prediction": record.get("prediction", ""),
+            "label": meaning.told if entry.label is None else model.label(entry.label),
+            "note": " ".join(filter(None, [*told, *record.get("notes", ())])),
         }
         rows = []
         for judge, key in zip(self.setup.judges, self.setup.judge_keys, strict=True):

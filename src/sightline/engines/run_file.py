@@ -18,6 +18,7 @@ from ..explainer import Explainer
 from ..metric import Metric
 from ..model import Model
 from ..target import Target
+from ..targets import structured
 from ..zoo import load
 from .setup import SCHEMA, now, told, told_model
 
@@ -138,7 +139,8 @@ def _target(node: ast.expr) -> Target | None:
         return None if inner is None else -inner
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return None
-    found = getattr(targets, node.func.id, None)
+    rooms = (targets, structured)
+    found = next((getattr(r, node.func.id) for r in rooms if hasattr(r, node.func.id)), None)
     if not isinstance(found, type) or not issubclass(found, Target):
         return None
     named = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}

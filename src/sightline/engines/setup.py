@@ -12,7 +12,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +22,14 @@ import numpy as np
 import torch
 
 from .. import __version__, registry
-from ..errors import BadField, BadTarget, NotExplainable, SightlineWarning
+from ..errors import BadField, BadTarget, SightlineWarning
 from ..explainer import Explainer, versions
 from ..explanation import Explanation, Heatmap
 from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.references import NULLS
 from ..target import Class, Target, to_target
+from .sources.classes import count_of
 from .sources.item import Item
 from .stability import Probe, probes
 
@@ -125,11 +125,19 @@ class Setup:
 
     def cells(self, item: Item, digest: str) -> list[str]:
         """The key of each column's cell for a picture."""
-        aimed = repr(self.target) if self.target else f"label {item.label}"
+        aimed = self._aimed(item)
         return [
             _hash([*self._model_facts, digest, aimed, facts, item.truth_digest])
             for facts in self._column_facts
         ]
+
+    def _aimed(self, item: Item) -> str:
+        """What is explained of a picture, with the content of tensors and what is true of it."""
+        if self.target is None:
+            return f"label {item.label}" + (" not known" if item.strange else "")
+        tensors = [v for v in vars(self.target).values() if isinstance(v, torch.Tensor)]
+        held = "".join(f" {_plain(v.detach().cpu())['sha256']}" for v in tensors)
+        return f"{self.target!r}{held}" + ("" if item.label is None else f" of {item.label}")
 
     def to_toml(self) -> dict[str, Any]:
         """The run as plain data: no dates, no times, nothing that differs between two like it."""
@@ -210,13 +218,8 @@ def _common(model: Model, target: Any) -> Target:
 def _classes(model: Model, which: int) -> int:
     """How many classes there are, as far as the labels, or else the network, tell; one more than
     was asked for where nothing tells."""
-    if which < len(model.labels or ()):
-        return len(model.labels or ())
-    found = 0
-    if model.differentiable and model.size is not None:
-        with suppress(NotExplainable):
-            found = model.anatomy.n_classes
-    return found or len(model.labels or ()) or which + 1
+    labels = len(model.labels or ())
+    return labels if which < labels else count_of(model) or labels or which + 1
 
 
 def _readable(explainers: Sequence[Explainer], judges: Sequence[Metric]) -> list[Explainer]:

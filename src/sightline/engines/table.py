@@ -34,9 +34,10 @@ class Table:
     """Which method can be trusted on these pictures?
 
     rows: `index` and `picture`, `method`, `blind` (a map that knows nothing of the model),
-    `metric`, `value` (None where there is none, with the reason in `error`), `target` and `label`
-    (what was explained, what is true), `note`, `curve`. They stand in the order of the pictures,
-    methods and metrics, whatever was finished first. costs: `forward`, `backward` (images through
+    `metric`, `value` (None where there is none, with the reason in `error`), `target`, `prediction`
+    and `label` (what was explained, what the model says, what is true: as the data says it where
+    the model has no such class), `note`, `curve`. They stand in the order of the pictures, methods
+    and metrics, whatever was finished first. costs: `forward`, `backward` (images through
     the network) and `seconds` for each map; times differ from run to run, so they stay out of rows.
     look: the pictures of these indices that can be read. small_map: a method's map of a picture,
     made small, None where there is none. probed: what the setup's probes found on the first
@@ -283,6 +284,7 @@ _ROW_TYPES = {
     "value": "float64",
     "error": "string",
     "target": "string",
+    "prediction": "string",
     "label": "string",
     "note": "string",
     "curve": "list",

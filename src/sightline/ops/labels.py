@@ -1,9 +1,12 @@
 """Finding a class by what people call it, and calling results by their classes."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import BadField, UnknownName, near
+
+_BETWEEN = re.compile(r"[\s_\-]+")
 
 
 def class_names(labels: Any) -> list[str]:  # Any: checked here
@@ -28,29 +31,69 @@ def class_names(labels: Any) -> list[str]:  # Any: checked here
 
 
 def find_label(label: str, labels: Sequence[str]) -> int:
-    """The class of a label: exact, then in any case, then one of the names between commas.
+    """The one class that `matches` finds.
 
     Raises: UnknownName with near labels, or where several classes have that name.
     """
     if not labels:
         raise UnknownName(f"the model has no labels, so {label!r} means nothing; give an index.")
-    lower = label.lower().strip()
-    parts = [[part.strip().lower() for part in names.split(",")] for names in labels]
-    for found in (
-        [i for i, names in enumerate(labels) if label == names],
-        [i for i, names in enumerate(labels) if lower == names.lower()],
-        [i for i, names in enumerate(parts) if lower in names],
-    ):
-        if len(found) > 1:
-            which = ", ".join(f"{i} ({labels[i]})" for i in found)
-            raise UnknownName(f"{label!r} may mean the classes {which}; give an index.")
-        if found:
-            return found[0]
+    found = matches(label, labels)
+    if len(found) > 1:
+        raise UnknownName(f"{several(label, found, labels)}; give one of them by its index.")
+    if found:
+        return found[0]
     told = ", ".join(repr(each) for each in labels[:3]) + (", ..." if labels[3:] else "")
     raise UnknownName(
-        f"no class is labelled {label!r}{near(label, labels)} Give one of the {len(labels)} labels"
-        f" ({told}) or an index."
+        f"no class is labelled {label!r}{nearest(label, labels)} Give one of the {len(labels)}"
+        f" labels ({told}) or an index."
     )
+
+
+def matches(label: str, labels: Sequence[str]) -> list[int]:
+    """The classes that a label may mean: none, one, or several of that name.
+
+    A label counts as written, else in any case, else as one of the names between a label's commas,
+    else in a file name's spelling (`garbage_truck`), else as several names of which each is known.
+    """
+    if label in labels:
+        return [i for i, each in enumerate(labels) if each == label]
+    for spelled in (_lower, _plain):
+        word, words = spelled(label), [spelled(each) for each in labels]
+        if found := [i for i, each in enumerate(words) if each == word]:
+            return found
+        if found := [i for i, each in enumerate(labels) if word in map(spelled, each.split(","))]:
+            return found
+    parts = [part for part in label.split(",") if part.strip()]
+    each = [matches(part, labels) for part in parts] if len(parts) > 1 else [[]]
+    return sorted({i for found in each for i in found}) if all(each) else []
+
+
+def several(label: str, found: Sequence[int], labels: Sequence[str]) -> str:
+    """The start of a sentence: a label means several classes, and which."""
+    which = ", ".join(f"{i} ({labels[i]})" for i in found[:5])
+    return f"{label!r} may mean the classes {which}{', ...' if found[5:] else ''}"
+
+
+def nearest(label: str, labels: Sequence[str]) -> str:
+    """The end of a sentence: it suggests the names most like this one."""
+    return near(label.strip(), [part.strip() for each in labels for part in each.split(",")])
+
+
+def _lower(text: str) -> str:
+    return text.strip().lower()
+
+
+def _plain(text: str) -> str:
+    """A name without what spellings differ by: case, and what stands between its words."""
+    return " ".join(_BETWEEN.sub(" ", text).split()).lower()
+
+
+def class_name(index: int, labels: Sequence[str] | None) -> str:
+    """A class as people read it: its label, with the number where several have it; `class 3`."""
+    if not labels or not 0 <= index < len(labels):
+        return f"class {index}"
+    label = labels[index]
+    return f"{label} (class {index})" if labels.count(label) > 1 else label
 
 
 def in_short(kind: str, count: int, told: Mapping[str, Any]) -> str:

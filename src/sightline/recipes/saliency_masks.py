@@ -15,6 +15,7 @@ computed once and remembered, without augmentation; phase 2 mirrors half of the 
 import logging
 import math
 import time
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import zoo
-from ..errors import BadField, UnknownName, near
+from ..engines.sources.classes import Classes, Meaning, sentences
+from ..errors import BadField, SightlineWarning, UnknownName
 from ..images import gather
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, Shown
@@ -88,10 +90,15 @@ class Filed(Source):
         BadImage where there is no picture."""
         folder_of(folder, "folders of pictures, called as the classes are")
         paths, labels = [], []
-        for place in sorted(p for p in folder.iterdir() if p.is_dir()):
+        places = sorted(p for p in folder.iterdir() if p.is_dir())
+        classes = Classes(model, [place.name for place in places])
+        meanings = [classes.word(place.name) for place in places]
+        for place, meaning in zip(places, meanings, strict=True):
             found = gather([place])
             paths += found
-            labels += [_class_of(place.name, model)] * len(found)
+            labels += [_class_of(meaning)] * len(found)
+        for sentence in sentences(model, meanings, "folders").values():
+            warnings.warn(sentence, SightlineWarning, stacklevel=2)
         if len(set(labels)) < 2:
             raise BadField(
                 f"{folder} holds {len(set(labels))} folders of pictures; expected one for each of"
@@ -103,16 +110,10 @@ class Filed(Source):
         return model.prepare([self.paths[i] for i in indices.tolist()])
 
 
-def _class_of(name: str, model: Model) -> int:
-    labels = model.labels or []
-    if name in labels:
-        return labels.index(name)
-    if name.isdecimal() and int(name) < model.anatomy.n_classes:
-        return int(name)
-    raise UnknownName(
-        f"the folder {name!r} is no class of {model.name}{near(name, labels)} Call each folder by"
-        " its class's label or number."
-    )
+def _class_of(meaning: Meaning) -> int:
+    if meaning.index is None:
+        raise UnknownName(f"{meaning.note} Call each folder by its class's label or number.")
+    return meaning.index
 
 
 @dataclass(frozen=True, kw_only=True)

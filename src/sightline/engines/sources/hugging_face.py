@@ -1,23 +1,23 @@
 """Data sets of Hugging Face, `hf:NAME[:SPLIT]`: from the hub or a folder on disk, streamed.
 
 The picture is the first column of pictures; its bytes are passed on as they are. The label is the
-first column of class labels, else one that is called `label`: its name where the model knows it,
-else its number where there are as many classes as the model has. A column `box` holds x0, y0, x1,
-y1 in pixels. Code that comes with a data set is never run.
+first column of class labels, which stand for their names, else one that is called `label`. A column
+`box` holds x0, y0, x1, y1 in pixels. Code that comes with a data set is never run.
 """
 
 import importlib.util
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import BadField, BadImage, MissingExtra, UnknownName, near
+from ...errors import BadField, BadImage, MissingExtra, near
 from ...model import Model
-from .item import Collection, Encoded, Item, label_of
-from .shards import with_truth
+from .classes import Classes, Meaning
+from .item import TOP, Collection, Encoded, Item
+from .shards import with_boxes
 
 log = logging.getLogger("sightline")
 
@@ -51,7 +51,7 @@ def stream(name: str, model: Model) -> Collection:
     return Collection(
         name=f"hf:{name}",
         count=columns.count,
-        items=lambda: _items(data, columns, place, model),
+        items=lambda: _items(data, columns, place),
         notes=(*notes, *columns.notes),
     )
 
@@ -108,14 +108,22 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Columns:
-    """Which column is what. meaning: from what the label's column holds to a word or a number."""
+    """Which column is what. named: whether the label's column holds numbers of named classes."""
 
     picture: str
     label: str | None
     box: str | None
-    meaning: Callable[[Any], Any]
+    classes: Classes
+    named: bool
     count: int | None
     notes: tuple[str, ...] = ()
+
+    def meaning(self, row: dict[str, Any]) -> Meaning:
+        """What the label of a row means."""
+        held = row[self.label] if self.label else None
+        if held in (None, ""):
+            return Meaning()
+        return self.classes.number(held) if self.named else self.classes.word(str(held))
 
 
 def _columns(data: Any, place: str, model: Model) -> tuple[Any, _Columns]:
@@ -131,47 +139,20 @@ def _columns(data: Any, place: str, model: Model) -> tuple[Any, _Columns]:
     classes = [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)]
     label = next(iter([*classes, *(n for n in _LABELS if n in features)]), None)
     names = features[label].names if label in classes else None
-    meaning, notes = _meaning(names, label, model)
     info = data.info.splits or {}
     known = info.get(data.split) if data.split else None
     return data.cast_column(pictures[0], datasets.Image(decode=False)), _Columns(
         picture=pictures[0],
         label=label,
         box=next((n for n in _BOXES if n in features), None),
-        meaning=meaning,
+        classes=Classes(model, names),
+        named=bool(names),
         count=(known.num_examples or None) if known else None,
-        notes=notes,
+        notes=() if label else (f"The pictures have no labels: the target is {TOP}",),
     )
 
 
-def _meaning(
-    names: Sequence[str] | None, label: str | None, model: Model
-) -> tuple[Callable[[Any], Any], tuple[str, ...]]:
-    top = "the target is the model's top class."
-    if label is None:
-        return lambda _: None, (f"The pictures have no labels: {top}",)
-    if not names:
-        return lambda held: held, ()
-    found = [_known(model, name) for name in names]
-    if all(k is not None for k in found):
-        return lambda held: None if held is None or held < 0 else found[held], ()
-    if model.labels and len(names) == len(model.labels):
-        note = f"The data's classes are taken by their number: {model.name} names them otherwise."
-        return lambda held: None if held is None or held < 0 else held, (note,)
-    strange = [n for n, k in zip(names, found, strict=True) if k is None]
-    shown = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if strange[3:] else "")
-    note = f"No class of {model.name} is called {shown}. For their pictures {top}"
-    return lambda held: None if held is None or held < 0 else found[held], (note,)
-
-
-def _known(model: Model, name: str) -> int | None:
-    try:
-        return label_of(model, name)
-    except UnknownName:
-        return None
-
-
-def _items(data: Any, columns: _Columns, place: str, model: Model) -> Iterator[Item]:
+def _items(data: Any, columns: _Columns, place: str) -> Iterator[Item]:
     rows, k = iter(data), 0
     while True:
         try:
@@ -182,17 +163,16 @@ def _items(data: Any, columns: _Columns, place: str, model: Model) -> Iterator[I
             why = f"hf:{place} breaks off here ({_first_line(error)}). Start the same run again."
             yield Item(name=f"{k:06d}", error=why)
             return
-        yield _item(row, columns, f"{k:06d}", model)
+        yield _item(row, columns, f"{k:06d}")
         k += 1
 
 
-def _item(row: dict[str, Any], columns: _Columns, number: str, model: Model) -> Item:
+def _item(row: dict[str, Any], columns: _Columns, number: str) -> Item:
     held = row[columns.picture] or {}
     data, path = held.get("bytes"), held.get("path")
     name = f"{number} {Path(path).name}" if path else number
     if data is None and path is None:
         return Item(name=name, error=f"row {number} has no picture.")
     picture = Encoded(data=data, name=name) if data is not None else Path(str(path))
-    label = columns.meaning(row[columns.label]) if columns.label else None
-    item = Item(name=name, picture=picture)
-    return with_truth(item, label, row[columns.box] if columns.box else None, model)
+    item = Item(name=name, picture=picture).labelled(columns.meaning(row))
+    return with_boxes(item, row[columns.box] if columns.box else None)

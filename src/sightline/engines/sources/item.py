@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ...errors import BadField, BadImage, UnknownName
+from ...errors import BadField, BadImage
 from ...images import Picture, read
 from ...model import Model
 from ...ops.masks import two_valued
 from ...preprocess import Preprocess
 from ...truth import Truth
 from ...worlds.aviary import Scene
+from .classes import UNKNOWN, Meaning
 
 Box = tuple[float, float, float, float]
 TOP = "the model's top class."
@@ -44,6 +45,7 @@ class Encoded:
 class Item:
     """One picture to come. boxes: x0, y0, x1, y1 in its pixels. masks, parts: (row, col) in its
     pixels; mask is the object. scene: what a bird was drawn from. error: why it cannot be used.
+    meaning: how the label was found.
     """
 
     name: str
@@ -55,6 +57,16 @@ class Item:
     keypoints: Mapping[str, tuple[float, float]] | None = None
     scene: Scene | None = None
     error: str = ""
+    meaning: Meaning = field(default_factory=Meaning)
+
+    def labelled(self, meaning: Meaning) -> "Item":
+        """The item with what its label means."""
+        return replace(self, label=meaning.index, meaning=meaning)
+
+    @property
+    def strange(self) -> bool:
+        """Whether it has a label that the model does not know."""
+        return self.meaning.doubt == UNKNOWN
 
     def digest(self) -> str:
         """A fingerprint of the picture. Raises: BadImage where there is no such file."""
@@ -123,7 +135,7 @@ class Collection:
     name: for the page, and for starting the same run again. count: None where only the end of the
     stream will tell. items: from the start at each call. notes: what was decided. handed: whether
     the pictures came from the program, so that no name finds them again. limit: where a stream was
-    cut.
+    cut. listed: whether the items are known before a picture is read.
     """
 
     name: str
@@ -132,27 +144,13 @@ class Collection:
     notes: tuple[str, ...] = ()
     handed: bool = False
     limit: int | None = None
+    listed: bool = False
 
     def to_toml(self) -> dict[str, Any]:
         """As a run file holds it."""
         told: dict[str, Any] = {"handed_over" if self.handed else "source": self.name}
         sizes = {"pictures": self.count, "limit": self.limit}
         return {**told, **{name: size for name, size in sizes.items() if size is not None}}
-
-
-def label_of(model: Model, word: str) -> int:
-    """A class by its label, its label in a file name's spelling, or its number."""
-    named = word in (model.labels or ())
-    if not named and word.endswith(".0") and word[:-2].isdecimal():  # as tables with gaps write it
-        word = word[:-2]
-    if word.isdecimal() and not named and (not model.labels or int(word) < len(model.labels)):
-        return int(word)
-    for spelling in dict.fromkeys((word, word.replace("-", " "), word.replace("_", " "))):
-        try:
-            return model.index(spelling)
-        except UnknownName:
-            continue
-    return model.index(word)
 
 
 def boxes_of(text: str) -> tuple[Box, ...]:

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import BadField, BadImage, UnknownName
+from ...errors import BadField, BadImage
 from ...model import Model
-from .item import Collection, Encoded, Item, boxes_of, label_of
+from .classes import Classes
+from .item import Collection, Encoded, Item, boxes_of
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm")
 _LABELS = ("cls", "label")
@@ -32,11 +33,11 @@ def stream(pattern: str, model: Model) -> Collection:
 
     Raises: BadImage where there is no such file, BadField for an address in place of a path.
     """
-    files = _files(pattern)
+    files, classes = _files(pattern), Classes(model)
     return Collection(
         name=f"webdataset:{pattern}",
         count=None,
-        items=lambda: (item for file in files for item in _items(file, model)),
+        items=lambda: (item for file in files for item in _items(file, classes)),
     )
 
 
@@ -71,12 +72,12 @@ def _expanded(pattern: str) -> list[str]:
     return [name for word in words for name in _expanded(f"{start}{word}{end}")]
 
 
-def _items(file: Path, model: Model) -> Iterator[Item]:
+def _items(file: Path, classes: Classes) -> Iterator[Item]:
     """The samples of a shard; where it breaks off, one that says so."""
     try:
         with tarfile.open(file, "r|*") as shard:
             for key, held in _samples(shard):
-                yield _item(f"{file.name}/{key}", held, model)
+                yield _item(f"{file.name}/{key}", held, classes)
         _check_end(file)
     except (tarfile.TarError, OSError, EOFError) as error:
         yield Item(
@@ -118,17 +119,18 @@ def _samples(shard: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
         yield key, held
 
 
-def _item(name: str, parts: Mapping[str, bytes], model: Model) -> Item:
+def _item(name: str, parts: Mapping[str, bytes], classes: Classes) -> Item:
     pictures = [e for e in parts if e.rpartition(".")[2] in _PICTURES]
     if not pictures:
         held = ", ".join(sorted(parts)) or "nothing"
         return Item(name=name, error=f"{name} holds no picture, but {held}.")
     item = Item(name=name, picture=Encoded(data=parts[pictures[0]], name=name))
     try:
-        known = json.loads(parts["json"]) if "json" in parts else {}
-        told = known if isinstance(known, dict) else {}
+        held = json.loads(parts["json"]) if "json" in parts else {}
+        told = held if isinstance(held, dict) else {}
         label = next((_text(parts[e]) for e in _LABELS if e in parts), told.get("label"))
-        return with_truth(item, label, told.get("box"), model)
+        known = item if label in (None, "") else item.labelled(classes.word(str(label)))
+        return with_boxes(known, told.get("box"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         return replace(item, error=f"what {name} says of its picture cannot be read: {error}.")
 
@@ -137,16 +139,12 @@ def _text(data: bytes) -> str:
     return data.decode().strip()
 
 
-def with_truth(item: Item, label: Any, box: Any, model: Model) -> Item:
-    """The item with a label (a word or a number) and boxes (text, four numbers, or several of
-    them), or with what is wrong with them."""
+def with_boxes(item: Item, box: Any) -> Item:
+    """The item with boxes (text, four numbers, or several of them), or with what is wrong with
+    them."""
     try:
-        return replace(
-            item,
-            label=None if label in (None, "") else label_of(model, str(label)),
-            boxes=None if box in (None, "", []) else boxes_of(_as_text(box)),
-        )
-    except (UnknownName, BadField) as error:
+        return replace(item, boxes=None if box in (None, "", []) else boxes_of(_as_text(box)))
+    except BadField as error:
         return replace(item, error=str(error))
 
 

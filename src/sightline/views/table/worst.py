@@ -25,7 +25,7 @@ def gallery(table: Table) -> Context | None:
     else:
         return None
     order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_SHOWN]
-    targets = {r["index"]: r["target"] for r in table.rows if r["method"] == method}
+    told = {r["index"]: r for r in table.rows if r["method"] == method}
     pictures = table.look(order)
     maps = {k: table.small_map(k, method) for k in order}
     signed = any(m is not None and m.min() < 0 for m in maps.values())
@@ -33,7 +33,7 @@ def gallery(table: Table) -> Context | None:
         {
             "name": table.pictures[k],
             "short": table.pictures[k].rpartition("/")[2],
-            "target": targets[k],
+            "called": _called(told[k]),
             "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
             **_pair(table, pictures.get(k), maps[k], signed),
         }
@@ -47,6 +47,14 @@ def gallery(table: Table) -> Context | None:
         "pictures": shown,
         "mapped": any(one["map"] for one in shown),
     }
+
+
+def _called(row: dict[str, Any]) -> str:
+    """The prediction, then what was explained where that is something else."""
+    said, target = row["prediction"], row["target"]
+    first = f"prediction: {said}" if said else ""
+    other = f"explained: {target}" if not said or said.partition(" = ")[0] != target else ""
+    return "; ".join(filter(None, (first, other)))
 
 
 def _pair(table: Table, found: Any, values: np.ndarray | None, signed: bool) -> Context:
