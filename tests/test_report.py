@@ -143,7 +143,8 @@ def test_the_heading_states_the_finding() -> None:
     parts = {"crest": spot() > 0.5, "bird": spot() > 0.01}
     headings = Reader(report.build(Report(title="t", items=(item(parts=parts),)))).headings
     assert any(
-        h.startswith("Called wren (97") and "Grad-CAM peaks on the crest." in h for h in headings
+        h.startswith("Prediction: wren (97") and "Grad-CAM peaks on the crest." in h
+        for h in headings
     )
 
 
@@ -155,9 +156,9 @@ def test_a_wrong_answer_and_another_target_are_said() -> None:
             )
         ).headings
     )
-    assert "Called wren (97" in told
+    assert "Prediction: wren (97" in told
     assert "it is robin" in told
-    assert "explained for robin (2" in told
+    assert "Explained: robin (2" in told
 
 
 def test_an_empty_map_is_explained_and_its_signed_map_is_sent() -> None:
@@ -185,7 +186,9 @@ def test_a_report_without_any_map_is_still_a_page(items: tuple[Item, ...]) -> No
 @pytest.mark.parametrize("size", [(600, 90), (40, 400), (1, 1)])
 def test_portrait_panorama_and_a_single_pixel_are_drawn(size: tuple[int, int]) -> None:
     box = (0.0, 0.0, float(size[1]), float(size[0]))
-    assert "Called wren" in report.build(Report(title="t", items=(item(size=size, box=box),)))
+    assert "Prediction: <em>wren" in report.build(
+        Report(title="t", items=(item(size=size, box=box),))
+    )
 
 
 def test_tensors_without_a_picture_are_shown_as_the_model_saw_them() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from .ops.files import write_bytes
+from .targets.words import Predicted
 from .views.colour import Pixels, Values
 
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
@@ -118,8 +119,9 @@ class Item:
 
     picture: as a viewer shows it. shown: the model's frame, where the picture is unknown or the
     geometry is. box: the x0, y0, x1, y1 in pixels of `picture` that the model's frame shows; None
-    means that only `shown` fits the maps. top: the most probable labels, falling. parts: masks in
-    the model's frame whose truth is known.
+    means that only `shown` fits the maps. top: the most probable labels, falling. prediction: what
+    the model says, the first of `top` where it is not given. target, probability: what is
+    explained. parts: masks in the model's frame whose truth is known.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Item:
     box: tuple[float, float, float, float] | None = None
     error: str = ""
     top: tuple[tuple[str, float], ...] = ()
+    prediction: Predicted | None = None
     target: str = ""
     probability: float | None = None
     truth: str = ""
@@ -135,6 +138,19 @@ class Item:
     maps: tuple[MapEntry, ...] = ()
     panels: tuple[PanelEntry, ...] = ()
     headline: str = ""
+
+    @property
+    def predicted(self) -> tuple[str, float | None] | None:
+        """What the model says of the picture, with its probability; None where it does not."""
+        if self.prediction is not None:
+            return self.prediction.label, self.prediction.share
+        return self.top[0] if self.top else None
+
+    @property
+    def asked(self) -> bool:
+        """Whether something else is explained than what the model says."""
+        held = self.predicted
+        return bool(self.target) and (held is None or held[0].partition(" = ")[0] != self.target)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,9 +21,11 @@ from .explanation import Explanation, Heatmap
 from .images import Picture
 from .metric import Case, Metric, Truth
 from .model import Model
+from .ops.labels import class_name
 from .ops.references import NULLS
 from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry, Report
-from .target import Target
+from .target import PerImage, Target
+from .targets.words import in_words, prediction, share_of
 from .views import summary
 from .views.packed import page_picture
 
@@ -218,9 +220,11 @@ def _failed(explainer: Explainer, error: str) -> MapEntry | PanelEntry:
 
 def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Item:
     """What the model says of a picture, before any map."""
-    shares = _shares(model, tensors)
-    order = [] if shares is None else shares.argsort(descending=True)[:5].tolist()
-    index = aimed.indices(1)[0]
+    aimed = aimed.targets[0] if isinstance(aimed, PerImage) else aimed
+    predicted = prediction(model, tensors, aimed)
+    ranked = predicted is not None and predicted.index is not None
+    shares = model.probabilities(tensors)[0] if ranked else tensors.new_empty(0)
+    order = shares.argsort(descending=True)[:5].tolist()
     frames = model.frames(tensors)
     shown, box = page_picture(picture, frames[0].box if frames else None)
     return Item(
@@ -230,16 +234,8 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Ite
         if model.preprocess
         else None,
         box=box,
-        top=tuple((model.label(i), float(shares[i])) for i in order) if shares is not None else (),
-        target=repr(aimed) if index is None else model.label(index),
-        probability=None if shares is None or index is None else float(shares[index]),
+        top=tuple((class_name(i, model.labels), float(shares[i])) for i in order),
+        prediction=predicted,
+        target=in_words(aimed, model.labels),
+        probability=share_of(model, tensors, aimed),
     )
-
-
-def _shares(model: Model, tensors: Tensor) -> Tensor | None:
-    """The probability of each class, or None where the output is no row of scores."""
-    output = model.trace(tensors).output
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        return None
-    logits = output[0].detach().float()
-    return logits.sigmoid() if model.multilabel or len(logits) == 1 else logits.softmax(0)

@@ -108,6 +108,10 @@ class _Value:
         return hash(self.tensor.shape)
 
 
+ONE_OUTPUT = (
+    "use Binary() (`--target binary` on a command line), or for a measured value Axis(0)"
+    " (`--target axis:0`)."
+)
 _HIDDEN = ("probability", "negated", "multilabel", "fixed")
 
 
@@ -151,7 +155,7 @@ class Class(Target):
         classes = logits_of(trace, self).shape[1]
         if classes == 1:
             raise BadTarget(
-                "the model has one output, so there is no class to choose; use Binary()."
+                f"the model has one output, so there is no class to choose; {ONE_OUTPUT}"
             )
         for index in self._list(1):
             if not 0 <= index < classes:
@@ -213,7 +217,7 @@ class Top(Target):
     def fix(self, trace: Pass) -> Target:
         logits = logits_of(trace, self)
         if logits.shape[1] == 1:
-            raise BadTarget("the model has one output, so there is no top class; use Binary().")
+            raise BadTarget(f"the model has one output, so there is no top class; {ONE_OUTPUT}")
         if not 0 <= whole(self.k, "rank") < logits.shape[1]:
             raise BadTarget(f"Top({self.k}) of {logits.shape[1]} classes does not exist.")
         order = logits.detach().topk(self.k + 1, 1).indices[:, self.k]

@@ -14,6 +14,7 @@ from ..images import Picture
 from ..metric import Truth
 from ..report import Item
 from ..survey import Look, Plan
+from ..views.wording import NARROW, percent
 from . import _written
 from ._habits import DONE, INTERRUPTED, WITH_ERRORS, progress, say, tell, tell_json
 
@@ -113,10 +114,7 @@ def conclude(done: Collected, page: report.Report, out: Path, *, model: str, as_
 def _summary(done: Collected, page: Path) -> list[str]:
     lines = []
     for record in (r for r in done.records if not r["error"]):
-        share = record["probability"]
-        lines.append(
-            f"{record['name']}: {record['target']}{'' if share is None else f' ({share:.0%})'}"
-        )
+        lines.append(f"{record['name']}: {record['told']}")
         lines += [f"  {_line(m)}" for m in record["maps"] if not m["error"]]
     count = sum(not r["error"] for r in done.records)
     return [*lines, f"{count} of {len(done.records)} pictures explained.", f"Report: {page}"]
@@ -149,10 +147,31 @@ def _failed(source: Source, error: Exception) -> Look:
     return Look(item=Item(name=source.name, error=str(known)))
 
 
+def _told(item: Item) -> str:
+    """The prediction first, then what was explained where that is something else."""
+    said = [_sentence("Prediction", *item.predicted)] if item.predicted else []
+    other = [_sentence("Explained", item.target, item.probability)] if item.asked else []
+    return " ".join([*said, *other])
+
+
+def _sentence(word: str, label: str, share: float | None) -> str:
+    told = "" if share is None else f" ({percent(share).replace(NARROW, ' ')})"
+    return f"{word}: {label}{told}."
+
+
+def _predicted(item: Item) -> JSON | None:
+    said = item.prediction
+    if said is None:
+        return None
+    return {"label": said.label, "class": said.index, "probability": said.share}
+
+
 def _record(item: Item, files: JSON) -> JSON:
     return {
         "name": item.name,
         "error": item.error,
+        "told": _told(item),
+        "prediction": _predicted(item),
         "target": item.target,
         "probability": item.probability,
         "top": [{"label": label, "probability": share} for label, share in item.top],

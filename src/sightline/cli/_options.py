@@ -28,7 +28,12 @@ Target = Annotated[
     str | None,
     typer.Option(
         "--target",
-        help="A label, an index, top, or top:1 for the second. Default: top.",
+        help="What is explained; default: top, what the model says. A class by its label or index"
+        " (tabby, 281; class:binary for a label that reads like a word of this list), top:1 for the"
+        " second choice, binary or binary:no for a network with one yes-or-no output, axis:0 for a"
+        " measured output, contrast:tabby,lynx for one rather than the other,"
+        " box:x0,y0,x1,y1:LABEL for a detection, similarity:PICTURE, token:5,7, text:WORDS (needs a"
+        " text tower). A - before it asks for the evidence against: -tabby.",
         show_default=False,
     ),
 ]

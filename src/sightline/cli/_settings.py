@@ -1,4 +1,4 @@
-"""From the words of a command line to models, methods, metrics, targets and pictures."""
+"""From the words of a command line to models, methods, metrics and pictures."""
 
 import logging
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import torch
 
 from .. import images, registry, run, zoo
-from ..errors import BadField, BadImage, BadTarget, UnknownName, near
+from ..errors import BadField, BadImage, UnknownName, near
 from ..explainer import Explainer
 from ..metric import Metric
 from ..model import Model
-from ..target import Class, Target, Top
 
 log = logging.getLogger("sightline")
 
@@ -96,25 +95,6 @@ def of_metrics(settings: Sequence[str]) -> tuple[list[str], list[str]]:
             known = False
         (own if known else rest).append(text)
     return own, rest
-
-
-def target(model: Model, text: str | None) -> Target:
-    """`top`, `top:1`, a label, or an index. Raises: UnknownName for a label that is not there."""
-    if text is None or text.strip().lower() == "top":
-        return Top()
-    word = text.strip()
-    if model.labels and word in model.labels:
-        return Class(model.index(word))
-    start, colon, rank = word.partition(":")
-    if start.lower() == "top" and colon and rank.isdecimal():
-        return Top(int(rank))
-    if word.isdecimal():
-        return Class(int(word))
-    if model.labels is None:
-        raise BadTarget(
-            f"{model.name} has no labels, so {word!r} means nothing; give an index, or top."
-        )
-    return Class(model.index(word))
 
 
 def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[tuple[str, str]]]:

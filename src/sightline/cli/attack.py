@@ -32,8 +32,9 @@ Target = Annotated[
     str | None,
     typer.Option(
         "--target",
-        help="The class to be taken for: a label, an index, or top:1. Default: what the attack"
-        " aims at by itself, mostly the model's second choice.",
+        help="The class to be taken for: a label, an index, class:LABEL, or top:1; a - before it"
+        " means the class to leave. Default: what the attack aims at by itself, mostly the model's"
+        " second choice.",
         show_default=False,
     ),
 ]
@@ -77,13 +78,14 @@ def attack(
     Example: sightline attack dog.jpg --model timm:resnet50 --attack adv-edge --method grad-cam
     """
     with habits(quiet=quiet or json, debug=debug):
+        from ..targets import written
         from . import _settings
 
         net = _settings.model(model, device=device, precision="exact")
         made, rest = _attacking(attack, settings or ())
         explainers = _settings.methods(net, method, settings=rest)
-        aim = _settings.target(net, target) if target is not None or away else None
-        aim = -aim if aim is not None and away else aim
+        aim = written.target(net, target) if target is not None or away else None
+        aim = -aim if aim is not None and away and not aim.negated else aim
         files, absent = _settings.paths(images, limit)
         done = _Done(net, made, aim, explainers, out, debug)
         for name, reason in absent:

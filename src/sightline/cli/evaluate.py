@@ -121,6 +121,7 @@ def evaluate(
     """
     with habits(quiet=quiet or json, debug=debug):
         from .. import run
+        from ..targets import written
         from . import _settings
 
         again = _run_file(data)
@@ -137,7 +138,7 @@ def evaluate(
         if metrics is not None or own:
             usual = again.metrics() if again else "deletion,insertion"
             judges = _settings.judges(metrics or usual, own)
-        aim = None if target is None else _settings.target(net, target)
+        aim = None if target is None else written.target(net, target)
         try:
             with _watched(quiet or json) as watch:
                 table = run.evaluate(

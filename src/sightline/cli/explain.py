@@ -41,12 +41,13 @@ def explain(
     with habits(quiet=quiet or json, debug=debug) as remarks:
         from .. import survey
         from ..images import read
+        from ..targets import written
         from . import _collection, _settings
 
         net = _settings.model(model, device=device, precision=precision, batch=batch)
         made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
         plan = survey.plan(
-            net, made, metrics=_settings.judges(metrics), target=_settings.target(net, target)
+            net, made, metrics=_settings.judges(metrics), target=written.target(net, target)
         )
         files, absent = _settings.paths(images, limit)
         sources = [_collection.Source(name=f.name, read=partial(read, f)) for f in files]

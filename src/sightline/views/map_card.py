@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from ..targets.words import AGAINST
 from . import colour, curve, packed, paint, summary
 from .wording import number, percent, seconds, with_interval
 
@@ -130,6 +131,11 @@ def _native_range(entry: "MapEntry") -> str:
     return f"{number(float(np.nanmin(source)))} to {number(float(np.nanmax(source)))}"
 
 
+def _for(label: str) -> str:
+    """What a map is of: `for tabby`, `evidence against tabby`."""
+    return _short(label) if label.startswith(AGAINST) else f"for {_short(label)}"
+
+
 def _caption(item: "Item", entry: "MapEntry | PanelEntry") -> list[dict[str, str]]:
     """The quiet line: (text, what it means) for layer, target, passes and time."""
     forward, backward = entry.passes
@@ -139,7 +145,7 @@ def _caption(item: "Item", entry: "MapEntry | PanelEntry") -> list[dict[str, str
     )
     words = [
         (
-            f"for {_short(label)}{probability}" if label else "",
+            f"{_for(label)}{probability}" if label else "",
             f"What is explained here: {label}.",
         ),
         (f"at {entry.layer}" if entry.layer else "", "The layer whose output was read."),

@@ -113,9 +113,9 @@ def _lead(report: "Report", good: list["Item"]) -> str:
     if good:
         sentences.append(f"{counted(len(good), 'picture')}, explained by {who or 'no method'}.")
     sentences.append(finding.agreements([[m.values for m in i.maps] for i in good]))
-    judged = [item for item in good if item.truth and item.top]
+    judged = [(i.truth, i.predicted[0]) for i in good if i.truth and i.predicted]
     if judged and len(good) > 1:
-        right = sum(item.top[0][0] == item.truth for item in judged)
+        right = sum(true == said for true, said in judged)
         sentences.append(f"The model is right about {right} of {len(judged)}.")
     maps = [m for item in good for m in item.maps]
     if maps and not any(m.metrics for m in maps):

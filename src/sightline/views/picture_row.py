@@ -40,7 +40,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "file": item.name.rstrip("/").rsplit("/", 1)[-1],
         "called": called(item),
         "where": item.headline or where,
-        "label": item.top[0][0] if item.top else item.target,
+        "label": item.predicted[0] if item.predicted else item.target,
         "picture": packed.picture(base, long_side=setting.detail.picture),
         "aspect": round(base.shape[1] / base.shape[0], 4),
         "frame": frame,
@@ -132,20 +132,19 @@ def _plot(name: str, named: list[tuple[str, "Curve"]]) -> dict[str, Any]:
 
 
 def called(item: "Item") -> Markup:
-    """What the model calls the picture, and what was explained where that is something else."""
-    emphasised = Markup("<em>{}</em>{}")
+    """What the model says of the picture; then what is true, and what was explained, where that is
+    something else."""
+    emphasised = Markup("{} <em>{}</em>{}")
 
-    def told(label: str, probability: float | None) -> Markup:
+    def told(word: str, label: str, probability: float | None = None) -> Markup:
         share = "" if probability is None else f" ({percent(probability)})"
-        return emphasised.format(label, share)
+        return emphasised.format(word, label, share)
 
-    if not item.top:
-        return Markup("Explained for {}.").format(
-            told(item.target or "the target", item.probability)
-        )
-    first = Markup("Called {}").format(told(*item.top[0]))
-    if item.truth and item.truth != item.top[0][0]:
-        first += Markup("; it is <em>{}</em>").format(item.truth)
-    if item.target and item.target != item.top[0][0]:
-        first += Markup("; explained for {}").format(told(item.target, item.probability))
-    return first + Markup(".")
+    said = []
+    if item.predicted:
+        wrong = item.truth and item.truth != item.predicted[0]
+        true = told("; it is", item.truth) if wrong else Markup("")
+        said.append(told("Prediction:", *item.predicted) + true)
+    if item.asked or not said:
+        said.append(told("Explained:", item.target or "the target", item.probability))
+    return Markup(" ").join(each + Markup(".") for each in said)

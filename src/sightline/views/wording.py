@@ -5,7 +5,7 @@
 import math
 from collections.abc import Sequence
 
-_NARROW = "\N{NARROW NO-BREAK SPACE}"
+NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -20,9 +20,9 @@ def number(value: float, digits: int = 2) -> str:
     if size >= 1e5 or size < 1e-3:
         mantissa, power = f"{value:.{digits - 1}e}".split("e")
         raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{_minus(mantissa)}{_NARROW}×{_NARROW}10{raised}"  # noqa: RUF001
+        return f"{_minus(mantissa)}{NARROW}×{NARROW}10{raised}"  # noqa: RUF001
     places = max(0, digits - 1 - math.floor(math.log10(size)))
-    return _minus(f"{value:,.{places}f}".replace(",", _NARROW))
+    return _minus(f"{value:,.{places}f}".replace(",", NARROW))
 
 
 def with_interval(value: float, interval: tuple[float, float] | None) -> str:
@@ -54,19 +54,19 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "none"
     if 0.995 <= share < 1:
-        return f"over 99{_NARROW}%"
+        return f"over 99{NARROW}%"
     if 0 < share < 0.005:
-        return f"under 1{_NARROW}%"
-    return f"{round(share * 100)}{_NARROW}%"
+        return f"under 1{NARROW}%"
+    return f"{round(share * 100)}{NARROW}%"
 
 
 def seconds(duration: float) -> str:
     """`42 ms`, `1.3 s`, `4 min 10 s`."""
     if duration < 1:
-        return f"{max(1, round(duration * 1000))}{_NARROW}ms"
+        return f"{max(1, round(duration * 1000))}{NARROW}ms"
     if duration < 60:
-        return f"{number(duration)}{_NARROW}s"
-    return f"{int(duration // 60)} min{_NARROW}{round(duration % 60):02d} s"
+        return f"{number(duration)}{NARROW}s"
+    return f"{int(duration // 60)} min{NARROW}{round(duration % 60):02d} s"
 
 
 def listed(names: Sequence[str], word: str = "and") -> str:
@@ -78,7 +78,7 @@ def listed(names: Sequence[str], word: str = "and") -> str:
 
 def counted(count: int, noun: str) -> str:
     """`no pictures`, `1 picture`, `10 pictures`."""
-    amount = "no" if count == 0 else f"{count:,}".replace(",", _NARROW)
+    amount = "no" if count == 0 else f"{count:,}".replace(",", NARROW)
     return f"{amount} {noun}{'' if count == 1 else 's'}"
 
 
