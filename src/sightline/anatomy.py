@@ -20,9 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import BadModel, SightlineError
+from .errors import BadModel, NotExplainable, SightlineError
 from .ops.network.census import Census, Forward, take_census
 from .ops.network.choice import Choice, choose
+from .ops.network.plain import plain_segments
 from .ops.network.unharmed import scores_in, unharmed
 from .ops.tracing.layouts import Layout
 from .ops.tracing.replay import JOINT, Address
@@ -70,6 +71,17 @@ class Anatomy:
     def layout(self) -> Layout | None:
         """The layout of the default layer."""
         return self.layouts[self.spatial] if self.spatial is not None else None
+
+    def default_layer(self, name: str) -> str:
+        """The default layer of the network, of this name for messages. Raises: NotExplainable with
+        the reason where there is none."""
+        if self.spatial is not None:
+            return self.spatial
+        named = [repr(layer) for layer in self.layouts if layer != "input"][-3:]
+        remedy = "Use a method that reads no layer, such as rise, occlusion or gradient."
+        if named:
+            remedy = f"Name one that keeps places: {', '.join(named)}."
+        raise NotExplainable(f"{name} has no spatial layer: {self.reason} {remedy}")
 
     @property
     def streams(self) -> str | None:
@@ -161,6 +173,7 @@ def study(
     return known
 
 
+@plain_segments()
 def _plain(module: nn.Module, pictures: Tensor) -> Tensor:
     return scores_in(module((pictures - 0.5) / 0.25))
 

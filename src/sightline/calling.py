@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .ops.network.outputs import as_rows, scores_of
+from .ops.network.plain import plain_segments
 
 
 @dataclass(eq=False)
@@ -29,6 +30,7 @@ class Calling:
     output: Callable[[Any], Any] | None = None
     side: Mapping[str, Any] = field(default_factory=dict)
 
+    @plain_segments()
     def __call__(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
         """What the network says of images in [0, 1]: scores (batch, class), or a detector's list.
 

@@ -218,9 +218,7 @@ class Model:
 
         Raises: NotExplainable with the reason where there is none.
         """
-        if (found := self.anatomy).spatial is None:
-            raise NotExplainable(f"{self.name} has no spatial layer: {found.reason} Name one.")
-        return found.spatial
+        return self.anatomy.default_layer(self.name)
 
     @property
     def side(self) -> Mapping[str, Any]:
