@@ -185,7 +185,7 @@ def test_agreement_is_a_shared_patch_with_every_sufficient_set() -> None:
 
 def test_regions_without_anything_to_show_or_off_the_grid_are_refused() -> None:
     empty = Regions(grid=(1, 1), minimal=[[]], links=[{"nodes": [], "edges": []}])
-    with pytest.raises(NotExplainable, match="sag on net measured no set for image 0"):
+    with pytest.raises(NotExplainable, match="sag on net measured no set"):
         empty.refused_if_empty("sag", "net")
     with pytest.raises(ShapeError, match=r"\(2, 0\) is not on a grid of 2 x 2"):
         Regions(grid=(2, 2), minimal=[[[(2, 0)]]])

@@ -20,6 +20,7 @@ ORDER = (
     "model",
     "saving",
     "explanation",
+    "refusals",
     "explanations",
     "explainer",
     "metric attack recipe",

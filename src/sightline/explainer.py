@@ -19,10 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from . import registry
-from .errors import BadField, NotExplainable, SightlineWarning, UnknownName, near
+from .errors import (
+    BadField,
+    BadTarget,
+    NotExplainable,
+    SightlineError,
+    SightlineWarning,
+    UnknownName,
+    near,
+)
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
 from .ops.tracing.replay import JOINT, Address
+from .refusals import Refusal, in_words, saturated, together, unknown_facts
 from .target import PerImage, Target, to_target
 
 _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows no `Self`
@@ -57,31 +66,46 @@ class Explainer(ABC):
         Raises: NotExplainable where the method cannot treat this model, ShapeError, BadTarget,
         BadImage.
         """
+        result, error = self.attempt(model, images, target)
+        if error is not None:
+            raise error
+        if told := in_words(result):
+            warnings.warn(told, SightlineWarning, stacklevel=2)
+        return result
+
+    @final
+    def attempt(
+        self, model: Model | nn.Module, images: Any, target: Any = None
+    ) -> tuple[Explanation, SightlineError | None]:
+        """The explanation, pictures that the method refuses marked in it; and, where it refuses
+        all of them, the error that says why.
+
+        Raises: what a call raises before any picture is looked at.
+        """
         model = Model.of(model)
         tensors = model.prepare(images)
         aimed = to_target(target).bind(model, tensors)
         self.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
         self._warn_of_parts(model)
         started, before = time.perf_counter(), dict(model.evaluations)
-        parts = []
+        pieces: list[Explanation | Refusal] = []
         for start in range(0, len(tensors), BATCH):
             rows = slice(start, start + BATCH)
             whole = len(tensors) <= BATCH
             batch = (tensors if whole else tensors[rows]).to(model.device)
             model.origins.follow(batch, tensors, rows)
-            parts.append(
-                self._part(
-                    model if whole else model.take(rows),
-                    batch,
-                    aimed if whole else aimed.take(rows),
-                )
+            pieces += self._pieces(
+                model if whole else model.take(rows),
+                batch,
+                aimed if whole else aimed.take(rows),
             )
-        result = type(parts[0]).join(parts)
+        result, error = together(pieces, self.gives, (tensors.shape[2], tensors.shape[3]))
         spent = {k: model.evaluations[k] - before[k] for k in before}
-        return replace(
+        result = replace(
             result,
             provenance={
                 **result.provenance,
+                "refused": result.refused,
                 **self._facts(model),
                 "copies": spent.pop("copies"),
                 "evaluations": spent,
@@ -92,6 +116,7 @@ class Explainer(ABC):
             pictures=model.pictures(tensors),
             frames=model.frames(tensors),
         )
+        return result, error
 
     @property
     def parts(self) -> "tuple[Explainer, ...]":
@@ -125,7 +150,7 @@ class Explainer(ABC):
     ) -> None:
         """Raises: NotExplainable where this model cannot offer what the method needs, before any
         work is done."""
-        name = self.registered_name or type(self).__name__
+        name = self._name
         if self.needs and not model.differentiable:
             raise NotExplainable(
                 f"{name} needs {' and '.join(self.needs)}, which the black box {model.name} does"
@@ -187,8 +212,30 @@ class Explainer(ABC):
         """The same method with its documented approximations on; by default there are none."""
         return self
 
+    @property
+    def _name(self) -> str:
+        return self.registered_name or type(self).__name__
+
     @final
-    def _part(self, model: Model, images: Tensor, target: Target) -> Explanation:
+    def _pieces(
+        self, model: Model, images: Tensor, target: Target
+    ) -> "list[Explanation | Refusal]":
+        """What the method says about a batch; picture by picture where it refuses one."""
+        facts = unknown_facts(len(images))
+        try:
+            return [self._part(model, images, target, facts)]
+        except (NotExplainable, BadTarget) as error:
+            if len(images) == 1:
+                return [Refusal(error, facts)]
+        every = [(model.take([i]), images[i : i + 1], target.take([i])) for i in range(len(images))]
+        return [piece for each in every for piece in self._pieces(*each)]
+
+    @final
+    def _part(
+        self, model: Model, images: Tensor, target: Target, facts: dict[str, Any]
+    ) -> Explanation:
+        """The explanation of a batch. facts: takes what is known of its targets, also where it then
+        fails."""
         read, wants_gradients = reading(model, (self,))
         read = (*read, *target.reads)
         with (
@@ -198,12 +245,16 @@ class Explainer(ABC):
             clean = model.trace(images, read=read)
             _refuse_bad(clean.output, model)
             fixed = target.with_habit(self.habit).fix(clean).held()
-            result = self.explain(model, images, fixed)
-            score = fixed.score(clean).detach()
-        facts = _aim_facts(model, fixed, clean.output, score)
-        name = self.registered_name or type(self).__name__
-        result = result.detached().refused_if_empty(name, model.name)
-        return replace(result, provenance={**result.provenance, **facts})
+            facts.update(_aim_facts(model, fixed, clean.output, fixed.score(clean).detach()))
+            result = self.explain(model, images, fixed).detached()
+        if len(result) != len(images):
+            raise NotExplainable(
+                f"{self._name} gives {len(result)} results for"
+                f" {len(images)} picture{'s' if len(images) > 1 else ''} of {model.name}; one for"
+                " each was expected. Explain the pictures one by one, or with another method."
+            )
+        result = replace(result, provenance={**result.provenance, **facts})
+        return result.refused_if_empty(self._name, model.name)
 
     @final
     def _facts(self, model: Model) -> dict[str, Any]:
@@ -314,4 +365,5 @@ def _aim_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict
         "target_label": [None if i is None else model.label(i) for i in indices],
         "score": score.float().tolist(),
         "probability": probability,
+        "saturated": saturated(target, score),
     }

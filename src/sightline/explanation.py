@@ -26,7 +26,16 @@ from .saving import Saved
 from .shapes import Heat, Images
 
 _Kind = TypeVar("_Kind", bound="Explanation")  # the shape hook of the tests knows no `Self`
-_PER_IMAGE = ("target_index", "target_label", "score", "probability", "picture")
+_PER_IMAGE = (
+    "target_index",
+    "target_label",
+    "score",
+    "probability",
+    "saturated",
+    "picture",
+    "refused",
+)
+_SEEN = ("images", "pictures", "frames")  # of the pictures themselves, whatever was found in them
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -34,8 +43,9 @@ class Explanation(Saved):
     """The result of one method on a batch of pictures.
 
     provenance: model, weights digest, method, parameters, target, preprocessing, versions, seed,
-    cost. images: what the model saw, (batch, channel, row, col) in [0, 1]. pictures, frames: the
-    originals and how they lie in the model's frame, where known.
+    cost; `refused`, for each picture why it has no result, None where it has one. images: what the
+    model saw, (batch, channel, row, col) in [0, 1]. pictures, frames: the originals and how they
+    lie in the model's frame, where known.
     """
 
     whole: ClassVar[tuple[str, ...]] = ()
@@ -50,10 +60,49 @@ class Explanation(Saved):
 
     @abstractmethod
     def refused_if_empty(self: _Kind, method: str, model: str) -> _Kind:
-        """The result as it may be shown. method, model: who made it and of what, for messages.
+        """The result as it may be shown: pictures of which it says nothing (a map of zeros, values
+        that are not finite) marked, as `without` does. method, model: for messages.
 
-        Raises: NotExplainable where it says nothing (a map of zeros, values that are not finite).
+        Raises: NotExplainable where no picture is left.
         """
+
+    @classmethod
+    def nothing(cls: type[_Kind], count: int, size: tuple[int, int], like: Any = None) -> _Kind:
+        """A result of this kind that says nothing of `count` pictures of `size` (row, col): numbers
+        are NaN, lists empty. like: one of the same kind
+        whose axes and names it takes.
+
+        Raises: NotExplainable where the kind is not known to have such a form.
+        """
+        if like is None:
+            raise NotExplainable(f"there is no {cls.__name__} that says nothing.")
+        blank = {
+            name: value if name in cls.whole else _blank(value, count)
+            for name, value in like._held().items()
+            if name not in _SEEN
+        }
+        return cls(**blank)
+
+    @property
+    def refused(self) -> list[str | None]:
+        """For each picture why it has no result; None where it has one."""
+        return list(self.provenance.get("refused") or [None] * len(self))
+
+    @property
+    def lost(self) -> bool:
+        """Whether no picture has a result."""
+        return len(self) > 0 and None not in self.refused
+
+    def without(self: _Kind, reasons: Sequence[str | None]) -> _Kind:
+        """The result with the pictures that have a reason left empty and marked as refused."""
+        told = {**self.provenance, "refused": list(reasons)}
+        dead = [i for i, reason in enumerate(reasons) if reason is not None]
+        if not dead:
+            return replace(self, provenance=told)
+        bare = replace(self, provenance={})
+        both = type(self).join([bare, self.nothing(len(dead), (1, 1), bare)])
+        rows = [len(self) + dead.index(i) if i in dead else i for i in range(len(self))]
+        return replace(both.take(rows), provenance=told, **self._seen())
 
     def __repr__(self) -> str:
         return in_short(type(self).__name__, len(self), self.provenance)
@@ -97,6 +146,9 @@ class Explanation(Saved):
         native maps, are left out."""
         if len(parts) == 1:
             return parts[0]
+        living = next((part for part in parts if not part.lost), None)
+        if living is not None:  # what has no result has no axes of its own
+            parts = [part._shaped(living) if part.lost else part for part in parts]
         held = [part._held() for part in parts]
         told = [part.provenance for part in parts]
         return cls(
@@ -109,6 +161,14 @@ class Explanation(Saved):
                 for k, v in told[0].items()
             },
         )
+
+    def _shaped(self: _Kind, like: _Kind) -> _Kind:
+        """A result that says nothing, with the axes of another."""
+        blank = self.nothing(len(self), (1, 1), like)
+        return replace(blank, provenance=self.provenance, **self._seen())
+
+    def _seen(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SEEN}
 
     def _held(self) -> dict[str, Any]:
         """What the fields hold, besides the provenance."""
@@ -133,6 +193,21 @@ def _taken(value: Any, picked: list[int]) -> Any:
         return {k: _taken(v, picked) for k, v in value.items()}
     # an empty one says nothing of any image
     return [value[i] for i in picked] if isinstance(value, (list, tuple)) and value else value
+
+
+def _blank(value: Any, count: int) -> Any:
+    """What a field holds, shaped alike, for pictures of which nothing is known."""
+    if isinstance(value, Tensor):
+        fill = float("nan") if value.is_floating_point() else 0
+        return value.new_full((count, *value.shape[1:]), fill)
+    if isinstance(value, Explanation):
+        return value.nothing(count, (1, 1), value)
+    if isinstance(value, Mapping):
+        return {k: _blank(v, count) for k, v in value.items()}
+    if isinstance(value, (list, tuple)) and value:
+        kind = type(value[0])
+        return [kind() if kind in (str, list, tuple, dict) else None] * count
+    return value
 
 
 def _joined(values: list[Any]) -> Any:
@@ -194,13 +269,16 @@ class Heatmap(Explanation):
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
     def overlay(self, i: int = 0, scale: Any = "per-image") -> np.ndarray:
-        """Image `i` under its map, uint8 (row, col, 3), in the model's input frame."""
+        """Image `i` under its map, uint8 (row, col, 3), in the model's input frame; one without a
+        map is dimmed, with the reason written over it."""
         if self.images is None:
             raise NotExplainable(
                 "this heatmap carries no images, so there is nothing to lay it over."
             )
         array = self.images[i].detach().float().permute(1, 2, 0).cpu().numpy()
-        return registry.view(type(self), "overlay")(array, self.numpy()[i], scale)
+        reason = self.refused[i]
+        note = "" if reason is None else f"No map: {reason}"
+        return registry.view(type(self), "overlay")(array, self.numpy()[i], scale, note=note)
 
     def pil(self, i: int = 0, size: tuple[int, int] | None = None) -> Any:  # a PIL image
         """The overlay of image `i` as a PIL image, resized to `size` (row, col) if given."""
@@ -223,31 +301,55 @@ class Heatmap(Explanation):
             )
         return [f.to_original(v) for f, v in zip(self.frames, self.numpy(), strict=True)]
 
-    def refused_if_empty(self, method: str, model: str) -> "Heatmap":
-        """The map, with `empty` (batch,) in its details: where clipping left nothing.
+    @classmethod
+    def nothing(cls, count: int, size: tuple[int, int], like: Any = None) -> "Heatmap":
+        """Maps of NaN, with `empty` in their details."""
+        device = None if like is None else like.values.device
+        gone = {"empty": torch.ones(count, dtype=torch.bool, device=device)}
+        if like is None:
+            return cls(torch.full((count, *size), float("nan")), details=gone)
+        blank = super().nothing(count, size, like)
+        return replace(blank, details={**blank.details, **gone})
 
-        Raises: NotExplainable for a map of zeros, before clipping, or one that is not finite.
+    def refused_if_empty(self, method: str, model: str) -> "Heatmap":
+        """The maps, with `empty` (batch,) in their details: where clipping left nothing, and where
+        there is no map. Maps of zeros, before clipping, and those that are not finite are refused.
+
+        Raises: NotExplainable where no map is left.
         """
-        signed = self.values if self.native is None else self.native
-        flat = signed.flatten(1)
-        if not torch.isfinite(flat).all() or not torch.isfinite(self.values).all():
-            raise NotExplainable(
-                f"{method} on {model} gives values that are not finite; the map is not shown."
-            )
-        if dead := (flat == 0).all(1).nonzero()[:, 0].tolist():
-            raise NotExplainable(
-                f"{method} on {model} gives a map of zeros for image {dead[0]}: the target does"
-                " not depend on what the method reads. Try an earlier layer, or another target."
-            )
-        empty = (self.values == 0).flatten(1).all(1)
-        if empty.any():
+        signed = (self.values if self.native is None else self.native).flatten(1)
+        finite = torch.isfinite(signed).all(1) & torch.isfinite(self.values).flatten(1).all(1)
+        dead = (signed == 0).all(1)
+        reasons: list[str | None] = [
+            None if ok and not zero else self._reason(i, not ok, f"{method} on {model}")
+            for i, (ok, zero) in enumerate(zip(finite.tolist(), dead.tolist(), strict=True))
+        ]
+        if reasons and None not in reasons:
+            raise NotExplainable(reasons[0])
+        clipped = (self.values == 0).flatten(1).all(1) & ~dead
+        if clipped.any():
             warnings.warn(
-                f"{method}: no evidence for the target is positive in {int(empty.sum())} of"
-                f" {len(empty)} images, so the clipped map is empty there; `native` has the signed"
-                " map.",
+                f"{method}: no evidence for the target is positive in {int(clipped.sum())} of"
+                f" {len(clipped)} images, so the clipped map is empty there; `native` has the"
+                " signed map.",
                 SightlineWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         for text in dict.fromkeys(filter(None, self.details.get("remark", ()))):
-            warnings.warn(f"{method}: {text}", SightlineWarning, stacklevel=4)
-        return replace(self, details={**self.details, "empty": empty})
+            warnings.warn(f"{method}: {text}", SightlineWarning, stacklevel=6)
+        return replace(self, details={**self.details, "empty": clipped}).without(reasons)
+
+    def _reason(self, i: int, infinite: bool, who: str) -> str:
+        """Why the map of image `i` is not shown."""
+        if infinite:
+            return f"{who} gives values that are not finite; the map is not shown."
+        if (self.provenance.get("saturated") or [False] * len(self))[i]:
+            return (
+                f"{who} gives a map of zeros: the probability of the target is 0 or 1 to the last"
+                " digit here, so nothing moves it. Explain the logit: give the target"
+                " `probability=False`."
+            )
+        return (
+            f"{who} gives a map of zeros: the target does not depend on what the method reads. Try"
+            " an earlier layer, or another target."
+        )

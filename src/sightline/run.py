@@ -18,16 +18,18 @@ from . import registry, zoo
 from .engines import evaluation, run_file
 from .engines.collection import collection
 from .engines.table import Table
-from .errors import BadField, NotExplainable, SightlineWarning
+from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
 from .explainer import BATCH, Explainer, shared
 from .explanation import Explanation
 from .metric import Metric
 from .model import Model
+from .refusals import in_words
 from .target import to_target
 
 log = logging.getLogger("sightline")
 
 Named = Explainer | str | None
+Attempt = tuple[Explanation, SightlineError | None]  # the error where no picture has a result
 
 
 @overload
@@ -45,8 +47,14 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
     gradients. `all-cam` (or another room, or `all`) is a list of all its methods; those that cannot
     treat the model are left out with a warning. target: None is the top class.
 
-    Raises: NotExplainable, before any work, where one of the methods named cannot treat the model;
-    UnknownName, BadImage, BadTarget, ShapeError.
+    A picture that a method can say nothing about (a black photograph) does not cost the others
+    their result: its place is empty (a map of NaN), `refused` in the provenance says why, and a
+    warning names it. In a list of methods, one that refuses every picture has such an empty
+    explanation in its place.
+
+    Raises: NotExplainable, before any work, where one of the methods named cannot treat the model,
+    and where no picture has a result from any of them; UnknownName, BadImage, BadTarget,
+    ShapeError.
 
     >>> import torch, sightline as sl
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
@@ -62,7 +70,13 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
         raise NotExplainable(f"none of {method} can explain {model.name}; the warnings say why.")
     for explainer in explainers:
         explainer.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
-    found = _together(model, tensors, explainers, target)
+    attempts = _together(model, tensors, explainers, target)
+    errors = [error for _, error in attempts]
+    if errors[0] is not None and None not in errors:
+        raise errors[0]
+    found = [explanation for explanation, _ in attempts]
+    for told in filter(None, map(in_words, found)):
+        _warn(told)
     return found if isinstance(method, (list, tuple)) else found[0]
 
 
@@ -87,9 +101,15 @@ def _willing(
 
 
 def _leave_out(explainer: Explainer, reason: NotExplainable) -> None:
-    warnings.warn(
-        f"{explainer.registered_name} is left out: {reason}", SightlineWarning, stacklevel=4
-    )
+    _warn(f"{_named(explainer)} is left out: {reason}")
+
+
+def _named(explainer: Explainer) -> str:
+    return explainer.registered_name or type(explainer).__name__
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, SightlineWarning, stacklevel=3)
 
 
 def evaluate(
@@ -185,12 +205,12 @@ def _one(model: Model, wanted: Any) -> Explainer:
 
 def _together(
     model: Model, tensors: Tensor, explainers: Sequence[Explainer], target: Any
-) -> list[Explanation]:
+) -> list[Attempt]:
     if len(explainers) == 1:
-        return [explainers[0](model, tensors, target)]
+        return [explainers[0].attempt(model, tensors, target)]
     if len(tensors) <= BATCH:
         with shared(model, tensors, explainers):
-            return [explainer(model, tensors, target) for explainer in explainers]
+            return [explainer.attempt(model, tensors, target) for explainer in explainers]
     aimed = to_target(target).bind(model, tensors)
     rows = [slice(i, i + BATCH) for i in range(0, len(tensors), BATCH)]
     slices = [model.origins.follow(tensors[r], tensors, r) for r in rows]
@@ -201,14 +221,18 @@ def _together(
     return [_joined(model, tensors, column) for column in zip(*parts, strict=True)]
 
 
-def _joined(model: Model, tensors: Tensor, parts: Sequence[Explanation]) -> Explanation:
-    whole = type(parts[0]).join(parts)
+def _joined(model: Model, tensors: Tensor, attempts: Sequence[Attempt]) -> Attempt:
+    parts = [part for part, _ in attempts]
+    errors = [error for _, error in attempts]
+    living = next((part for part in parts if not part.lost), parts[0])
+    whole = type(living).join(parts)
     spent = {k: sum(p.provenance["evaluations"][k] for p in parts) for k in ("forward", "backward")}
     told = {k: round(sum(p.provenance[k] for p in parts), 4) for k in ("copies", "seconds")}
-    return replace(
+    whole = replace(
         whole,
         provenance={**whole.provenance, "evaluations": spent, **told},
         images=tensors,
         pictures=model.pictures(tensors),
         frames=model.frames(tensors),
     )
+    return whole, None if None in errors else errors[0]

@@ -1,6 +1,7 @@
 """How an explanation is written to files and read again."""
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -61,7 +62,7 @@ class Saved(ABC):
         return write_bytes(path, self._drawer(form)(0))
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain data, tensors as nested lists; without the pictures."""
+        """The result as plain data, tensors as nested lists, None for NaN; without the pictures."""
         told = {k: _listed(v) for k, v in self._held().items() if k not in ("images", *_BESIDE)}
         return {**self._named(), **told, "provenance": self.provenance}
 
@@ -170,7 +171,9 @@ def _kind(name: str) -> type[Saved]:
 
 def _listed(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().cpu().tolist()
+        return _listed(value.detach().cpu().tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no NaN
     if isinstance(value, Saved):
         return value.to_json()
     if isinstance(value, Mapping):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -15,6 +15,7 @@ CERTAIN = "certain"
 ALL_ASKED = "all asked"
 LIMIT = "limit reached"
 CONTRADICTION = "contradiction"
+REFUSED = "refused"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -26,10 +27,10 @@ class Chain(Explanation):
     question was expected to tell, in nats. sureness: how probable the reader of the picture held
     the answer that it gave (1 where nothing was in doubt). posterior: for each image the belief
     before the first question and after each, (step, class). reason: why it ended: `sure`,
-    `certain`, `nothing left to learn`, `all asked`, `limit reached`, or `contradiction` (no class
-    allows the answers together). model_class: the class that the model holds most probable, None
-    where there is no model. grid, side: of the binary picture and the patches, where patches are
-    asked for; known: for each image the bits of that picture.
+    `certain`, `nothing left to learn`, `all asked`, `limit reached`, `contradiction` (no class
+    allows the answers together) or `refused` (the provenance says why). model_class: the class that
+    the model holds most probable, None where there is no model. grid, side: of the binary picture
+    and the patches, where patches are asked for; known: for each image the bits of that picture.
 
     Do not trust a chain for more than its answers: an early wrong one is never taken back.
 
@@ -67,8 +68,9 @@ class Chain(Explanation):
 
     @property
     def prediction(self) -> list[int]:
-        """The class that each chain ends at."""
-        return [int(torch.tensor(beliefs[-1]).argmax()) for beliefs in self.posterior]
+        """The class that each chain ends at; -1 for a picture that was refused."""
+        last = [torch.tensor(beliefs[-1]) for beliefs in self.posterior]
+        return [-1 if not len(b) or b.isnan().any() else int(b.argmax()) for b in last]
 
     @property
     def agrees(self) -> list[bool | None]:
@@ -91,14 +93,36 @@ class Chain(Explanation):
         across = self.grid[1] - self.side + 1
         return number // across, number % across
 
-    def refused_if_empty(self, method: str, model: str) -> "Chain":
-        """The result itself: a chain without a question says why it has none.
+    @classmethod
+    def nothing(cls, count: int, size: tuple[int, int], like: Any = None) -> "Chain":
+        """No question, no answer, and no belief in any class."""
+        told: dict[str, Any] = {"questions": (), "classes": ()}
+        if like is not None:
+            told = {name: getattr(like, name) for name in cls.whole}
+        belief = [float("nan")] * len(told["classes"])
+        return cls(
+            **told,
+            asked=[[]] * count,
+            answers=[[]] * count,
+            gains=[[]] * count,
+            sureness=[[]] * count,
+            posterior=[[belief]] * count,
+            reason=[REFUSED] * count,
+            model_class=[None] * count,
+            known=[""] * count if like is not None and like.known else (),
+        )
 
-        Raises: NotExplainable where a belief is not finite.
+    def refused_if_empty(self, method: str, model: str) -> "Chain":
+        """The result; a chain without a question says why it has none, and one with a belief that
+        is not finite is marked as refused.
+
+        Raises: NotExplainable where no chain is left.
         """
-        for row, beliefs in enumerate(self.posterior):
-            if not torch.isfinite(torch.tensor(beliefs)).all():
-                raise NotExplainable(
-                    f"{method} on {model} came to a belief about image {row} that is not finite."
-                )
-        return self
+        reason = f"{method} on {model} came to a belief that is not finite."
+        reasons = [
+            None if torch.isfinite(torch.tensor(beliefs)).all() else reason
+            for beliefs in self.posterior
+        ]
+        if reasons and None not in reasons:
+            raise NotExplainable(reason)
+        return self.without(reasons)

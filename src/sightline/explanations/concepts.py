@@ -6,7 +6,7 @@ A feature's *contribution* is its value times its weight; offset and contributio
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -98,16 +98,38 @@ class Concepts(Explanation):
         large = resize(native.relu()[:, None], self.images.shape[-2:])[:, 0]
         return Heatmap(large, native=native, images=self.images, frames=self.frames)
 
-    def refused_if_empty(self, method: str, model: str) -> "Concepts":
-        """The result itself: that no feature is active is an answer too.
+    @classmethod
+    def nothing(cls, count: int, size: tuple[int, int], like: Any = None) -> "Concepts":
+        """Features without a value: those of `like` by name, or none."""
+        if like is not None:
+            blank = super().nothing(count, size, like)
+            names = [["" for _ in like.names[0]]] * count
+            return replace(blank, names=names, layer=like.layer)
+        none, unknown = torch.zeros(count, 0), torch.full((count,), float("nan"))
+        return cls(
+            called=[""] * count,
+            names=[[]] * count,
+            values=none,
+            weights=none,
+            offset=unknown,
+            score=unknown,
+        )
 
-        Raises: NotExplainable where a number is not finite.
+    def refused_if_empty(self, method: str, model: str) -> "Concepts":
+        """The result: that no feature is active is an answer too. A picture with a number that is
+        not finite is marked as refused.
+
+        Raises: NotExplainable where none is left.
         """
         held = (self.values, self.weights, self.offset, self.score, self.maps)
+        finite = torch.ones(len(self), dtype=torch.bool)
         for tensor in held:
-            if tensor is not None and not torch.isfinite(tensor).all():
-                raise NotExplainable(
-                    f"{method} on {model} came to numbers that are not finite; look at the model's"
-                    " weights and preprocessing, and train the features again."
-                )
-        return self
+            if tensor is not None:
+                finite &= torch.isfinite(tensor).reshape(len(self), -1).all(1).cpu()
+        reason = (
+            f"{method} on {model} came to numbers that are not finite; look at the model's"
+            " weights and preprocessing, and train the features again."
+        )
+        if len(self) and not finite.any():
+            raise NotExplainable(reason)
+        return self.without([None if good else reason for good in finite.tolist()])

@@ -41,7 +41,8 @@ class Regions(Explanation):
     share that each keeps. necessary: the smallest set found whose removal destroys the class, None
     where none was found; remaining: the share that is left without it. links: each image's graph as
     plain data; read `graphs`. outcome: `sufficient`, `none` (no set within the bounds is enough;
-    the graph starts at the best one) or `fill` (a picture without any patch is enough). notes:
+    the graph starts at the best one), `fill` (a picture without any patch is enough) or `refused`
+    (the provenance says why). notes:
     sentences about each image's result. evaluations: pictures sent forward for each image.
 
     Do not trust a set as the only one: there are `minimal` others, and the beam may miss more.
@@ -127,15 +128,23 @@ class Regions(Explanation):
             for sets in self.minimal
         ]
 
-    def refused_if_empty(self, method: str, model: str) -> "Regions":
-        """The result itself: each image has a graph to show.
+    @classmethod
+    def nothing(cls, count: int, size: tuple[int, int], like: Any = None) -> "Regions":
+        """No set and no graph, on one cell or on the grid of `like`; the outcome is `refused`."""
+        grid, thresholds = ((1, 1), (0.9, 0.4)) if like is None else (like.grid, like.thresholds)
+        outcome = ["refused"] * count
+        return cls(grid=grid, thresholds=thresholds, minimal=[[]] * count, outcome=outcome)
 
-        Raises: NotExplainable where an image has none.
+    def refused_if_empty(self, method: str, model: str) -> "Regions":
+        """The result; an image without a graph is marked as refused.
+
+        Raises: NotExplainable where no image has one.
         """
-        for row, link in enumerate(self.links):
-            if not link["nodes"]:
-                raise NotExplainable(f"{method} on {model} measured no set for image {row}.")
-        return self
+        reason = f"{method} on {model} measured no set for this picture."
+        reasons = [None if link["nodes"] else reason for link in self.links]
+        if reasons and None not in reasons:
+            raise NotExplainable(reason)
+        return self.without(reasons)
 
 
 def ordered(cells: Iterable[Sequence[int]]) -> Cells:

@@ -80,21 +80,42 @@ class Words(Explanation):
 
     def pieces(self, i: int) -> list[Piece]:
         """The sentence about picture `i`, in pieces with their style."""
+        if (reason := self.refused[i]) is not None:
+            return [("", f"Not explained: {reason}")]
         return sentence(self.called[i], self.facts[i], self.top[i], self.rivals[i])
 
-    def refused_if_empty(self, method: str, model: str) -> "Words":
-        """The result itself: that no word passes is an answer too.
+    @classmethod
+    def nothing(cls, count: int, size: tuple[int, int], like: Any = None) -> "Words":
+        """No words, and a sentence that says that there are none."""
+        told: dict[str, Any] = {} if like is None else {"unit": like.unit, "check": like.check}
+        return cls(
+            called=[""] * count,
+            facts=[[]] * count,
+            top=[None] * count,
+            **told,
+            provenance={"refused": ["there is no result for this picture."] * count},
+        )
 
-        Raises: NotExplainable where a measurement is not a finite number.
+    def refused_if_empty(self, method: str, model: str) -> "Words":
+        """The result: that no word passes is an answer too. A picture with a measurement that is
+        not a finite number is marked as refused.
+
+        Raises: NotExplainable where none is left.
         """
-        for row, facts in enumerate(self.facts):
-            for fact in facts:
-                if not abs(fact["evidence"]) < float("inf"):
-                    raise NotExplainable(
-                        f"{method} on {model} measured {fact['evidence']} for {fact['word']!r} in"
-                        f" image {row}; look at the model's weights and preprocessing."
-                    )
-        return self
+        wrong = [
+            next((f for f in facts if not abs(f["evidence"]) < float("inf")), None)
+            for facts in self.facts
+        ]
+        reasons = [
+            None
+            if fact is None
+            else f"{method} on {model} measured {fact['evidence']} for {fact['word']!r}; look at"
+            " the model's weights and preprocessing."
+            for fact in wrong
+        ]
+        if reasons and None not in reasons:
+            raise NotExplainable(reasons[0])
+        return self.without(reasons)
 
 
 def sentence(

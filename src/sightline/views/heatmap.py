@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 
 from .. import images, registry
 from ..explanation import Heatmap
-from . import colour, packed, paint
+from . import colour, packed, paint, refused
 from .colour import Pixels, Values
 from .paint import Scale
 from .wording import number, percent
@@ -32,9 +32,12 @@ def overlay(
     values: Values,
     scale: Scale = "per-image",
     opacity: float = 0.75,
+    note: str = "",
 ) -> Pixels:
-    """The picture (row, col, 3) with the map over it, as RGB bytes of the picture's size."""
-    return paint.overlay(picture, values, scale, opacity=opacity)
+    """The picture (row, col, 3) with the map over it, as RGB bytes of the picture's size. note:
+    written over it, for a picture without a map."""
+    drawn = paint.overlay(picture, values, scale, opacity=opacity)
+    return refused.noted(drawn, note) if note else drawn
 
 
 @registry.drawn(Heatmap, "png")
@@ -118,6 +121,8 @@ def caption(heat: Heatmap, i: int) -> str:
         f"for {label}{share}" if label is not None else "",
     ]
     line = ", ".join(word for word in words if word)
+    if told := refused.reason(heat, i):
+        return f"{line}. {told}"
     doubt = _doubt(facts.get("method"))
     return f"{line}. {doubt}" if doubt else f"{line}."
 
@@ -180,6 +185,9 @@ def _draw_map(
                 ax.plot(x, y, color="black", linewidth=width + 1.2, alpha=0.5)
                 ax.plot(x, y, color="white", linewidth=width)
     _bare(ax, tokens)
+    if not np.isfinite(values).any():
+        ax.set_title("no map", fontsize=9, color=tokens["ink"], loc="left")
+        return
     chosen = colour.matplotlib_map("signed" if low < 0 else "magnitude")
     norm = Normalize(low, high if high > low else low + 1.0)
     beyond = np.nanmin(values) < low, np.nanmax(values) > high  # what has the last colour
@@ -215,13 +223,16 @@ def _notebook_row(heat: Heatmap, i: int, values: Values, bounds: tuple[float, fl
     beside = f'<img alt="picture" {size} src="{packed.picture(base, long_side=_NOTEBOOK_SIDE)}">'
     stops = ",".join(colour.stops("signed" if low < 0 else "magnitude"))
     ends = "".join(f"<span>{number(v)}</span>" for v in (low, (low + high) / 2, high))
+    bar = (
+        f'<div style="height:8px;margin-top:6px;background:linear-gradient(to right,{stops})">'
+        '</div><div style="display:flex;justify-content:space-between;opacity:.75">'
+        f"{ends}</div>"
+    )
+    bar = bar if np.isfinite(values).any() else ""
     return (
         '<figure style="margin:0 0 16px">'
         '<div style="display:grid;grid-template-columns:1fr 1fr;gap:12px">'
         f"<div>{beside if picture is not None else ''}</div>"
-        f'<div><img alt="{told}" {size} src="{over}">'
-        f'<div style="height:8px;margin-top:6px;background:linear-gradient(to right,{stops})">'
-        '</div><div style="display:flex;justify-content:space-between;opacity:.75">'
-        f"{ends}</div></div></div>"
+        f'<div><img alt="{told}" {size} src="{over}">{bar}</div></div>'
         f'<figcaption style="opacity:.75">{told}</figcaption></figure>'
     )

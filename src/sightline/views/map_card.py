@@ -42,17 +42,18 @@ def card(
     """
     index, k = place
     side = setting.detail.map
+    missing = entry.values is None or not np.isfinite(entry.values).any()
     told: dict[str, Any] = {
         "id": f"picture-{index + 1}-map-{k + 1}",
         "method": entry.method,
-        "error": entry.error or ("" if entry.values is not None else "no map came back"),
+        "error": entry.error or ("no map came back" if missing else ""),
         "caption": _caption(item, entry),
         "metrics": [_metric(m, setting.domains) for m in entry.metrics],
         "verdict": entry.verdict or summary.verdict(entry.metrics),
         "trust": _trust(entry),
         "provenance": flat(entry.provenance),
     }
-    if entry.values is None:
+    if missing:
         return told
     values = np.nan_to_num(np.asarray(entry.values, dtype=np.float32))
     signed = _signed(values, entry)

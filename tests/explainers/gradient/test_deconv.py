@@ -102,7 +102,7 @@ def test_units_that_do_not_exist_or_do_not_fire_are_refused() -> None:
     with torch.no_grad():
         net.second.bias[5] = -100
     model = Model(net, size=(14, 18))
-    with pytest.raises(NotExplainable, match="filter 5 of 'relu:1' is silent in image 0"):
+    with pytest.raises(NotExplainable, match="filter 5 of 'relu:1' is silent in this picture"):
         create("explainer", "deconvnet", layer="relu:1", filter=5)(model, images, 0)
     with pytest.raises(BadField, match="filter 7 does not exist"):
         create("explainer", "deconvnet", layer="relu:1", filter=7)(model, images, 0)

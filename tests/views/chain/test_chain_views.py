@@ -94,7 +94,13 @@ def test_a_figure_has_a_row_for_each_question(dark: bool) -> None:
 def test_a_chain_that_does_not_add_up_is_refused() -> None:
     with pytest.raises(ShapeError, match="2 questions, 1 answers and 3 beliefs"):
         chain(answers=[["yes"], []])
+    broken = chain(posterior=[[[0.4, 0.3, 0.3]] * 2 + [[float("nan")] * 3], [[0.4, 0.3, 0.3]]])
     with pytest.raises(NotExplainable, match="not finite"):
-        chain(
-            posterior=[[[0.4, 0.3, 0.3]] * 2 + [[float("nan")] * 3], [[0.4, 0.3, 0.3]]]
-        ).refused_if_empty("information-pursuit", "a model")
+        broken.take([0]).refused_if_empty("information-pursuit", "a model")
+    rest = broken.refused_if_empty("information-pursuit", "a model")
+    assert rest.refused[1] is None and "not finite" in rest.refused[0]
+    assert rest.asked[0] == [] and rest.prediction[0] == -1 and rest.asked[1] == broken.asked[1]
+    assert "not finite" in view(Chain, "panel")(rest, 0) and "not finite" in view(Chain, "text")(
+        rest, 0
+    )
+    assert view(Chain, "png")(rest, 0).startswith(b"\x89PNG")

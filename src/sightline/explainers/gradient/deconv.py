@@ -81,7 +81,7 @@ class Deconvnet(Explainer):
         if silent := (value <= 0).nonzero()[:, 0].tolist():
             which = "every filter" if self.filter is None else f"filter {self.filter}"
             raise NotExplainable(
-                f"{which} of {layer!r} is silent in image {silent[0]} of its batch, so there is no"
+                f"{which} of {layer!r} is silent in this picture, so there is no"
                 " activation to project. Take another filter, or a picture that excites it."
             )
         cols = maps.shape[3]

@@ -83,7 +83,7 @@ class Evidence:
         same = (changed <= 1e-6 * self.images.abs().flatten(1).amax(1)).nonzero()[:, 0].tolist()
         if same:
             raise NotExplainable(
-                f"image {same[0]} looks the same when it is hidden, so hiding parts of it shows"
+                "a picture that looks the same when it is hidden came, so hiding parts of it shows"
                 " nothing. Choose another `fill`."
             )
 

@@ -13,6 +13,7 @@ from ... import registry
 from ...explanations.chain import Chain
 from .. import colour, packed, paint
 from ..alone import page
+from ..refused import unless_refused
 from ..wording import percent
 from . import steps
 
@@ -27,6 +28,7 @@ _LONGEST = 44
 
 
 @registry.drawn(Chain, "panel")
+@unless_refused("panel")
 def panel(chain: Chain, row: int = 0) -> str:
     """The chain of one image for a report: an HTML fragment without script."""
     return Markup(
@@ -35,6 +37,7 @@ def panel(chain: Chain, row: int = 0) -> str:
 
 
 @registry.drawn(Chain, "text")
+@unless_refused("text")
 def text(chain: Chain, row: int = 0) -> str:
     """What came out, as one sentence."""
     return steps.finding(chain, row)
@@ -53,6 +56,7 @@ def html(chain: Chain) -> str:
 
 
 @registry.drawn(Chain, "figure")
+@unless_refused("figure")
 def figure(chain: Chain, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: a line for each class that was ever likely, and a row for
     each question."""
@@ -85,6 +89,7 @@ def figure(chain: Chain, *, i: int = 0, dark: bool = False) -> "Figure":
 
 
 @registry.drawn(Chain, "png")
+@unless_refused("png")
 def encoded(chain: Chain, i: int = 0, suffix: str = ".png") -> bytes:
     """The figure of image `i` as the bytes of a PNG file, or of a JPEG file by its suffix."""
     stream = io.BytesIO()

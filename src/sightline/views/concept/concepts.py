@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ... import registry
 from ...explanations.concepts import Concepts
 from ..alone import page
+from ..refused import unless_refused
 from ..wording import number
 from . import tiles
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @registry.drawn(Concepts, "panel")
+@unless_refused("panel")
 def panel(concepts: Concepts, row: int = 0) -> str:
     """The features of one image for a report: an HTML fragment without script."""
     said, doubtful = tiles.trust(concepts, row)
@@ -42,6 +44,7 @@ def panel(concepts: Concepts, row: int = 0) -> str:
 
 
 @registry.drawn(Concepts, "text")
+@unless_refused("text")
 def text(concepts: Concepts, row: int = 0) -> str:
     """What the sum says, as a sentence."""
     return tiles.finding(concepts, row)
@@ -54,6 +57,7 @@ def html(concepts: Concepts) -> str:
 
 
 @registry.drawn(Concepts, "figure")
+@unless_refused("figure")
 def figure(concepts: Concepts, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the picture, the features on it, their contributions."""
     from .plot import drawn
@@ -62,6 +66,7 @@ def figure(concepts: Concepts, *, i: int = 0, dark: bool = False) -> "Figure":
 
 
 @registry.drawn(Concepts, "png")
+@unless_refused("png")
 def png(concepts: Concepts, row: int = 0, suffix: str = ".png") -> bytes:
     """The figure of one image as the bytes of a PNG or JPEG file."""
     stream = io.BytesIO()

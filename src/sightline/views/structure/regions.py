@@ -15,6 +15,7 @@ from ... import registry
 from ...explanations.regions import Regions, ordered
 from .. import colour, packed
 from ..alone import page, rules, tokens
+from ..refused import unless_refused
 from ..wording import counted
 from . import drawing
 from .drawing import Plate, Shown
@@ -29,6 +30,7 @@ _HEAD = 64  # of a file that stands alone: its two lines
 
 
 @registry.drawn(Regions, "panel")
+@unless_refused("panel")
 def panel(regions: Regions, row: int = 0) -> str:
     """The graph of one image for a report: an HTML fragment that works by CSS alone."""
     plate = _plate(regions, row)
@@ -64,6 +66,7 @@ def html(regions: Regions) -> str:
 
 
 @registry.drawn(Regions, "svg")
+@unless_refused("svg")
 def svg(regions: Regions, row: int = 0) -> str:
     """One image as a picture that stands alone: the large picture on the left, its graph on the
     right; hovering and focusing work where the viewer knows CSS."""
@@ -104,6 +107,7 @@ def svg(regions: Regions, row: int = 0) -> str:
 
 
 @registry.drawn(Regions, "png")
+@unless_refused("png")
 def png(regions: Regions, row: int = 0, suffix: str = ".png") -> bytes:
     """The figure of one image as the bytes of a PNG or JPEG file."""
     stream = io.BytesIO()
@@ -112,6 +116,7 @@ def png(regions: Regions, row: int = 0, suffix: str = ".png") -> bytes:
 
 
 @registry.drawn(Regions, "figure")
+@unless_refused("figure")
 def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the best set on the picture, and the graph beside it."""
     from .plot import drawn
@@ -120,6 +125,7 @@ def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
 
 
 @registry.drawn(Regions, "text")
+@unless_refused("text")
 def finding(regions: Regions, row: int = 0) -> str:
     """What was found in one picture, as one or two sentences."""
     sets, label = regions.minimal[row], _nth(regions.provenance.get("target_label"), row)

@@ -14,6 +14,7 @@ from ... import registry
 from ...explanations.words import Piece, Words, amount, level
 from .. import colour
 from ..alone import page
+from ..refused import unless_refused
 from ..wording import number
 from . import tiles
 from .tiles import Plate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 @registry.drawn(Words, "panel")
+@unless_refused("panel")
 def panel(words: Words, row: int = 0) -> str:
     """The words of one image for a report: an HTML fragment without script."""
     plate, facts = Plate(pixels=pixels(words, row)), words.facts[row]
@@ -55,6 +57,7 @@ def panel(words: Words, row: int = 0) -> str:
 
 
 @registry.drawn(Words, "text")
+@unless_refused("text")
 def text(words: Words, row: int = 0) -> str:
     """The sentences of one image."""
     return words.sentences[row]
@@ -67,6 +70,7 @@ def html(words: Words) -> str:
 
 
 @registry.drawn(Words, "figure")
+@unless_refused("figure")
 def figure(words: Words, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the sentence, each word's region, and all evidence."""
     from .plot import drawn
@@ -75,6 +79,7 @@ def figure(words: Words, *, i: int = 0, dark: bool = False) -> "Figure":
 
 
 @registry.drawn(Words, "png")
+@unless_refused("png")
 def png(words: Words, row: int = 0, suffix: str = ".png") -> bytes:
     """The figure of one image as the bytes of a PNG or JPEG file."""
     stream = io.BytesIO()
