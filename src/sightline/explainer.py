@@ -189,10 +189,10 @@ class Explainer(ABC):
 
     @final
     def _warn_of_parts(self, model: Model) -> None:
-        name = self.registered_name or type(self).__name__
         for layer in (e.layer_of(model) for e in self.whole if "layer" in e.needs):
             if model.anatomy.is_part(layer):
-                text = f"{name} of {model.name}: {model.anatomy.part(layer)}. It is not in the map."
+                text = f"{self._name} of {model.name}: {model.anatomy.part(layer)}."
+                text = f"{text} It is not in the map."
                 return warnings.warn(text, SightlineWarning, stacklevel=3)
 
     @final

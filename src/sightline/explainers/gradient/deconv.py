@@ -78,7 +78,7 @@ class Deconvnet(Explainer):
                 )
             first, maps = self.filter, maps[:, self.filter : self.filter + 1]
         value, flat = maps.flatten(1).max(1)
-        if silent := (value <= 0).nonzero()[:, 0].tolist():
+        if (value <= 0).any():
             which = "every filter" if self.filter is None else f"filter {self.filter}"
             raise NotExplainable(
                 f"{which} of {layer!r} is silent in this picture, so there is no"
