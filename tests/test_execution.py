@@ -10,8 +10,10 @@ import torchvision
 from torch import nn
 
 from sightline import execution
-from sightline.execution import ExecutionCopy, bfloat16_pays, measure_batch
+from sightline.execution import ExecutionCopy
+from sightline.ops.network import pace
 from sightline.ops.network.folding import difference
+from sightline.ops.network.pace import bfloat16_pays, measure_batch
 from sightline.ops.network.watch import Watch
 
 
@@ -377,4 +379,4 @@ def test_the_hardware_probe_answers_once():
 
 
 def test_a_batch_size_is_measured():
-    assert measure_batch(small(), (3, 16, 16)) in execution.BATCHES
+    assert measure_batch(small(), (3, 16, 16)) in pace.BATCHES

@@ -22,7 +22,6 @@ from sightline.errors import (
     BadModel,
     NotExplainable,
     ShapeError,
-    SightlineWarning,
     UnknownName,
 )
 from sightline.worlds.miniatures import MINIATURES
@@ -141,8 +140,13 @@ def test_labels_come_as_a_list_or_a_mapping_and_one_for_each_class() -> None:
     with pytest.raises(UnknownName, match=r"classes 1 \(crane\), 3 \(crane\); give an index"):
         made(labels=["a", "crane", "b", "crane", "c"])[0].index("crane")
     model, images = made(labels=LABELS[:4])
-    with pytest.warns(SightlineWarning, match="5 classes and 4 labels"):
-        create("explainer", "gradient")(model, images, 1)
+    for asked in (
+        model.outputs,
+        model.probabilities,
+        lambda x: create("explainer", "rise")(model, x),
+    ):
+        with pytest.raises(BadModel, match="5 outputs and the model 4 labels"):
+            asked(images)
 
 
 def test_only_modules_are_wrapped_and_wrappers_are_taken_off() -> None:

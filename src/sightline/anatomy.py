@@ -141,18 +141,19 @@ def study(
     channels: int = 3,
     *,
     forward: Callable[[nn.Module, Tensor], Any] | None = None,
+    alone: bool = False,
     cache: Path | None = None,
 ) -> Anatomy:
     """What is this network made of, at pictures of this size (row, col)?
 
     forward: (module, pictures in [0, 1]) -> scores, normalising inside; None calls the module with
-    pictures of mean 0 and deviation 1. cache: folder of remembered answers; None means
-    `$SIGHTLINE_CACHE`, or `~/.cache/sightline`; an empty variable turns it off. The network comes
-    back as it was.
+    pictures of mean 0 and deviation 1. alone: it takes one picture at a time. cache: folder of
+    remembered answers; None means `$SIGHTLINE_CACHE`, or `~/.cache/sightline`; an empty variable
+    turns it off. The network comes back as it was.
 
-    Raises: BadModel when the network cannot run on two pictures of this size.
+    Raises: BadModel when the network cannot run on pictures of this size.
     """
-    run = Forward(module, forward or _plain, (size[0], size[1]), channels)
+    run = Forward(module, forward or _plain, (size[0], size[1]), channels, alone)
     try:
         with unharmed(module), torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             torch.default_generator.manual_seed(0)
@@ -262,7 +263,8 @@ def _fingerprint(run: Forward) -> str:
 
 
 def _sample(weight: Tensor) -> Tensor:
-    return weight.detach().flatten()[:: max(1, weight.numel() // 64)][:64].float().cpu()
+    some = weight.detach().flatten()[:: max(1, weight.numel() // 64)][:64]
+    return (torch.view_as_real(some).flatten() if some.is_complex() else some).float().cpu()
 
 
 def _version() -> str:

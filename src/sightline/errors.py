@@ -31,6 +31,10 @@ class BadModel(SightlineError, ValueError):
     """Weights, a checkpoint or a model output that cannot be used."""
 
 
+class NetworkError(BadModel, RuntimeError):
+    """The network itself raised; the text repeats its words, and `__cause__` is its own error."""
+
+
 class BadTarget(SightlineError, ValueError):
     """A target that does not fit the model's output."""
 

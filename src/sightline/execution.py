@@ -5,18 +5,20 @@ where they differ; it is stale when weights change (ops/network/watch.py). What 
 folded: ops/network/folding.py.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .calling import Calling
+from .ops.network.failures import refuse_lazy
 from .ops.network.folding import TOLERANCE, Pair, build, difference, fold, pairs
+from .ops.network.pace import bfloat16_pays, measure_batch
 from .ops.network.unharmed import digest, unharmed
 from .ops.network.watch import Watch
 
@@ -25,7 +27,6 @@ Plan = tuple[list[Pair], torch.memory_format]  # what is folded, and how weights
 
 FAST_TOLERANCE = 0.1  # of the standard deviation of the logits
 FAST_COSINE = 0.99  # of gradients
-BATCHES = (4, 16, 32)
 LONG = 2000  # evaluations from which measuring the batch size pays: it costs 56 and gains 5 %
 
 _CAST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -243,69 +244,18 @@ def _floats(value: Any) -> Any:
     return value
 
 
-@cache
-def bfloat16_pays(device: str) -> bool:
-    """Whether a 512-cubed product is faster in bfloat16 than in float32; asked once per process."""
-    spent = []
-    for dtype in (torch.bfloat16, torch.float32):
-        a = torch.ones(512, 512, device=device, dtype=dtype)
-        spent.append(min(_seconds(lambda a=a: (a @ a)[0, 0].item(), device) for _ in range(6)))
-    return spent[0] < 0.9 * spent[1]
-
-
-def _seconds(work: Callable[[], Any], device: str) -> float:
-    """CPU time on a CPU, where other processes spoil the wall clock; elsewhere the wall clock."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    start = clock()
-    work()
-    return clock() - start
-
-
-# batches
-
-
-def measure_batch(
-    run: Callable[[Tensor], Any], image_shape: tuple[int, ...], device: str = "cpu"
-) -> int:
-    """The batch size with the best throughput among 4, 16 and 32; a larger one must be 5 % better.
-
-    run: images (n, *image_shape) -> scores. Costs 56 forwards: ask before thousands of them.
-    """
-    best, pace = 1, float("inf")
-    run(torch.rand(BATCHES[0], *image_shape, device=device))
-    for size in BATCHES:
-        images = torch.rand(size, *image_shape, device=device)
-        try:
-            spent = _seconds(lambda images=images: run(images)[0].sum().item(), device) / size
-        except (RuntimeError, MemoryError) as error:
-            if best == 1 or not _out_of_memory(error):
-                raise
-            break
-        if spent > 0.95 * pace:
-            break
-        best, pace = size, spent
-    return best
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text
-
-
-# which network runs
-
-
 class Engine:
     """Which network runs a pass: a proven copy where it means the same, else the user's own.
 
     run: (module, images) -> scores. A copy is tried again only when the weights have changed.
     fans: why copies behind a layer are not exact, or nothing, for the layers tried so far. facts:
     what other start-up checks found, forgotten when the weights change. plans: how networks were
-    copied, by their `build`; engines of networks built alike may share them.
+    copied, by their `build`; engines of networks built alike may share them. How a network is
+    called is observed before anything else runs, and again when the weights change.
     """
 
-    def __init__(self, run: Run, plans: dict[tuple[Any, ...], Plan] | None = None) -> None:
-        self.run = run
+    def __init__(self, run: Calling, plans: dict[tuple[Any, ...], Plan] | None = None) -> None:
+        self.run, self._met = run, False
         self.plans = {} if plans is None else plans
         self.reasons: dict[str, str] = {}
         self._watch: Watch | None = None
@@ -324,6 +274,8 @@ class Engine:
 
         precision: "exact", "fast", or "user" for the user's own network.
         """
+        if precision == "user":
+            self.meet(module, images)
         copy = None if precision == "user" else self._copy(module, images, layers, precision)
         if copy is None or not copy.serves(layers):
             with unharmed(module):
@@ -358,15 +310,23 @@ class Engine:
         norms = len(copy.folded_norms)
         return f"equal to {TOLERANCE:g} of the scores' spread, {norms} batch norms folded"
 
+    def meet(self, module: nn.Module, images: Tensor) -> None:
+        """See to it that `run` knows how the network is called now."""
+        self._renew(module)
+        if not self._met:
+            self._met = self.run.observe(module, images)
+
     def _renew(self, module: nn.Module) -> None:
         if self._watch is None or not self._watch.unchanged(module):
+            refuse_lazy(module)
             self._watch, self._digest = Watch.over(module), ""
             self._copies, self._agreed, self.facts = {}, {}, {}
+            self._met = False
 
     def _copy(
         self, module: nn.Module, images: Tensor, layers: Sequence[str], precision: str
     ) -> ExecutionCopy | None:
-        self._renew(module)
+        self.meet(module, images)
         if "exact" not in self._copies:
             with unharmed(module), _plainly(images) as example:
                 kind = build(module)

@@ -89,9 +89,10 @@ class Explainer(ABC):
         self._warn_of_parts(model)
         started, before = time.perf_counter(), dict(model.evaluations)
         pieces: list[Explanation | Refusal] = []
-        for start in range(0, len(tensors), BATCH):
-            rows = slice(start, start + BATCH)
-            whole = len(tensors) <= BATCH
+        step = model.meet(tensors).most(BATCH)
+        for start in range(0, len(tensors), step):
+            rows = slice(start, start + step)
+            whole = len(tensors) <= step
             batch = (tensors if whole else tensors[rows]).to(model.device)
             model.origins.follow(batch, tensors, rows)
             pieces += self._pieces(
@@ -276,6 +277,8 @@ class Explainer(ABC):
             if model.preprocess
             else "none (tensors as the network eats them)",
             "precision": model.precision,
+            "gives": model.gives,
+            "called": list(model.calling.conduct.notes),
             "seed": spec["fields"].get("seed"),
             "versions": versions(),
             "device": str(model.device),
@@ -345,16 +348,9 @@ def _aim_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict
     n = len(score)
     indices = target.indices(n)
     probability: list[float | None] = [None] * n
-    if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] > 1:
-        logits = output.detach().float()
-        shares = logits.sigmoid() if model.multilabel else logits.softmax(1)
-        if model.labels and len(model.labels) != output.shape[1]:
-            warnings.warn(
-                f"{model.name} has {output.shape[1]} classes and {len(model.labels)} labels; the"
-                " names may belong to other classes.",
-                SightlineWarning,
-                stacklevel=5,
-            )
+    rows = isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] > 1
+    if rows and model.gives != "features":
+        shares = model.calling.probabilities(output.detach())
         probability = [
             None if i is None else shares[row, i].item() for row, i in enumerate(indices)
         ]

@@ -17,21 +17,22 @@ import torch
 from torch import Tensor, nn
 
 from .anatomy import Anatomy, study
-from .calling import Calling
+from .calling import Calling, Settings
 from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
 from .images import Picture, read
 from .ops.batches import batched, check, chunks, listed
 from .ops.labels import class_names, find_label
 from .ops.network.black_box import BlackBox
-from .ops.network.modules import Recent, channels_of, device_of, unwrapped
+from .ops.network.failures import refuse_scripted
+from .ops.network.modules import Recent, like_of, refuse_turned, unwrapped
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
 from .origins import Origins
 from .preprocess import Frame, Opaque, Preprocess, understand
 from .session import Session
 from .target import Target, to_target
-from .trace import SPENT, Circuit, Edit, Fan, Trace, refuse_scripted
+from .trace import SPENT, Circuit, Edit, Fan, Trace
 
 BATCH = 16  # images in one pass where nothing was measured
 _bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
@@ -45,7 +46,8 @@ class Model:
     that we do not know still runs, but then maps cannot be put back on the original picture.
     output: a function from what the network returns to scores (batch, class), or to a list of
     {"boxes", "scores", "labels"}. forward: a function (module, images, **side inputs) -> output for
-    networks that are not called with images alone.
+    networks that are not called with images alone. gives: what the scores are where it is not seen
+    rightly: `logits`, `probabilities` (they sum to 1), `sigmoids` or `features`.
 
     >>> import torch, sightline as sl
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
@@ -68,6 +70,7 @@ class Model:
         size: int | tuple[int, int] | None = None,
         name: str | None = None,
         precision: str = "exact",
+        gives: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise BadModel(
@@ -88,10 +91,9 @@ class Model:
         self.differentiable = not isinstance(self.module, BlackBox)
         self.batch: int | None = None
         self.evaluations: dict[str, int] = dict.fromkeys(SPENT, 0)
-        both = (known.mean, known.std) if known else ((0.0,), (1.0,))
-        self.mean, self.std = (torch.tensor(v).float().view(1, -1, 1, 1) for v in both)
-        normalises = known is not None and self.differentiable
-        self.calling = Calling(self.mean, self.std, normalises, forward, output)
+        self.calling = Calling(Settings.of(self, known), forward, output, gives)
+        self.mean, self.std = self.calling.settings.mean, self.calling.settings.std
+        self.side: dict[str, Any] = {}
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self.__setstate__({})
 
@@ -145,11 +147,12 @@ class Model:
 
         images: paths, PIL images or arrays (row, col[, colour]), one or many, or a tensor as it is.
 
-        Raises: ShapeError for a missing batch axis, BadImage for what cannot be read.
+        Raises: ShapeError for other axes, BadImage for what cannot be read.
         """
         sources = listed(images)
         if isinstance(sources, Tensor):
-            return check(sources, natural=isinstance(self.preprocess, Preprocess))
+            images = check(sources, natural=isinstance(self.preprocess, Preprocess))
+            return images if self.calling.forward else refuse_turned(self.module, images)
         if self.preprocess is None:
             raise BadImage(
                 f"{self.name} has no preprocessing, so it takes tensors only."
@@ -201,33 +204,28 @@ class Model:
         """The anatomy at an input size; measured once, then remembered."""
         if channels is None:
             known = [seen[2] for seen in self._anatomies if seen[:2] == size]
-            guess = self.mean.shape[1] if self.preprocess else channels_of(self.module)
-            channels = known[-1] if known else guess
+            channels = known[-1] if known else self.calling.channels(self.module)
         key = (*size, channels)
         if key not in self._anatomies:
             if not self.differentiable:
                 raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
             refuse_scripted(self.module)
             with self._lock:
-                self._anatomies[key] = study(self.module, size, channels, forward=self.calling.rows)
+                run = self.meet(torch.empty(1, channels, *size, device="cpu"))
+                found = study(self.module, size, channels, forward=run.rows, alone=run.alone)
+                self._anatomies[key] = found
         return self._anatomies[key]
 
     @property
     def spatial(self) -> str:
-        """The last layer through which everything passes and in which place still matters.
-
-        Raises: NotExplainable with the reason where there is none.
-        """
+        """The last layer through which everything passes and in which place still matters. Raises:
+        NotExplainable with the reason where there is none."""
         return self.anatomy.default_layer(self.name)
 
     @property
-    def side(self) -> Mapping[str, Any]:
-        """Inputs beside the pictures, batch first; set by `given`."""
-        return self.calling.side
-
-    @property
     def device(self) -> torch.device:
-        return device_of(self.module)
+        like = like_of(self.module, self.calling.conduct.meets)
+        return torch.device("cpu") if like is None else like.device
 
     @property
     def digest(self) -> str:
@@ -252,8 +250,7 @@ class Model:
         of; targets and side inputs follow it. Gradients can be taken on layers that were read,
         unless it is called under `no_grad`.
 
-        Raises: UnknownName for a layer that does not exist, NotExplainable for one that cannot be
-        used so.
+        Raises: UnknownName for no layer, NotExplainable for one that cannot be used so.
         """
         with self._lock:
             if self._session and not edit and not rules and rows is None:
@@ -285,7 +282,7 @@ class Model:
         ):
             run, layouts = partial(self.calling, module), known.layouts if known else {}
             chunk, fans = self.batch or BATCH, self.engine.fans
-            circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans)
+            circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans, self.calling)
             rows = torch.arange(len(images)) if rows is None else rows
             return circuit.trace(images, read, edit, rules, rows)
 
@@ -297,13 +294,24 @@ class Model:
 
     def probabilities(self, images: Any) -> Tensor:
         """`outputs` as probabilities: softmax, or sigmoid of `multilabel` and one-logit models."""
-        logits = self.outputs(images)
-        return logits.sigmoid() if self.multilabel or logits.shape[1] == 1 else logits.softmax(1)
+        return self.calling.probabilities(self.outputs(images))
+
+    @property
+    def gives(self) -> str:
+        """What the outputs are: `logits`, `probabilities`, `sigmoids` or `features`."""
+        shape = (1, self.calling.channels(self.module), *(self.size or (224, 224)))
+        return self.meet(torch.empty(shape, device="cpu")).gives
+
+    def meet(self, images: Tensor) -> Calling:
+        """How the network is called: seen on probe pictures of that shape before its first pass."""
+        with self._lock:
+            self.engine.meet(self.module, images)
+            return self.calling
 
     def chunk(self, images: Tensor, planned: int) -> int:
         """How many at once, of so many planned: `batch`, or for long work what runs fastest."""
-        if self.batch or self.side:
-            return self.batch or BATCH
+        if self.batch or self.side or self.calling.alone:
+            return self.calling.most(self.batch or BATCH)
         with self._lock:
             return self.engine.pace(self.module, images, self.precision, planned) or BATCH
 
@@ -381,7 +389,8 @@ class Model:
     def given(self, **side: Tensor) -> "Model":
         """The model with side inputs (a question, a command); their first axis is the batch."""
         other = copy(self)
-        other.calling = replace(self.calling, side={**self.side, **side})
+        other.side = {**self.side, **side}
+        other.calling = replace(self.calling, side=other.side)
         other._session, other.engine = None, Engine(other.calling, self.engine.plans)
         return other
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import BadTarget, ShapeError
+from .ops.network.outputs import as_logits, as_probabilities
 from .ops.tracing.passes import Pass
 
 
@@ -115,7 +116,8 @@ ONE_OUTPUT = (
 _HIDDEN = ("probability", "negated", "multilabel", "fixed")
 
 
-def logits_of(trace: Pass, target: Target) -> Tensor:
+def outputs_of(trace: Pass, target: Target) -> Tensor:
+    """The output (batch, class) as the network gives it. Raises: BadTarget for another shape."""
     output = trace.output
     if isinstance(output, Tensor) and output.ndim == 1:
         output = output[:, None]
@@ -129,8 +131,17 @@ def logits_of(trace: Pass, target: Target) -> Tensor:
     return output.float()
 
 
-def probabilities_of(logits: Tensor, target: Target) -> Tensor:
-    return logits.sigmoid() if target.multilabel else logits.softmax(1)
+def logits_of(trace: Pass, target: Target) -> Tensor:
+    """The output (batch, class) as logits. Raises: BadTarget for another shape."""
+    return as_logits(outputs_of(trace, target), trace.gives)
+
+
+def values_of(trace: Pass, target: Target) -> Tensor:
+    """What the target scores for each class, (batch, class): probabilities or logits."""
+    output = outputs_of(trace, target)
+    if target.probability:
+        return as_probabilities(output, trace.gives, multilabel=target.multilabel)
+    return as_logits(output, trace.gives)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,8 +176,7 @@ class Class(Target):
         return self
 
     def measure(self, trace: Pass) -> Tensor:
-        logits = logits_of(trace, self)
-        values = probabilities_of(logits, self) if self.probability else logits
+        values = values_of(trace, self)
         if isinstance(self.which, tuple):
             index = torch.tensor(self.which, device=values.device)[trace.rows.to(values.device)]
             return values.gather(1, index[:, None])[:, 0]
@@ -218,6 +228,13 @@ class Top(Target):
         logits = logits_of(trace, self)
         if logits.shape[1] == 1:
             raise BadTarget(f"the model has one output, so there is no top class; {ONE_OUTPUT}")
+        if trace.gives == "features":
+            raise BadTarget(
+                f"the model gives {logits.shape[1]} features and no scores of classes, so there is"
+                " no top class. Ask what makes a picture like another, `target=sl.Similarity("
+                "pictures)`, or for one output, `sl.Axis(i)`; if the outputs are classes, give"
+                ' the model their `labels=` or `gives="logits"`.'
+            )
         if not 0 <= whole(self.k, "rank") < logits.shape[1]:
             raise BadTarget(f"Top({self.k}) of {logits.shape[1]} classes does not exist.")
         order = logits.detach().topk(self.k + 1, 1).indices[:, self.k]
@@ -250,8 +267,7 @@ class Contrast(Target):
         return self
 
     def measure(self, trace: Pass) -> Tensor:
-        logits = logits_of(trace, self)
-        values = probabilities_of(logits, self) if self.probability else logits
+        values = values_of(trace, self)
         return values[:, self.a] - values[:, self.b]  # type: ignore[index]
 
     def indices(self, n: int) -> list[int | None]:
@@ -280,7 +296,7 @@ class Axis(Target):
     i: Any  # a whole number of any library
 
     def measure(self, trace: Pass) -> Tensor:
-        values = logits_of(trace, self)
+        values = outputs_of(trace, self)
         if not -values.shape[1] <= whole(self.i, "axis") < values.shape[1]:
             raise BadTarget(f"axis {self.i} does not exist: the output has {values.shape[1]}.")
         return values[:, self.i]

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .calling import Calling
 from .errors import NotExplainable, UnknownName, near
+from .ops.network.failures import refuse_scripted
 from .ops.rules import Rule
 from .ops.tracing.layouts import Layout, from_maps, to_maps
 from .ops.tracing.operations import Rewriting
@@ -57,6 +59,7 @@ class Trace(Pass):
     rows: Tensor
     spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
     remembered: dict[Any, Tensor] = field(default_factory=dict)
+    gives: str = "logits"
 
     def __repr__(self) -> str:
         return f"<Trace: {len(self.rows)} rows, read: {', '.join(self.raw) or 'nothing'}>"
@@ -162,7 +165,12 @@ class Circuit:
     spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
     chunk: int = 16
     fans: dict[str, str] = field(default_factory=dict)
+    calling: Calling | None = None
     _found: dict[str, nn.Module] = field(default_factory=dict)
+
+    @property
+    def gives(self) -> str:
+        return self.calling.gives if self.calling else "logits"
 
     def layer(self, address: str) -> nn.Module:
         """The module behind an address. Raises: UnknownName with near names."""
@@ -194,6 +202,8 @@ class Circuit:
         if fans and (len(edit) > 1 or read or rules):
             raise NotExplainable("a Fan is the only edit of its pass, without `read` and `rules`.")
         images = images.detach()
+        if self.calling and any(name != "input" for name in (*read, *edit)):
+            self.calling.refuse_company(len(images))
         for name, fan in fans.items():
             if fan.sketch:
                 return self._sketched(images, name, fan, rows)
@@ -223,7 +233,7 @@ class Circuit:
                     f"layer {address!r} exists but did not run by itself (it may be inside a"
                     " fused block, or be called fewer times); read the module around it."
                 )
-        return Trace(images, output, raw, self.layouts, rows, self.spent)
+        return Trace(images, output, raw, self.layouts, rows, self.spent, gives=self.gives)
 
     def _sketched(self, images: Tensor, address: str, fan: Fan, rows: Tensor) -> Trace:
         """Copies behind `address`, with a small picture in front. Raises: NotExplainable where the
@@ -272,7 +282,8 @@ class Circuit:
                 copies = fan.make(maps, part)
                 outputs.append(prefix.run(images[i : i + 1], rows[i : i + 1], copies))
             origin.append(rows[i : i + 1].expand(fan.n))
-        return Trace(images, torch.cat(outputs), {}, self.layouts, torch.cat(origin), self.spent)
+        output, rows = torch.cat(outputs), torch.cat(origin)
+        return Trace(images, output, {}, self.layouts, rows, self.spent, gives=self.gives)
 
     @contextmanager
     def _recording(self, address: str, raw: dict[str, Tensor]) -> Iterator[None]:
@@ -381,13 +392,3 @@ def _halved(index: int) -> Edit:
 
 def _drop_last(names: list[str]) -> None:
     names.pop()
-
-
-def refuse_scripted(module: nn.Module) -> None:
-    """Raises: NotExplainable where a part of the network is scripted, which hides its layers."""
-    for name, part in module.named_modules():
-        if isinstance(part, torch.jit.ScriptModule):
-            raise NotExplainable(
-                f"{name or 'the model'} is a scripted module, which hides its layers; load the"
-                " Python model."
-            )

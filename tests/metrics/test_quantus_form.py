@@ -102,9 +102,7 @@ def test_masks_are_the_truth() -> None:
     assert np.isnan(found[0])
     inside = given["a_batch"][:, 4:20].sum((1, 2)) / given["a_batch"].sum((1, 2))
     assert_close(found[1:], inside[1:].tolist(), atol=1e-5, rtol=1e-5)
-    with pytest.raises(
-        BadField, match=r"s_batch .* 4 values from 0 to 1\.5.*mask > 0\.5"
-    ):
+    with pytest.raises(BadField, match=r"s_batch .* 4 values from 0 to 1\.5.*mask > 0\.5"):
         quantus_form("energy-pointing")(model=net, s_batch=masks + masks[:, :, ::-1] / 2, **given)
 
 

@@ -51,7 +51,7 @@ class Chase:
 
         done: share of the stage that is over. Without a map the doubt in the class is the distance.
         """
-        confidence = trace.output.detach().float().softmax(1)[0, self.index].item()
+        confidence = trace.logits.detach().softmax(1)[0, self.index].item()
         if self.follower is None or self.wanted is None:
             return loss, confidence, 1 - confidence
         apart = self.follower.distance(model, trace, self.index, self.wanted)

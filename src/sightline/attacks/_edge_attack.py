@@ -71,7 +71,7 @@ class EdgeAttack(Attack):
         moved = images
         for _ in range(self.first):
             trace = model.trace(moved, read=("input",))
-            push = slope(trace, -trace.output[:, index].float())
+            push = slope(trace, -trace.logits[:, index])
             moved = within(moved - sizes * push.sign(), images, self.epsilon)
         free = torch.full_like(sizes, self.step) if self.edges == "stage1" else sizes
         return self._second(model, images, moved, free, chase)
@@ -85,7 +85,7 @@ class EdgeAttack(Attack):
             done = i / max(1, self.second)
             trace = chase.glance(model, moved)
             label = drawn_label(trace.output.shape[1], chase.index, done, dice)
-            loss = soft_loss(trace.output, label)
+            loss = soft_loss(trace.logits, label)
             loss, confidence, apart = chase.add_map(model, trace, loss, done)
             kept.look(moved, confidence, apart)
             if i < self.second:

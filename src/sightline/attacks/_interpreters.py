@@ -96,7 +96,7 @@ class _Cam(Follower):
         return found if self.keep_sign else found.relu()
 
     def _raw(self, trace: Trace, index: int, layer: str) -> Tensor:
-        grads = _graphed(trace, trace.output[:, index], trace.raw[layer])
+        grads = _graphed(trace, trace.logits[:, index], trace.raw[layer])
         weights = to_maps(grads, trace.layout(layer)).float()
         weights = weights.mean((2, 3), keepdim=True) if self.mean else weights
         return (weights * trace.maps[layer]).sum(1)
@@ -105,7 +105,7 @@ class _Cam(Follower):
 @dataclass
 class _Gradient(Follower):
     def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
-        steep = _graphed(trace, trace.output[:, index], trace.raw["input"]).float().abs().amax(1)
+        steep = _graphed(trace, trace.logits[:, index], trace.raw["input"]).float().abs().amax(1)
         rows, cols = steep.shape[-2:]
         return functional.adaptive_avg_pool2d(steep, (min(CELLS, rows), min(CELLS, cols)))
 

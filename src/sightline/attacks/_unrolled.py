@@ -81,7 +81,7 @@ class Unrolled:
         both = torch.cat([kept, loss.hiding(image, 1 - masks, self.dice, alike=True)])
         rows = torch.zeros(2, dtype=torch.long)
         trace = model.trace(both, read=("input",), rules=self.rules, rows=rows)
-        ahead = margins(trace.output.float(), torch.full((2,), index)).split(1)
+        ahead = margins(trace.logits, torch.full((2,), index)).split(1)
         preserver, destroyer = hinges(ahead[0], ahead[1], torch.ones(1, dtype=torch.bool))
         wanted = loss.preserver * preserver + loss.destroyer * destroyer
         trace.spent["backward"] += 2

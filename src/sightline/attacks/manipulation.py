@@ -62,17 +62,17 @@ class Manipulation(Attack):
         index = aim_of(model, target, self.registered_name).index
         follower = follow(explainer, model)
         wanted = corner(follower.benign(model, images, index))
-        label = model.outputs(images).softmax(1)[0]
+        label = model.probabilities(images)[0]
         moved, kept, nearest = images, images, float("inf")
         for i in range(self.steps + 1):
             trace = follower.glance(model, moved)
-            shares = trace.output.detach().float().softmax(1)[0]
+            shares = trace.logits.detach().softmax(1)[0]
             apart = follower.distance(model, trace, index, wanted)
             same = int(shares.argmax()) == index and shares[index] >= label[index] - self.drift
             if same and apart.item() < nearest:
                 kept, nearest = moved, apart.item()
             if i < self.steps:
-                loss = apart + self.keep * soft_loss(trace.output, label)
+                loss = apart + self.keep * soft_loss(trace.logits, label)
                 push = slope(trace, loss).sign()
                 moved = within(moved - self.step * push, images, self.epsilon)
         return kept

@@ -49,9 +49,9 @@ class PGD(Attack):
         kept, moved = Kept(images), images
         for i in range(self.steps + 1):
             trace = model.trace(moved, read=("input",))
-            confidence = aim.confidence(trace.output)
+            confidence = aim.confidence(trace.logits)
             kept.look(moved, confidence, 1 - confidence)
             if i < self.steps:
-                step = self.step * torch.sign(slope(trace, aim.loss(trace.output)))
+                step = self.step * torch.sign(slope(trace, aim.loss(trace.logits)))
                 moved = within(moved - step, images, self.epsilon)
         return kept.image

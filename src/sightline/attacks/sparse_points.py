@@ -102,7 +102,7 @@ class SparsePoints(Attack):
             shown = learned[0].clamp(0, 1) if learned else hidden
             made = images * (1 - mask) + shown * mask
             trace = model.trace(made, read=("input",))
-            margin = aim.margin(trace.output.float())
+            margin = aim.margin(trace.logits)
             count = int((soft > 0.5).sum())
             done |= best.look(made.detach(), margin.item(), count)
             loss = margin.clamp(min=-self.kappa)

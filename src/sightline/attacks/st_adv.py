@@ -74,7 +74,7 @@ class StAdv(Attack):
             at = chase if second else plain
             made = self._made(images, flow, second)
             trace = at.glance(model, made)
-            loss = (1 + second) * soft_loss(trace.output, soft_label(trace.output.shape[1], index))
+            loss = (1 + second) * soft_loss(trace.logits, soft_label(trace.output.shape[1], index))
             done = max(0, i - self.first) / max(1, self.second)
             loss, confidence, apart = at.add_map(model, trace, loss, done)
             if second:

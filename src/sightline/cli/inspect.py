@@ -54,6 +54,8 @@ def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's
         "weights": model.digest,
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "classes": anatomy["n_classes"],
+        "outputs": model.gives,
+        "called": list(model.calling.conduct.notes),
         "labels": [*model.labels[:3], "..."] if model.labels else None,
         "preprocessing": model.preprocess.describe() if model.preprocess else None,
         "input size": anatomy["input_size"],

@@ -112,6 +112,7 @@ class Setup:
             model.precision,
             model.multilabel,
             self.batch,
+            *filter(None, [model.calling.stated]),
         ]
 
     @cached_property
@@ -250,7 +251,7 @@ def fastest_batch(model: Model, forwards: int) -> int:
     """The batch size for so many passes; measured where they are many and the size is known."""
     if model.size is None or model.side:
         return BATCH
-    images = torch.rand(1, model.mean.shape[1], *model.size)
+    images = torch.rand(1, model.calling.channels(model.module), *model.size)
     return model.chunk(images.to(model.device), forwards)
 
 

@@ -77,7 +77,7 @@ def quality(model: Model, exam: Exam, masks: Tensor, real: bool = True) -> dict[
         for name, mask in (("kept", part), ("cut", 1 - part)):
             pictures = MaskLoss().hiding(images, mask, dice)
             with torch.no_grad():
-                ahead = margins(model.trace(pictures).output.float(), shown.classes)
+                ahead = margins(model.trace(pictures).logits, shown.classes)
             found.setdefault(f"class_first_when_{name}", []).append((ahead < 0).float().cpu())
         heat = Heatmap(resize(part, images.shape[-2:])[:, 0])
         case = Case(model, images, Class(tuple(exam.classes[rows].tolist())), heat)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..errors import BadTarget, ShapeError
 from ..ops.boxes import overlap
+from ..ops.network.outputs import as_probabilities
 from ..ops.tracing.passes import Pass
-from ..target import Target, class_of, logits_of, probabilities_of, taken, whole
+from ..target import Target, class_of, outputs_of, taken, whole
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,7 +39,7 @@ class Similarity(Target):
         return replace(self, to=to.reshape(1, -1) if to.ndim == 1 else to)
 
     def measure(self, trace: Pass) -> Tensor:
-        values, to = logits_of(trace, self), self.to.to(trace.output)
+        values, to = outputs_of(trace, self), self.to.to(trace.output)
         if to.shape[-1] != values.shape[1]:
             raise BadTarget(f"an embedding of {to.shape[-1]} for an output of {values.shape[1]}.")
         to = to[trace.rows.to(to.device)] if len(to) > 1 else to
@@ -106,7 +107,7 @@ class Token(Target):
                 f" the model returned {tuple(getattr(output, 'shape', ()))}."
             )
         index = torch.tensor(tuple(self.ids), device=output.device)
-        logs = output.float().log_softmax(2)[:, : len(index)]
+        logs = trace.logits.log_softmax(2)[:, : len(index)]
         chosen = logs.gather(2, index[None, :, None].expand(len(logs), -1, 1))[:, :, 0]
         value = chosen.sum(1) if self.position is None else chosen[:, self.position]
         return value.exp() if self.probability else value
@@ -148,7 +149,9 @@ class Region(Target):
             raise BadTarget(
                 "Region needs an output of shape (batch, class, row, col) that has the class."
             )
-        values = probabilities_of(output.float(), self) if self.probability else output.float()
+        values = trace.logits
+        if self.probability:
+            values = as_probabilities(output, trace.gives, multilabel=self.multilabel)
         mask = F.interpolate(self.mask[:, None].to(values), size=output.shape[-2:], mode="area")
         mask = mask[trace.rows.to(mask.device)] if len(mask) > 1 else mask
         return (values[:, label] * mask[:, 0]).sum((1, 2)) / mask[:, 0].sum((1, 2))

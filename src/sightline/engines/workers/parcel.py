@@ -7,7 +7,7 @@ from ...errors import NotExplainable
 from ...model import Model
 from ..setup import Setup
 
-_KEPT = ("calling", "batch")
+_KEPT = ("calling", "batch", "side")
 
 
 def pack(setup: Setup) -> bytes:

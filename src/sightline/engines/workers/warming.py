@@ -24,7 +24,7 @@ def ready(setup: Setup) -> Iterator[None]:
     torch.set_num_threads(1)
     try:
         if model.size is not None and not model.side:
-            shape = (1, model.mean.shape[1], *model.size)
+            shape = (1, model.calling.channels(model.module), *model.size)
             drawn = torch.rand(shape, generator=generator(0, "first picture"))
             try:
                 with torch.no_grad():

@@ -52,4 +52,4 @@ def _incremental(
         chunks = _replayed.parts(plan, len(corners), model.batch)
         output = torch.cat([Replay(plan, untouched, windows[p]).run(hidden) for p in chunks])
         rows = torch.full((len(corners),), row)
-        return target.score(Trace(images, output, {}, {}, rows)).float()
+        return target.score(Trace(images, output, {}, {}, rows, gives=model.gives)).float()

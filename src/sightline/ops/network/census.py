@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 from torch.overrides import TorchFunctionMode
 
-from ...errors import BadModel
+from ...errors import BadModel, NetworkError
 from ...shapes import Images
 from ..graph import Paths, count_paths, edge_of
 from ..stats import is_firm, layout_by_shape, locate, strips
 from ..tracing.layouts import Layout
+from .failures import first_line
 
 _FUSED = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
@@ -39,12 +40,15 @@ _NEVER_RUN = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 @dataclass(frozen=True)
 class Forward:
-    """How to run the network: `call(module, pictures in [0, 1])` gives its scores."""
+    """How to run the network: `call(module, pictures in [0, 1])` gives its scores; `alone`: it
+    takes one picture at a time.
+    """
 
     module: nn.Module
     call: Callable[[nn.Module, Tensor], Any]
     size: tuple[int, int]
     channels: int
+    alone: bool = False
 
     def pictures(self, count: int) -> Images:
         """The first of the nine probe pictures, in the network's precision, on its device."""
@@ -153,14 +157,18 @@ class Census:
 def take_census(run: Forward) -> Census:
     """Run the network twice and note everything. Raises whatever the network raises."""
     watch, paths, trouble = _Watch(run.module), None, ""
-    image = run.pictures(2).clone().requires_grad_()
+    count = 1 if run.alone else 2
+    image = run.pictures(count).clone().requires_grad_()
     try:
         with torch.enable_grad(), watch.running(), watch.attending():
-            scores = _checked(run.call(run.module, image.clone()), 2)
+            scores = _checked(run.call(run.module, image.clone()), count)
+    except NetworkError as error:
+        scores = run.scores(count)
+        trouble = f"the network cannot be differentiated ({first_line(error.__cause__ or error)})."
     except BadModel:
         raise
     except Exception as error:
-        scores = run.scores(2)
+        scores = run.scores(count)
         trouble = f"the network cannot be differentiated ({error})."
     else:
         output, start = edge_of(scores), edge_of(image)
@@ -276,9 +284,14 @@ def _measure(run: Forward, calls: list[Call]) -> tuple[str, ...]:
     """Fill in `layout` and `moved` of what was seen, from the nine pictures."""
     known = {(c.name, c.index, s.item): s for c in calls for s in c.outputs}
     same: dict[GradientEdge, Seen] = {}
+    apart: dict[Any, list[Tensor]] = {}  # what single pictures gave, where they go alone
 
     def look(now: Seen, tensor: Tensor) -> None:
         seen = known.get((now.call.name, now.call.index, now.item))
+        if seen is not None and run.alone and tensor.shape[:1] == (1,):
+            parts = apart.setdefault((now.call.name, now.call.index, now.item), [])
+            parts.append(tensor.detach().clone())
+            tensor = torch.cat(parts) if len(parts) == 9 else tensor
         if seen is None or not seen.named or tensor.shape[:1] != (9,):
             return
         twin = same.setdefault(seen.edge, seen) if seen.edge is not None else seen
@@ -288,12 +301,13 @@ def _measure(run: Forward, calls: list[Call]) -> tuple[str, ...]:
         else:
             seen.layout, seen.moved = twin.layout, twin.moved
 
-    watch = _Watch(run.module, look)
     try:
-        with torch.no_grad(), _slow_path(), watch.running():
-            run.call(run.module, run.pictures(9))
+        for pictures in run.pictures(9).split(1 if run.alone else 9):
+            with torch.no_grad(), _slow_path(), _Watch(run.module, look).running():
+                run.call(run.module, pictures)
     except Exception as error:
-        return (f"the network failed on nine pictures ({error}); layouts were read from shapes",)
+        said = first_line(error.__cause__ or error)
+        return (f"the network failed on nine pictures ({said}); layouts were read from shapes",)
     return ()
 
 

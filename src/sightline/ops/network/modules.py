@@ -1,12 +1,17 @@
 """Small questions to a module: what is inside it, how many channels it eats, where it lives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from ...errors import ShapeError
 
 _Made = TypeVar("_Made")
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_COMPUTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Recent(Generic[_Made]):
@@ -39,11 +44,53 @@ def unwrapped(module: nn.Module) -> nn.Module:
 def channels_of(module: nn.Module) -> int:
     """Channels that the first convolution takes; 3 where there is none."""
     for part in module.modules():
-        if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        if isinstance(part, _CONVOLUTIONS):
             return part.in_channels
     return 3
 
 
-def device_of(module: nn.Module) -> torch.device:
-    """Where the first parameter lives; the CPU for a module without parameters."""
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
+def refuse_turned(module: nn.Module, images: Tensor) -> Tensor:
+    """The images. Raises: ShapeError where they are (batch, row, col, channel), as the channels of
+    the first layer tell: their maps would be of columns and colours."""
+    channels, _, last = images.shape[1:]
+    convolutions = [m for m in module.modules() if isinstance(m, _CONVOLUTIONS)]
+    if convolutions:
+        turned = convolutions[0].in_channels == last != channels
+        turned = turned and all(m.in_channels != channels for m in convolutions)
+    else:
+        first = next((m for m in module.modules() if isinstance(m, nn.Linear)), None)
+        turned = first is not None and first.in_features == last <= 4 < channels
+    if turned:
+        raise ShapeError(
+            "images must be (batch, channel, row, col); these, of shape"
+            f" {tuple(images.shape)}, have their {last} channels last. Give them as"
+            " `images.permute(0, 3, 1, 2)`; for a network that takes them with the channels last,"
+            " make the model with `forward=lambda m, x: m(x.permute(0, 2, 3, 1))`."
+        )
+    return images
+
+
+def floats_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors that a network may compute in: floating parameters, then buffers; complex
+    ones and whole numbers (indices, quantised weights) say nothing of the pictures."""
+    for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+        if tensor.dtype in _COMPUTED:
+            yield name, tensor
+
+
+def like_of(module: nn.Module, name: str = "") -> Tensor | None:
+    """The tensor whose type and device pictures get: the one of this name, or the first floating
+    one; None where there is none."""
+    place, _, last = name.rpartition(".")
+    holder = _part(module, place) if name else None
+    found = getattr(holder, last, None) if holder is not None else None
+    if isinstance(found, Tensor) and found.dtype in _COMPUTED:
+        return found
+    return next((tensor for _, tensor in floats_of(module)), None)
+
+
+def _part(module: nn.Module, name: str) -> nn.Module | None:
+    try:
+        return module.get_submodule(name)
+    except (AttributeError, RuntimeError):  # a copy in which it was folded away; a scripted one
+        return None

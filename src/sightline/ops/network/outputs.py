@@ -1,4 +1,6 @@
-"""Finding the scores in what a network returns, by a stated rule and never by a guess."""
+"""Finding the scores in what a network returns, by a stated rule and never by a guess; and reading
+them as logits or as probabilities.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,8 +37,59 @@ def scores_of(returned: Any) -> Any:  # Any: a tensor, or a detector's list of d
     )
 
 
+def row_each(scores: Any, count: int, *, squeezed: bool) -> Any:
+    """`scores` with one row for each of `count` pictures; with `squeezed`, the only picture's axis
+    is put back.
+
+    Raises: BadModel where rows and pictures do not agree.
+    """
+    if not isinstance(scores, Tensor):
+        if isinstance(scores, (list, tuple)) and len(scores) != count:
+            raise BadModel(_counted(f"{len(scores)} entries", count))
+        return scores
+    if scores.ndim == 0 and count == 1:
+        return scores[None, None]
+    if squeezed and count == 1 and scores.shape[:1] != (1,):
+        return scores[None]
+    if not scores.ndim or len(scores) != count:
+        raise BadModel(_counted(f"a tensor {tuple(scores.shape)}", count))
+    return scores
+
+
+def _counted(what: str, count: int) -> str:
+    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    return (
+        f"the network returned {what} for {pictures}; one row of scores per picture was expected."
+        " Give a function that makes one row of each: `sl.Model(net, output=lambda returned: ...)`."
+    )
+
+
 def as_rows(scores: Any) -> Tensor:
     """Scores as one tensor with the batch first; detections too, for a probe to differentiate."""
     if isinstance(scores, Tensor):
         return scores
     return torch.stack([torch.stack([d["scores"].sum(), d["boxes"].sum()]) for d in scores])
+
+
+def as_logits(scores: Tensor, gives: str) -> Tensor:
+    """Scores (batch, class, ...) as logits: of probabilities their logarithm, or the log-odds where
+    each stands for itself."""
+    values = scores.float()
+    if gives not in ("probabilities", "sigmoids"):
+        return values
+    least = torch.finfo(values.dtype).tiny
+    logs = values.clamp_min(least).log()
+    single = values.ndim > 1 and values.shape[1] == 1
+    odds = gives == "sigmoids" or single
+    return logs - (1 - values).clamp_min(least).log() if odds else logs
+
+
+def as_probabilities(scores: Tensor, gives: str, *, multilabel: bool) -> Tensor:
+    """Scores (batch, class, ...) as probabilities; those that are some already stay as they are.
+
+    Of logits the softmax over axis 1, or the sigmoid of `multilabel` and of a single one.
+    """
+    values = scores.float()
+    if gives in ("probabilities", "sigmoids"):
+        return values
+    return values.sigmoid() if multilabel or values.shape[1] == 1 else values.softmax(1)

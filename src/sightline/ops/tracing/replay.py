@@ -14,7 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from ...errors import NotExplainable
+from ...errors import BadModel, NetworkError, NotExplainable
+from ..network.failures import first_line
 from .layouts import Layout, from_maps, to_maps
 from .operations import Repeating
 
@@ -107,10 +108,12 @@ class Prefix:
             stack.enter_context(Repeating(len(copies)))
             try:
                 output = self.circuit.run(image, rows.expand(len(copies)))
-            except RuntimeError as error:
-                raise self._refusal(str(error).splitlines()[0]) from None
-        if not isinstance(output, Tensor) or len(output) != len(copies):
-            raise self._refusal("its output does not follow the number of copies")
+            except NetworkError as error:
+                raise self._refusal(first_line(error.__cause__ or error)) from None
+            except BadModel:
+                raise self._refusal("its output does not follow the number of copies") from None
+        if not isinstance(output, Tensor):
+            raise self._refusal(f"it returns {type(output).__name__}")
         return output
 
     def _refusal(self, reason: str) -> NotExplainable:

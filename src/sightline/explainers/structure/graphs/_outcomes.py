@@ -44,8 +44,7 @@ def aims(model: Model, images: Tensor, target: Target) -> list[Aim]:
     wanted = target.indices(len(images))
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
         return [Aim() for _ in wanted]
-    logits = output.detach().float()
-    shares = logits.sigmoid() if model.multilabel else logits.softmax(1)
+    shares = model.calling.probabilities(output.detach())
     top, order = shares.topk(2, dim=1)
     found = []
     for row, index in enumerate(wanted):

@@ -145,7 +145,8 @@ class Patches:
                 seen = (self.image, self._masks(sets), self.hidden)
                 output = replay.play(blend(*(replay.inside(each) for each in seen)))
                 rows = torch.full((len(sets),), self.row)
-                self._keep(sets, self.target.score(Trace(self.image, output, {}, {}, rows)))
+                trace = Trace(self.image, output, {}, {}, rows, gives=self.model.gives)
+                self._keep(sets, self.target.score(trace))
             self.recorded += len(held)
             self.model.evaluations["forward"] += len(held) + len(pairs)
 
