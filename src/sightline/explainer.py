@@ -102,12 +102,15 @@ class Explainer(ABC):
             )
         result, error = together(pieces, self.gives, (tensors.shape[2], tensors.shape[3]))
         spent = {k: model.evaluations[k] - before[k] for k in before}
+        facts = self._facts(model)
+        ran = result.provenance.get("parameters", {})  # what a method says of its own
         result = replace(
             result,
             provenance={
                 **result.provenance,
                 "refused": result.refused,
-                **self._facts(model),
+                **facts,
+                "parameters": {k: ran.get(k, v) for k, v in facts["parameters"].items()},
                 "copies": spent.pop("copies"),
                 "evaluations": spent,
                 "seconds": round(time.perf_counter() - started, 4),

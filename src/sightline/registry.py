@@ -175,14 +175,16 @@ def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depend
 
 
 def _fitting(cls: Any, field: str, value: Any) -> Any:
-    """A field's value, numbers of other libraries as Python's. Raises: BadField for another type
-    than the plain one that the field is annotated with."""
+    """A field's value, numbers of other libraries as Python's, lists as tuples. Raises: BadField
+    for another type than the plain one that the field is annotated with."""
     hint = _hints(cls).get(field, Any)
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if isinstance(value, Real) and not isinstance(value, bool):
-        value = int(value) if isinstance(value, Integral) else float(value)
-    if all(kind in _PLAIN for kind in kinds) and not any(_is(value, kind) for kind in kinds):
-        expected, shown = " or ".join(_PLAIN[kind] for kind in kinds), repr(value)
+    several = any(get_origin(kind) is tuple for kind in kinds)
+    if several and isinstance(value, (list, tuple)):
+        value = tuple(_number(each) for each in value)
+    value = _number(value)
+    if all(_said(kind) for kind in kinds) and not any(_is(value, kind) for kind in kinds):
+        expected, shown = " or ".join(_said(kind) for kind in kinds), repr(value)
         shown = shown if len(shown) < 80 else f"an object of type {type(value).__name__}"
         raise BadField(f"{cls.registered_name}: {field} is {expected}; got {shown}.")
     return value
@@ -197,7 +199,32 @@ _PLAIN: dict[Any, str] = {
 }
 
 
-def _is(value: Any, kind: type) -> bool:
+_SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def _said(kind: Any) -> str:
+    """A plain type, or a tuple of one, in words; nothing for any other."""
+    parts = get_args(kind)
+    if get_origin(kind) is not tuple or not parts:
+        return _PLAIN.get(kind, "")
+    several = {_SEVERAL.get(each, "") for each in parts if each is not ...}
+    if len(several) != 1 or "" in several:
+        return ""
+    return f"{'several' if ... in parts else len(parts)} {several.pop()}"
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        if not isinstance(value, tuple) or (... not in parts and len(value) != len(parts)):
+            return False
+        return all(_is(each, parts[0]) for each in value)
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

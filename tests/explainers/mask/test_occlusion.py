@@ -1,6 +1,9 @@
 """Occlusion: exact on a linear model, its definition as loops, and what it cannot see."""
 
+import re
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +13,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Class, Model, create
-from sightline.errors import BadField, NotExplainable
+from sightline.cli._settings import methods
+from sightline.errors import BadField, NotExplainable, SightlineWarning
 from sightline.explainers.mask import _incremental
 from sightline.ops.incremental.replay import Plan
+from sightline.registry import from_json, to_json
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 
@@ -25,34 +30,97 @@ def test_a_window_of_one_pixel_gives_each_pixel_of_a_linear_model_its_own_produc
     assert_close(heat.values, known.expected)
 
 
-def loops(net: nn.Module, image: Tensor, window: int, stride: int) -> Tensor:
+Sides = tuple[int, int]
+
+
+def loops(net: nn.Module, image: Tensor, window: Sides, stride: Sides) -> Tensor:
     """Mean drop of the probability of class 1 over the windows that cover each pixel."""
     rows, cols = image.shape[1:]
     net, image = net.double(), image.double()
-    starts = [sorted({*range(0, n - window + 1, stride), n - window}) for n in (rows, cols)]
+    starts = [
+        sorted({*range(0, n - side + 1, step), n - side})
+        for n, side, step in zip((rows, cols), window, stride, strict=True)
+    ]
     total, count = torch.zeros(rows, cols), torch.zeros(rows, cols)
     with torch.no_grad():
         clean = net(image[None]).softmax(1)[0, 1]
         for top in starts[0]:
             for left in starts[1]:
                 hidden = image.clone()
-                hidden[:, top : top + window, left : left + window] = 0
+                hidden[:, top : top + window[0], left : left + window[1]] = 0
                 drop = clean - net(hidden[None]).softmax(1)[0, 1]
-                for r in range(top, top + window):
-                    for c in range(left, left + window):
+                for r in range(top, top + window[0]):
+                    for c in range(left, left + window[1]):
                         total[r, c] += drop
                         count[r, c] += 1
     net.float()
     return total / count
 
 
-def test_it_is_the_mean_drop_of_the_windows_that_cover_a_pixel() -> None:
+@pytest.mark.parametrize(
+    ("window", "stride"),
+    [(7, 5), ((9, 4), (6, 3)), ((3, 11), 3), ((5, 32), (4, 1)), ((24, 6), 6)],
+)
+def test_it_is_the_mean_drop_of_the_windows_that_cover_a_pixel(window: Any, stride: Any) -> None:
     mini = MINIATURES["attention-pooled"]  # 24 x 32: the last window is shifted back inside
     net, images = mini(), torch.rand(2, 3, *mini.size)
-    explain = create("explainer", "occlusion", window=7, stride=5)
+    explain = create("explainer", "occlusion", window=window, stride=stride)
     heat = explain(Model(net, size=mini.size), images, 1)
+    sides, steps = ((v, v) if isinstance(v, int) else v for v in (window, stride))
     for i in range(2):
-        assert_close(heat.native[i], loops(net, images[i], 7, 5), atol=1e-6, rtol=1e-3)
+        assert_close(heat.native[i], loops(net, images[i], sides, steps), atol=1e-6, rtol=1e-3)
+    assert heat.provenance["ran"]["window"] == list(sides)
+    assert heat.provenance["ran"]["stride"] == list(steps)
+    assert from_json("explainer", to_json(explain)) == explain
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "window", "stride"),
+    [
+        (
+            {"window": 40},
+            "window of 40 x 40 .* pictures of 24 x 32, so 24 x 32 ran",
+            [24, 32],
+            [12, 16],
+        ),
+        ({"window": (40, 8)}, "window of 40 x 8 .* so 24 x 8 ran", [24, 8], [12, 4]),
+        ({"window": (40, 8), "stride": (30, 8)}, "stride of 30 x 8 .* so 24 x 8", [24, 8], [24, 8]),
+        ({"stride": 9}, "stride of 9 x 9 .* windows of 3 x 3, so 3 x 3 ran", [3, 3], [3, 3]),
+    ],
+)
+def test_what_does_not_fit_is_cut_and_the_record_says_what_ran(
+    asked: dict[str, Any], said: str, window: list[int], stride: list[int]
+) -> None:
+    mini = MINIATURES["attention-pooled"]
+    model, images = Model(mini(), size=mini.size), torch.rand(1, 3, *mini.size)
+    with warnings.catch_warnings(record=True, action="always") as seen:
+        heat = create("explainer", "occlusion", **asked)(model, images, 1)
+    assert any(re.search(said, str(w.message)) for w in seen if w.category is SightlineWarning)
+    ran, told = heat.provenance["ran"], heat.provenance["parameters"]
+    assert (ran["window"], ran["stride"]) == (window, stride)
+    for name in ("window", "stride"):
+        assert told[name] == (ran[name] if name in asked else None)
+    again = from_json("explainer", {"name": "occlusion", "fields": told})(model, images, 1)
+    assert torch.equal(
+        again.values, heat.values
+    )  # the record makes the same map, without a warning
+
+
+@pytest.mark.parametrize("text", ["8,4", "(8, 4)", "[8,4]"])
+def test_a_command_line_may_give_rows_and_columns(text: str) -> None:
+    model = Model(MINIATURES["pooled-cnn"](), size=(32, 32))
+    (made,) = methods(model, "occlusion", settings=[f"window={text}", "stride=4"])
+    assert (made.window, made.stride) == ((8, 4), 4)
+
+
+@pytest.mark.parametrize("value", [0, (8, 0), (8,) * 3, (8.5, 2), 2.5, True, "8", ()])
+def test_what_is_no_number_of_pixels_is_refused(value: Any) -> None:
+    with pytest.raises(
+        BadField, match=r"window is a (number of pixels|whole number or 2 whole nu)"
+    ):
+        create("explainer", "occlusion", window=value)
+    with pytest.raises(BadField, match="stride of 2 x 5 leaves gaps between windows of 8 x 4"):
+        create("explainer", "occlusion", window=[8, 4], stride=(2, 5))
 
 
 def test_windows_scale_with_the_picture() -> None:
@@ -176,9 +244,11 @@ def test_boxes_and_full_forwards_agree(name: str, monkeypatch: pytest.MonkeyPatc
     assert_close(quick, full, atol=1e-4 * float(spread), rtol=0)
 
 
-@pytest.mark.parametrize("window, stride", [(32, 16), (16, 8), (25, 7)])
+@pytest.mark.parametrize(
+    "window, stride", [(32, 16), (16, 8), (25, 7), ((40, 12), (20, 6)), ((9, 60), 9)]
+)
 def test_any_window_and_stride_agrees(
-    window: int, stride: int, monkeypatch: pytest.MonkeyPatch
+    window: Any, stride: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, images = network("squeezenet1_1"), torch.rand(2, 3, 96, 85)
     explain = create("explainer", "occlusion", window=window, stride=stride)
