@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from sightline import Words
+from sightline import Words, create
 from sightline.errors import NotExplainable, ShapeError
+from sightline.explainers.words._spoken import chance_levels
 from sightline.explanations.words import amount, level, plain, sentence, shortened
 
 
@@ -117,3 +118,14 @@ def test_words_that_stand_in_one_place_share_one_number() -> None:
         "Called a finch because: crest and red crown (0.41, one place), white wing bar (0.22)."
         " Without that place it would be called a parrot."
     )
+
+
+@pytest.mark.parametrize(("others", "passing"), [(5, 1), (19, 1), (20, 2), (39, 2), (100, 6)])
+def test_how_many_words_that_do_not_matter_pass_by_chance(others: int, passing: int) -> None:
+    explain = create("explainer", "part-words", named={"x": [0, 0, 2, 2]}, others=others, least=0)
+    drops = [float(place) for place in range(others + 1)]  # one of them is the word's, by chance
+    outcomes = []
+    for own in drops:
+        levels = chance_levels([drop for drop in drops if drop != own])
+        outcomes.append(explain.judged(own, levels, 1.0)[0])
+    assert outcomes.count("for") == outcomes.count("against") == passing

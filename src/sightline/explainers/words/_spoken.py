@@ -26,7 +26,7 @@ from ...shapes import Images
 from ...target import Target
 
 BLUR = 0.22  # sigma of the blur that hides, as a share of the short side: shapes are gone
-RARE = 20  # one in so many of the other regions may cost as much as a word that passes
+RARE = 20  # one in so many others may cost as much: (1 + n // 20) / (n + 1) pass by chance
 SAME = 0.5  # of all pixels of two regions: what they share from which no drop tells them apart
 
 
@@ -77,7 +77,8 @@ class Spoken(Explainer):
 
     fill: what a hidden pixel becomes, the name of a `Fill`; None is a blur that leaves no shape.
     others: how many regions elsewhere a word is compared with; it passes where at most one in 20 of
-    them costs as much. least: the share of the picture's score that a word must move at all.
+    them costs as much, which of 20 others chance does 2 times in 21 (9.5 %), for and against alike;
+    of 100, 5.9 %. least: the share of the picture's score that a word must move at all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -179,8 +180,7 @@ class Spoken(Explainer):
         rivals = elsewhere(named.mask, self.others, self.seed, f"elsewhere {named.word}")
         drops = clean - scene.scores(torch.cat([mask[None], rivals.to(mask.device)]))
         evidence, others = float(drops[0]), sorted(drops[1:].tolist())
-        allowed = self.others // RARE
-        high, low = others[-1 - allowed], others[allowed]
+        low, high = chance_levels(others)
         outcome, why = self.judged(evidence, (low, high), clean)
         first = scene.first_without(mask) if outcome == "for" else None
         turned = first is not None and labels[0] == labels[1] != first
@@ -205,6 +205,15 @@ class Spoken(Explainer):
         if evidence < low:
             return "against", "without it the score rises, more than without regions elsewhere"
         return "none", "regions of its size elsewhere move the score as much"
+
+
+def chance_levels(others: Sequence[float]) -> tuple[float, float]:
+    """Below and above what a drop counts, of the sorted drops elsewhere: one in 20 may lie beyond.
+
+    Where a word's drop is one like the others it does with a chance of (1 + n // 20) / (n + 1).
+    """
+    allowed = len(others) // RARE
+    return others[allowed], others[-1 - allowed]
 
 
 def _with_same(told: list[dict[str, Any]], masks: Mapping[str, Area]) -> list[dict[str, Any]]:
