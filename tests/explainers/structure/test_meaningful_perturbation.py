@@ -57,7 +57,7 @@ def test_its_steps_are_those_of_adam() -> None:
         terms=(Term(1.0, True),),
         way=Way(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
     )
-    objective = Objective(evidence=evidence, masks=1, area=1.0, smooth=1.0)
+    objective = Objective(evidence=evidence, masks=1, area=0.0, smooth=1.0)
     course = Course.begin(objective, (2, 3), Stop(iterations=4, tolerance=0.0))
     leaf = torch.zeros(1, 1, 2, 3, requires_grad=True)
     library, ours, rows = torch.optim.Adam([leaf], lr=0.1), Adam(0.1), torch.arange(1)
@@ -87,3 +87,24 @@ def test_black_boxes_and_bad_fields_are_refused() -> None:
     for fields in ({"cells": 0}, {"rate": 0.0}, {"area": -1.0}, {"tolerance": -0.1}):
         with pytest.raises(BadField):
             create("explainer", "meaningful-perturbation", **fields)
+
+
+def test_a_cell_of_which_nothing_is_hidden_feels_what_hiding_it_costs() -> None:
+    """|h| has the slopes -1 and 1 at 0; with neither, a cell that pays for less than its size set
+    off as far as all others, and which cells lie at 0 exactly is up to rounding."""
+    known = analytic.dead_pixel(batch=1)
+    evidence = Evidence(
+        model=known.model,
+        target=Class(0, probability=True),
+        images=known.images,
+        filled=known.images + 1,
+        terms=(Term(1.0, True),),
+        way=Way(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
+    )
+    objective = Objective(evidence=evidence, masks=1, area=6.0, smooth=0.0)  # each of 6 cells: 1
+    course = Course.begin(objective, (2, 3), Stop(iterations=4, tolerance=0.0))
+    walk, rows = Adam(0.1), torch.arange(1)
+    walk.here(course, rows)
+    gain = torch.tensor([[[[0.5, 0.9, 1.1], [1e-9, 2.0, -1.0]]]])
+    walk.move(objective, course, rows, gain)
+    assert_close(walk.place, torch.tensor([[[[0, 0, 0.1], [0, 0.1, 0]]]]), atol=1e-6, rtol=0)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._objective import Objective
 
-LEAST = 1e-6  # a fall of the objective that is not the rounding of float32 scores
+LEAST = 1e-5  # a fall of the objective that no rounding of scores makes, of 1 or of larger scores
 STUCK = (
     "no step lowered the objective of this picture: no region is worth its size, and the map, next"
     " to nothing, only tells which cells would go first."
@@ -36,7 +36,8 @@ class Course:
 
     hidden (image, mask, row, col), value (image,), scores (image, term): of the lowest objective.
     curve (image, iterations + 1): the objective, constant after the end. used, lowered (image,):
-    iterations, and how many of them lowered the objective. first: the first direction.
+    iterations, and how many of them lowered the objective. first: the first direction. least
+    (image,): a smaller fall of the objective counts as rounding.
     """
 
     hidden: Tensor
@@ -47,6 +48,7 @@ class Course:
     lowered: Tensor
     going: Tensor
     first: Tensor
+    least: Tensor
 
     @classmethod
     def begin(cls, objective: Objective, cells: tuple[int, int], stop: Stop) -> "Course":
@@ -64,6 +66,7 @@ class Course:
             lowered=none.clone(),
             going=none == 0,
             first=torch.zeros_like(hidden),
+            least=LEAST * scores.double().abs().amax(1).clamp(min=1),
         )
 
     @property
@@ -79,7 +82,7 @@ class Course:
     def note(self, rows: Tensor, hidden: Tensor, value: Tensor, scores: Tensor) -> None:
         """Keep what these images reached where it is better than what they had."""
         at = rows.to(value.device)
-        better = value <= self.value[at] - LEAST
+        better = value <= self.value[at] - self.least[at]
         kept = at[better]
         self.hidden[kept], self.value[kept] = hidden[better], value[better]
         self.scores[kept] = scores[better]

@@ -52,6 +52,11 @@ class Objective:
             (regular,) = torch.autograd.grad(self._regular(exact, rows).sum(), exact)
         return -(classes.double() + regular).to(hidden)
 
+    def outward(self, hidden: Tensor) -> Tensor:
+        """What hiding more of a cell costs in area that `direction` leaves out: |h| has two slopes
+        at 0, where a cell can only go one way, and differentiation takes neither."""
+        return self.area / hidden[0, 0].numel() * (hidden == 0).to(hidden)
+
     def _covers(self, hidden: Tensor) -> Tensor:
         """Each term's cover, (image, term, row, col)."""
         kept = 1 - resize(hidden, self.evidence.images.shape[-2:])

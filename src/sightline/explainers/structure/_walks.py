@@ -8,10 +8,11 @@ from torch import Tensor
 
 from ...errors import BadField
 from ...ops.fill import Fill
-from ._descent import LEAST, Course, Walk
+from ._descent import Course, Walk
 from ._objective import Objective
 from ._smoothing import smoothed
 
+GUARD = 1e-4  # of a picture's largest slope
 CELLS = 28 * 28  # the published steps are for masks of 28 x 28; means over cells scale with these
 
 
@@ -53,8 +54,8 @@ class LineSearch(Walk):
             at, which = pending.to(direction.device), rows[pending]
             ahead = start[at], direction[at], steps[pending].to(direction.device)
             trial, value, scores, fall = self._try(objective, which, ahead)
-            lowest = course.value[which.to(value.device)]
-            good = (value <= before[at] - fall) & (value <= lowest - LEAST)
+            lowest = course.value[which.to(value.device)] - course.least[which.to(value.device)]
+            good = (value <= before[at] - fall) & (value <= lowest)
             said = good.cpu()
             course.note(which[said], trial[good], value[good], scores[good])
             grown = steps[pending[said]] / self.shrink
@@ -114,7 +115,10 @@ class Nesterov(Walk):
 
 @dataclass(eq=False)
 class Adam(Walk):
-    """Kingma and Ba's step, clipped to masks; decays 0.9 and 0.999."""
+    """Kingma and Ba's step, clipped to masks; decays 0.9 and 0.999. A cell whose slope is rounding
+    beside the picture's largest does not move as far as all others: what it is divided by is at
+    least GUARD of the largest.
+    """
 
     rate: float
     place: Tensor | None = None
@@ -132,11 +136,14 @@ class Adam(Walk):
         assert self.place is not None and self.mean is not None and self.square is not None
         at = rows.to(direction.device)
         self.taken += 1
+        direction = direction - objective.outward(self.place[at])
         self.mean[at] = 0.9 * self.mean[at] + 0.1 * direction
         self.square[at] = 0.999 * self.square[at] + 0.001 * direction**2
         mean = self.mean[at] / (1 - 0.9**self.taken)
         square = self.square[at] / (1 - 0.999**self.taken)
-        self.place[at] = (self.place[at] + self.rate * mean / (square.sqrt() + 1e-8)).clamp(0, 1)
+        size = square.sqrt()
+        size = torch.maximum(size, GUARD * size.flatten(1).amax(1).view(-1, 1, 1, 1))
+        self.place[at] = (self.place[at] + self.rate * mean / (size + 1e-8)).clamp(0, 1)
         value, scores = objective.value(self.place[at], rows)
         course.note(rows, self.place[at], value, scores)
         return value

@@ -5,7 +5,7 @@ the class term's gradient averaged over the masks k / S * m through noise, the s
 Deviations: the line search looks at the objective without noise, begins at the last accepted step
 grown once (the public code at the largest), shrinks on while that is lower still (the first step
 that is good enough overshoots, and the integrated gradient does not lead back), and takes a fall
-below 1e-6 for rounding. Each step is also tried solved for the roughness (_smoothing.py) and the
+below 1e-5 for rounding. Each step is also tried solved for the roughness (_smoothing.py) and the
 lower of both counts: of two photographs under MobileNetV2 the published step finds no fall at all
 for one; `smoothed=False` leaves that out. Where no step is good the mask stays, and the next
 iteration draws other noise. Corners of cells and picture are not aligned, so that all cells are of

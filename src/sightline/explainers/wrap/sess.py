@@ -20,6 +20,7 @@ from ...explainer import Explainer, part_method
 from ...explanation import Heatmap
 from ...model import Model
 from ...ops.blur import gaussian_blur
+from ...ops.likeness import rounded
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
@@ -102,7 +103,9 @@ class SESS(Explainer):
         least = 0.0
         if kept < len(planned) or self.threshold:
             scores = torch.cat([pieces.scores(part) for part in pieces.batches(planned)])
-            order = scores.argsort(descending=True, stable=True)[:kept].sort().values
+            ranked = rounded(scores.cpu().view(1, 1, -1)).flatten()
+            ranked = ranked.argsort(descending=True, stable=True)
+            order = ranked[:kept].sort().values
             planned = [planned[i] for i in order.tolist()]
             least = self.threshold * float(scores.max())
         (part,) = self.parts

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
-from ....ops.likeness import stretched
+from ....ops.likeness import DIGITS, stretched
 from ....registry import register
 from ....shapes import Weights
 from .._head import Head
@@ -62,7 +62,7 @@ class FDCAM(WeightedCAM):
 def _groups(maps: Tensor, alike: float) -> Tensor:
     """Which filters are switched with each, bool (filter, filter), from maps (filter, place)."""
     units = torch.nn.functional.normalize(maps, dim=1)  # a dead filter is like none
-    likeness = units @ units.T
+    likeness = (units @ units.T).round(decimals=DIGITS)  # equal filters stay equal
     above = likeness > _quantile(likeness, alike)
     return above | torch.eye(len(maps), dtype=torch.bool, device=maps.device)
 

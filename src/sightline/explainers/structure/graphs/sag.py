@@ -28,6 +28,7 @@ from ....explainer import Explainer, part_method
 from ....explanation import Explanation, Heatmap
 from ....explanations.regions import Regions, diverse
 from ....model import Model
+from ....ops.likeness import rounded
 from ....registry import register
 from ....shapes import Images
 from ....target import Target
@@ -147,10 +148,10 @@ class SAG(Explainer):
         if not isinstance(heat, Heatmap):
             raise BadField(f"{self.parts[0]!r} gives no heatmap, so it cannot rank patches.")
         pooled = nn.functional.adaptive_avg_pool2d(heat.values.detach()[:, None].float(), grid)
-        flat = pooled.flatten(1)
-        if not torch.isfinite(flat).all():
+        if not torch.isfinite(pooled).all():
             raise NotExplainable(f"{self.parts[0]!r} ranks patches by values that are not finite.")
-        return flat.argsort(dim=1, descending=True, stable=True).tolist()
+        order = rounded(pooled[:, 0]).flatten(1).argsort(dim=1, descending=True, stable=True)
+        return order.tolist()
 
     def _of_one(self, patches: Patches, order: Sequence[int], aim: Aim) -> dict[str, Any]:
         columns = patches.grid[1]
