@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from sightline import Class, Model
+from sightline import Class, Model, Preprocess
 from sightline.nets.mask_loss import Hiding, MaskLoss, Shown, area, hinges, margins, roughness
 from sightline.worlds.miniatures import MINIATURES
 
 CNN = MINIATURES["pooled-cnn"]
+
+
+def usual(mean: float = 0.5, std: float = 0.225) -> Model:
+    """A model with the mean and deviation that the sizes are for, unless it is given others."""
+    return Model(CNN(), Preprocess(size=CNN.size, mean=mean, std=std))
 
 
 def dice(seed: int = 0) -> torch.Generator:
@@ -64,14 +69,14 @@ def test_the_hinges_of_real_and_fake_classes(
 
 def test_what_is_kept_is_the_picture_with_a_little_grain() -> None:
     images = torch.rand(4, 3, 64, 64)
-    away = Hiding()(images, torch.ones(4, 1, 16, 16), dice()) - images
+    away = Hiding()(usual(), images, torch.ones(4, 1, 16, 16), dice()) - images
     assert 0.012 < float(away.std()) < 0.018 and float(away.abs().max()) < 0.1
 
 
 @pytest.mark.parametrize("blurred", [0.0, 1.0])
 def test_what_is_hidden_does_not_depend_on_the_picture_unless_it_is_blurred(blurred: float) -> None:
     hide, empty = Hiding(blurred=blurred), torch.zeros(2, 1, 16, 16)
-    one, other = (hide(torch.rand(2, 3, 64, 64), empty, dice()) for _ in range(2))
+    one, other = (hide(usual(), torch.rand(2, 3, 64, 64), empty, dice()) for _ in range(2))
     assert torch.equal(one, other) == (blurred == 0)
     if blurred:
         assert float(one.std()) < 0.1  # the noise of the picture is gone
@@ -80,12 +85,34 @@ def test_what_is_hidden_does_not_depend_on_the_picture_unless_it_is_blurred(blur
         assert (one.mean((2, 3)) - 0.5).abs().max() < 0.165 + 0.01
 
 
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 0.225), (0.4, 0.1), (0.0, 1.0)])
+def test_what_is_hidden_is_in_parts_of_the_models_own_deviation(mean: float, std: float) -> None:
+    images, empty = torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 16, 16)
+    found = Hiding(blurred=0.0)(usual(mean, std), images, empty, dice())
+    colours = (found.mean((2, 3)) - mean) / std
+    assert 0.1 < float(colours.abs().max()) < (0.165 + 0.01) / 0.225
+    spread = float((found - found.mean((2, 3), keepdim=True)).std())
+    assert_close(spread / std, 0.055 / 0.225, atol=3e-3, rtol=2e-2)
+
+
+@pytest.mark.parametrize("blurred", [0.0, 1.0])
+def test_a_network_is_masked_alike_whether_it_normalises_inside_or_outside(blurred: float) -> None:
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    outside = Model(CNN(), Preprocess(size=CNN.size, mean=mean.tolist(), std=std.tolist()))
+    images, masks = torch.rand(2, 3, *CNN.size), torch.rand(2, 1, 8, 8)
+    hide = Hiding(blurred=blurred)
+    eaten = (images - outside.mean) / outside.std
+    wrapped = hide(outside, images, masks, dice())
+    bare = hide(Model(CNN()), eaten, masks, dice())
+    assert_close((wrapped - outside.mean) / outside.std, bare, atol=1e-5, rtol=0)
+
+
 def test_half_of_the_pictures_are_blurred_and_alike_means_one_draw() -> None:
     images = torch.full((400, 3, 8, 8), 0.123)
-    other = Hiding().alternatives(images, dice(), alike=False)
+    other = Hiding().alternatives(usual(), images, dice(), alike=False)
     same = (other - images).abs().amax((1, 2, 3)) < 1e-5  # a flat picture blurred is itself
     assert 0.4 < float(same.float().mean()) < 0.6
-    drawn = Hiding(blurred=0.0).alternatives(images, dice(), alike=True)
+    drawn = Hiding(blurred=0.0).alternatives(usual(), images, dice(), alike=True)
     assert torch.equal(drawn[0], drawn[-1])
 
 
@@ -104,7 +131,7 @@ def test_the_loss_is_the_weighted_sum_and_its_slope_is_that_of_the_plain_formula
     slope = torch.autograd.grad(found.sum(), masks)[0]
 
     net, same = net.double(), dice()
-    kept, cut = (loss.hiding(images, m, same).double() for m in (masks, 1 - masks))
+    kept, cut = (loss.hiding(model, images, m, same).double() for m in (masks, 1 - masks))
     plain = torch.zeros(2, dtype=torch.float64)
     for i in range(2):
         scores = [net(pictures[i : i + 1])[0] for pictures in (kept, cut)]

@@ -77,8 +77,8 @@ class Unrolled:
             preserver=self.explainer.preserver,
         )
         masks = share(channels, EPSILON)
-        kept = loss.hiding(image, masks, self.dice, alike=True)
-        both = torch.cat([kept, loss.hiding(image, 1 - masks, self.dice, alike=True)])
+        kept = loss.hiding(model, image, masks, self.dice, alike=True)
+        both = torch.cat([kept, loss.hiding(model, image, 1 - masks, self.dice, alike=True)])
         rows = torch.zeros(2, dtype=torch.long)
         trace = model.trace(both, read=("input",), rules=self.rules, rows=rows)
         ahead = margins(trace.logits, torch.full((2,), index)).split(1)

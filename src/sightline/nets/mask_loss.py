@@ -3,9 +3,10 @@
 Paper: Dabkowski and Gal, NIPS 2017. The paper's loss is (from memory) 10 TV(M) + 1e-3 mean(M) - log
 f_c(phi(x, M)) + 5 f_c(phi(x, 1 - M))^0.3. What is here is the loss of the authors' code, which
 differs: destroyer + 8 area + 0.005 smooth + 0.3 preserver, hinges on the margin of the logits.
-Deviations: the code's pictures are in [-1, 1], ours in [0, 1], so its noise and colours are halved
-here; its blur is for 224 pixels and shrinks with the picture; each picture draws its own
-alternative.
+Deviations: the code's pictures are in [-1, 1] and the colour is grey; here noise, colours and grain
+are those in parts of the model's own mean and deviation, so that a network means the same with its
+preprocessing inside or outside; its blur is for 224 pixels and shrinks with the picture; each
+picture draws its own alternative.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ..ops.masks import blend
 from ..ops.resize import resize
 
 SIDE = 224  # pixels of the pictures that the code's blur was chosen for
+USUAL = 0.225  # deviation of photographs in [0, 1], which the code's sizes are parts of
 
 
 def margins(scores: Tensor, classes: Tensor) -> Tensor:
@@ -46,8 +48,9 @@ def roughness(masks: Tensor, border: float = 0.3) -> Tensor:
 class Hiding:
     """What stands where the mask is 0: a blurred picture, or one colour with noise.
 
-    All in natural units, [0, 1]. blurred: the share of pictures that are blurred. grain: noise on
-    what is kept. kernel, sigma: for 224 pixels, shrunk with the short side.
+    noise, colour (how far from the mean) and grain (noise on what is kept): for a model with the
+    deviation of photographs, 0.225; others in proportion to theirs. blurred: the share of pictures
+    that are blurred. kernel, sigma: for 224 pixels, shrunk with the short side.
     """
 
     noise: float = 0.055
@@ -57,13 +60,16 @@ class Hiding:
     kernel: int = 55
     sigma: float = 11.0
 
-    def alternatives(self, images: Tensor, dice: torch.Generator, *, alike: bool) -> Tensor:
+    def alternatives(
+        self, model: Model, images: Tensor, dice: torch.Generator, *, alike: bool
+    ) -> Tensor:
         """Pictures to show instead; `alike`: one draw for all of the batch."""
         draws = 1 if alike else len(images)
         blurred = torch.rand(draws, generator=dice) < self.blurred
         shift = (2 * torch.rand(draws, images.shape[1], 1, 1, generator=dice) - 1) * self.colour
-        flat = 0.5 + shift + self.noise * torch.randn(draws, *images.shape[1:], generator=dice)
-        other = flat.to(images).expand_as(images).clone()
+        flat = shift + self.noise * torch.randn(draws, *images.shape[1:], generator=dice)
+        mean, unit = model.mean.to(images), model.std.to(images) / USUAL
+        other = (mean + unit * flat.to(images)).expand_as(images).clone()
         if blurred.any():
             sigma = self.sigma * min(images.shape[-2:]) / SIDE
             kernel = 2 * int(self.kernel // 2 * sigma / self.sigma) + 1
@@ -72,14 +78,20 @@ class Hiding:
         return other
 
     def __call__(
-        self, images: Tensor, masks: Tensor, dice: torch.Generator, *, alike: bool = False
+        self,
+        model: Model,
+        images: Tensor,
+        masks: Tensor,
+        dice: torch.Generator,
+        *,
+        alike: bool = False,
     ) -> Tensor:
         """phi(x, M): the pictures where the masks (batch, 1, row, col) are 1, else alternatives."""
         images = images.contiguous()  # a channels-last blur in bfloat16 takes minutes on a CPU
         with torch.autocast(images.device.type, enabled=False):
-            other = self.alternatives(images, dice, alike=alike)
+            other = self.alternatives(model, images, dice, alike=alike)
             drawn = torch.randn(1 if alike else len(images), *images.shape[1:], generator=dice)
-            seen = images + self.grain * drawn.to(images)
+            seen = images + self.grain / USUAL * model.std.to(images) * drawn.to(images)
             return blend(seen, resize(masks.to(images), images.shape[-2:]), other)
 
 
@@ -116,8 +128,8 @@ class MaskLoss:
         alike: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of each picture (batch,), differentiable in the masks, and its terms."""
-        kept = self.hiding(shown.images, masks, dice, alike=alike)
-        cut = self.hiding(shown.images, 1 - masks, dice, alike=alike)
+        kept = self.hiding(model, shown.images, masks, dice, alike=alike)
+        cut = self.hiding(model, shown.images, 1 - masks, dice, alike=alike)
         both = torch.cat([kept, cut])
         rows = (torch.arange(len(masks)) if shown.rows is None else shown.rows).repeat(2)
         with torch.enable_grad():

@@ -75,7 +75,7 @@ def quality(model: Model, exam: Exam, masks: Tensor, real: bool = True) -> dict[
         for name, value in terms.items():
             found.setdefault(f"{name}_term", []).append(value.cpu())
         for name, mask in (("kept", part), ("cut", 1 - part)):
-            pictures = MaskLoss().hiding(images, mask, dice)
+            pictures = MaskLoss().hiding(model, images, mask, dice)
             with torch.no_grad():
                 ahead = margins(model.trace(pictures).logits, shown.classes)
             found.setdefault(f"class_first_when_{name}", []).append((ahead < 0).float().cpu())

@@ -3,12 +3,12 @@
 Paper: Dabkowski and Gal, NIPS 2017, and the per-image script of the authors' code: a mask of 32 x
 32 cells and two channels, M = |a| / (|a| + |b| + 1e-3), 200 steps of SGD at 0.1 with Nesterov
 momentum 0.9; destroyer + 11 area + 0.5 smooth + 0.2 preserver (nets/mask_loss.py). Deviations: the
-terms and what stands where the mask is 0 are those of the training script, in natural units; the
-start, a = b = 1, is a project definition (not confirmed by the code); a step ends at 0 instead of
-beyond it. |a| has a kink there, and a channel that jumps from one side to the other comes out as a
-checkerboard made of rounding: 1e-7 grew to a tenth of the map. Positive channels make every mask
-that signed ones make. Each picture is searched in passes of its own, whose rounding does not depend
-on the other pictures of the batch.
+terms and what stands where the mask is 0 are those of the training script; the start, a = b = 1, is
+a project definition (not confirmed by the code); a step ends at 0 instead of beyond it: |a| has a
+kink there, and a channel that jumps from one side to the other comes out as a checkerboard made of
+rounding, which grew from 1e-7 to a tenth of the map (positive channels make every mask that signed
+ones make). Each picture is searched in passes of its own, whose rounding does not depend on the
+other pictures of the batch.
 """
 
 from dataclasses import dataclass
