@@ -58,6 +58,7 @@ def _kinds(root: Path, *names: str) -> dict[str, Any]:
     whole = ImageFolder(folder)
     return {
         "a folder": folder,
+        "a glob": str(folder / "*" / "*.png"),
         "a table": root / "t.csv",
         "shards": _shard(root / "a.tar", *names),
         "ImageFolder": whole,
@@ -66,7 +67,7 @@ def _kinds(root: Path, *names: str) -> dict[str, Any]:
     }
 
 
-KINDS = ("a folder", "a table", "shards", "ImageFolder", "a part of a part", "pairs")
+KINDS = ("a folder", "a glob", "a table", "shards", "ImageFolder", "a part of a part", "pairs")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,7 +107,7 @@ def test_wordnet_names_are_classes_of_imagenets_labels(library: str, tmp_path: P
         labels = ResNet18_Weights.DEFAULT.meta["categories"]
     folder = _folders(tmp_path, "n02123045", "n02127052", "n03417042", "n03126707")
     assert _labels(folder, _model(list(labels))) == [281, 287, 517, 569]
-    with pytest.warns(SightlineWarning, match="'n99999999' is no class of net"):
+    with pytest.warns(SightlineWarning, match="'n99999999' is no class of the model"):
         _run(_model(list(labels)), _folders(tmp_path / "g", "n99999999"), tmp_path / "run")
 
 
@@ -218,7 +219,7 @@ def test_an_unknown_label_is_said_once_and_marked_in_each_row(lazy: bool, tmp_pa
     if not lazy:  # the box is that of the label, and its map was not made
         assert [found[k]["value"] is None for k in range(3)] == [True, False, True]
         assert "label is no class of the model" in found[2]["error"]
-        assert "'cta' is no class of net" in found[2]["note"]
+        assert "'cta' is no class of the model" in found[2]["note"]
 
 
 def test_one_target_for_all_asks_for_no_label(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ def test_one_target_for_all_asks_for_no_label(tmp_path: Path) -> None:
         table = _run(_model(count=1), tmp_path / "t.csv", tmp_path / "run", target=sl.Binary())
     row = next(r for r in table.rows if r["metric"] == "pointing")
     assert row["target"] == "yes" and row["prediction"] in ("yes", "no")
-    assert row["value"] is not None and "'ill' is no class" in row["note"]
+    assert row["value"] is not None and "'ill' is no class of the model" in row["note"]
 
 
 def test_a_bare_number_is_said_where_classes_have_names(tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ def test_a_bare_number_is_said_where_classes_have_names(tmp_path: Path) -> None:
     with pytest.warns(SightlineWarning, match="2 of 2 pictures have a bare number .*'0', '2'"):
         table = _run(_model(["cat", "dog", "fish"]), folder, tmp_path / "run")
     assert {r["label"] for r in table.rows} == {"cat", "fish"}
-    assert all("taken for an index; net calls class" in r["note"] for r in table.rows)
+    assert all("taken for an index; the model calls class" in r["note"] for r in table.rows)
 
 
 def test_an_order_that_is_taken_is_said(tmp_path: Path) -> None:

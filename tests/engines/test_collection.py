@@ -37,7 +37,7 @@ def test_class_folders_are_labels_in_any_spelling(model: sl.Model, tmp_path: Pat
     labels = {item.name: item.label for item in found.items()}
     assert labels == {"carp/b.png": 2, "d.png": None, "strange/c.png": None, "tabby_cat/a.png": 0}
     notes = {item.name: item.meaning.note for item in found.items()}
-    assert notes.pop("strange/c.png") == "The label 'strange' is no class of Sequential."
+    assert notes.pop("strange/c.png") == "The label 'strange' is no class of the model."
     assert not any(notes.values())
 
 
@@ -115,6 +115,10 @@ def test_globs_and_limits(model: sl.Model, tmp_path: Path) -> None:
         _draw(tmp_path / f"{name}.png")
     assert len(_items(str(tmp_path / "*.png"), model)) == 3
     assert [i.name for i in _items(tmp_path, model, 2)] == ["a.png", "b.png"]
+    _draw(tmp_path / "dog" / "d.png")
+    inside = _items(str(tmp_path / "*" / "*.png"), model)
+    assert [(i.name, i.label) for i in inside] == [("dog/d.png", 1)]
+    assert [i.label for i in _items(str(tmp_path / "dog" / "*.png"), model)] == [None]
 
 
 def test_what_is_empty_has_no_items_and_says_why(model: sl.Model, tmp_path: Path) -> None:

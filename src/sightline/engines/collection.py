@@ -79,7 +79,7 @@ def _from_path(source: str, model: Model) -> Collection:
         if path.is_dir() or glob.has_magic(source):
             return Collection(name=source, count=0, items=lambda: iter(()), notes=(str(reason),))
         raise
-    root = path if path.is_dir() else None
+    root = path if path.is_dir() else _fixed(path)
     names = sorted(filter(None, {_folder(file, root) for file in files}))
     classes = Classes(model, names)
     return Collection(
@@ -95,6 +95,12 @@ def _filed(file: Path, root: Path | None, classes: Classes) -> Item:
     """A picture whose label is its class folder, where it lies in one."""
     item, folder = Item(name=_relative(file, root), picture=file), _folder(file, root)
     return item.labelled(classes.word(folder)) if folder else item
+
+
+def _fixed(pattern: Path) -> Path | None:
+    """The folder before the first wildcard of a glob; None for a file."""
+    inside = [k for k, part in enumerate(pattern.parts) if glob.has_magic(part)]
+    return Path(*pattern.parts[: inside[0]]) if inside and not pattern.exists() else None
 
 
 def _folder(path: Path, root: Path | None) -> str:

@@ -79,7 +79,7 @@ class Classes:
         name = self.names[number]
         found = self.word(name)
         if self._ordered and not self.labels and not self._numeric(self.names):
-            note = f"{self.model.name} names no classes: {name!r} is the data's own {number}."
+            note = f"The model names no classes: {name!r} is the data's own {number}."
             return Meaning(told=name, index=number, doubt=OWN, note=note)
         if found.doubt == NUMBER and found.index == number:  # both readings agree
             return Meaning(told=name, index=number)
@@ -115,7 +115,7 @@ class Classes:
             return self._unknown(word, nearest(word, self.model.labels or []))
         if not self.labels:
             return Meaning(told=word, index=index)
-        called = f"{self.model.name} calls class {index} {self.model.label(index)!r}"
+        called = f"the model calls class {index} {self.model.label(index)!r}"
         return Meaning(
             told=word,
             index=index,
@@ -155,7 +155,7 @@ class Classes:
         return bool(names) and all(_whole(name) is not None for name in names)
 
     def _unknown(self, word: str, why: str) -> Meaning:
-        note = f"The label {word!r} is no class of {self.model.name}{why}"
+        note = f"The label {word!r} is no class of the model{why}"
         return Meaning(told=word, doubt=UNKNOWN, note=note)
 
 
@@ -230,7 +230,7 @@ def _sentence(model: Model, doubt: str, found: Sequence[Meaning]) -> str:
     if doubt == ORDER:
         return (
             f"have their class by the order of the data's names: {which}. {first.note}"
-            f" {model.name} knows none of these names and has as many classes. Give it the names of"
-            " its classes with `labels=` where another order is meant."
+            f" {model.name} knows none of these names and has as many classes. Name its classes"
+            " with `labels=` where another order is meant."
         )
     return f"have their class by the data's own numbers: {which}. {first.note}"
