@@ -152,7 +152,7 @@ def test_a_hugging_face_folder_brings_processor_and_labels(repository):
     model = sl.load(f"hf:{repository}")
     assert model.labels == ["cat", "dog", "eel"]
     assert model.preprocess == Preprocess(
-        size=(32, 32), crop=None, mean=0.5, std=0.5, floor_offset=True
+        size=(32, 32), crop=None, mean=0.5, std=0.5, floor_offset=True, resampling="bytes"
     )
     picture = np.zeros((20, 30, 3), np.uint8)
     assert model.outputs(model.prepare(picture)).shape == (1, 3)

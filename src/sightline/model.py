@@ -151,7 +151,8 @@ class Model:
         """
         sources = listed(images)
         if isinstance(sources, Tensor):
-            images = check(sources, natural=isinstance(self.preprocess, Preprocess))
+            beyond = getattr(self.preprocess, "beyond", None)
+            images = check(sources, natural=beyond is not None, beyond=beyond or 0.0)
             return images if self.calling.forward else refuse_turned(self.module, images)
         if self.preprocess is None:
             raise BadImage(

@@ -5,8 +5,9 @@ that is what published accuracies were measured with.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +15,12 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
-from .errors import BadField, BadImage, NotExplainable, ShapeError
+from .errors import BadField, BadImage, NotExplainable, ShapeError, SightlineWarning
 from .images import Picture
 from .ops.pictures.frame import Frame
-from .ops.pictures.transforms import apply, read_transform
+from .ops.pictures.resampling import RESAMPLINGS, resample
+from .ops.pictures.transforms import apply, hard_edges, read_transform, varies
 
 Prepared = Float[Tensor, "channel row col"]
 """One image in the model's input frame."""
@@ -31,6 +32,8 @@ Size = int | tuple[int, int] | list[int]
 
 Fit = Literal["cover", "contain", "stretch", "keep"]
 
+_LARGEST_PART = 4.0  # timm's crop_pct reaches 1.14
+_SAME = 4.0  # 255ths: libraries round differently, once in each of a few steps
 _WHOLE = 64_000_000  # resized pixels up to which all of a picture is resized before the crop
 _RESAMPLING = {way.name.lower(): way for way in Image.Resampling}
 
@@ -40,12 +43,15 @@ class Preprocess:
     """How does a picture become this network's input, and where do its pixels go?
 
     size: (rows, cols) of the input; None lets each picture have its own. crop: "center", None, or
-    a number: up to 1 the part of the resized picture that is kept (timm's `crop_pct`), above 1 the
-    side that is kept of a picture whose short side was made `size`. mean, std: of natural [0, 1]
+    a number: the part of the resized picture that is kept (timm's `crop_pct`; above 1.0 it is made
+    smaller than the input, with a border of `fill`), or, a whole number above 1, the side that is
+    kept of a picture whose short side was made `size`. mean, std: of natural [0, 1]
     values, one number or one per channel. resize: short side, or (rows, cols), before the crop.
     fit: how the picture meets `resize`; "cover" and "contain" keep its proportions, "keep" does
     not resize. fill: what surrounds a picture smaller than the crop. floor_offset: Hugging Face's
-    rounding of half a pixel. A single number stands for both sides or for all channels.
+    rounding of half a pixel. resampling: "pillow" (in eight bits), or torch on "bytes", on "floats"
+    (a bicubic overshoot stays and leaves [0, 1]) or on floats "clamped" to [0, 1]. A single number
+    stands for both sides or for all channels.
 
         >>> Preprocess(size=224, crop=0.875, mean=0.5, std=0.5).describe()
         'short side to 256 (bilinear), centre 224 x 224, mean 0.5, std 0.5'
@@ -62,6 +68,7 @@ class Preprocess:
     channels: int
     fill: tuple[float, ...]
     floor_offset: bool
+    resampling: str
 
     def __init__(
         self,
@@ -77,17 +84,22 @@ class Preprocess:
         channels: int = 3,
         fill: Number | Sequence[Number] = 0.0,
         floor_offset: bool = False,
+        resampling: str = "pillow",
     ) -> None:
         if channels not in (1, 3):
             raise BadField(f"channels={channels}; pictures have 1 (grey) or 3 (colour).")
-        if interpolation not in _RESAMPLING:
-            names = ", ".join(_RESAMPLING)
-            raise BadField(f"interpolation={interpolation!r}; expected one of {names}.")
+        ways = [*_RESAMPLING, "nearest-exact"]
+        for name, value, known in (
+            ("interpolation", interpolation, ways),
+            ("resampling", resampling, RESAMPLINGS),
+        ):
+            if value not in known:
+                raise BadField(f"{name}={value!r}; expected one of {', '.join(known)}.")
         fields: dict[str, Any] = _geometry(size, crop, resize, fit)
         for name, values in (("mean", mean), ("std", std), ("fill", fill)):
             fields[name] = _per_channel(name, values, channels)
         fields |= {"interpolation": interpolation, "antialias": antialias}
-        fields |= {"channels": channels, "floor_offset": floor_offset}
+        fields |= {"channels": channels, "floor_offset": floor_offset, "resampling": resampling}
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
@@ -99,7 +111,7 @@ class Preprocess:
         window = (max(top, 0), max(left, 0), min(top + height, rows), min(left + width, cols))
         pixels = self._resized(picture, (rows, cols), window)
         whole = torch.tensor(self.fill, dtype=torch.float32)[:, None, None].repeat(1, height, width)
-        if self.antialias:
+        if self.antialias and self.resampling != "floats":
             whole = whole.mul(255).round().div(255)
         inside = slice(above, above + pixels.shape[1]), slice(before, before + pixels.shape[2])
         whole[:, *inside] = pixels
@@ -117,9 +129,16 @@ class Preprocess:
         """The fields as JSON holds them; `Preprocess(**fields)` makes it again."""
         return {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self).items()}
 
+    @property
+    def beyond(self) -> float:
+        """How far values may lie outside [0, 1]: bicubic weights overshoot on floating pixels."""
+        overshoots = self.resampling == "floats" and self.interpolation == "bicubic"
+        return 0.5 if overshoots else 0.01
+
     def describe(self) -> str:
         """One line for `sightline inspect`."""
-        how = f"({self.interpolation})" if self.antialias else f"({self.interpolation}, aliased)"
+        by = [] if self.resampling == "pillow" else [f"torch, {self.resampling}"]
+        how = f"({', '.join([self.interpolation, *([] if self.antialias else ['aliased']), *by])})"
         if isinstance(self.resize, int):
             parts = [f"short side to {self.resize} {how}"]
         elif self.resize is None:
@@ -161,14 +180,18 @@ class Preprocess:
         top, left, bottom, right = window
         image = picture.pil().convert("L") if self.channels == 1 else picture.pil()
         large = size[0] * size[1] > _WHOLE
-        if not self.antialias:
+        if not self.antialias or self.resampling != "pillow":
             if large:
                 raise BadImage(
                     f"{picture.name} would be resized to {size[0]} x {size[1]} pixels; at most "
-                    f"{_WHOLE / 1e6:g} million without antialiasing. Cut it first."
+                    f"{_WHOLE / 1e6:g} million without antialiasing by Pillow. Cut it first."
                 )
-            return _aliased(_tensor(image), size, self.interpolation)[:, top:bottom, left:right]
-        way = _RESAMPLING[self.interpolation]
+            if self.fit == "keep":
+                return _tensor(image, window)
+            pixels = torch.from_numpy(np.array(image)).reshape(*picture.size, -1).permute(2, 0, 1)
+            options = (self.interpolation, self.antialias, self.resampling)
+            return resample(pixels.contiguous(), size, *options)[:, top:bottom, left:right]
+        way = _RESAMPLING[self.interpolation.removesuffix("-exact")]
         if not large:
             resized = image if image.size == size[::-1] else image.resize((size[1], size[0]), way)
             return _tensor(resized, window)
@@ -179,13 +202,30 @@ class Preprocess:
 
 @dataclass(frozen=True, eq=False)
 class Opaque:
-    """A transform of unknown geometry: its tensors are taken as normalised, with no way back."""
+    """A transform of unknown geometry: its tensors are taken as normalised, with no way back.
+
+    varies: whether it makes something else of the same picture each time; that warns.
+    """
 
     transform: Callable[[Image.Image], Any]  # Any: what it returns is checked
     size: None = None
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     channels: int = 3
+    varies: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = varies(self.transform, Image.fromarray(hard_edges()[0]))
+        object.__setattr__(self, "varies", found)
+        if found:
+            name = type(self.transform).__name__
+            warnings.warn(
+                f"the preprocessing ({name}) makes something else of the same picture each time,"
+                " as transforms for training do: scores and maps change from call to call. Give"
+                " the transform that is used for evaluation.",
+                SightlineWarning,
+                stacklevel=4,
+            )
 
     def prepare(self, picture: Picture) -> Prepared:
         """What the transform makes of the picture.
@@ -218,45 +258,58 @@ class Opaque:
 
     def to_json(self) -> dict[str, Any]:
         """What can be said about it."""
-        return {"opaque": repr(self.transform)}
+        return {"opaque": repr(self.transform), "varies": self.varies}
 
     def describe(self) -> str:
         """One line for `sightline inspect`."""
-        return f"unknown transform ({type(self.transform).__name__}): taken as normalised"
+        random = ", random: another input each time" if self.varies else ""
+        return f"unknown transform ({type(self.transform).__name__}): taken as normalised{random}"
 
 
 def understand(transform: object) -> Preprocess | None:
     """Which `Preprocess` does the same as this transform of torchvision, timm or Hugging Face?
 
-    None where a part is unknown. What was read off is tried on two pictures: a transform that does
-    anything else with them is unknown too.
+    None where a part is unknown. What was read off is tried on pictures with hard edges, in each
+    way of resampling: the nearest is taken, and a transform that does anything else with them is
+    unknown too.
     """
     if isinstance(transform, Preprocess):
         return transform
-    fields = read_transform(transform)
-    if fields is None or not callable(transform):
-        return None
     try:
+        fields = read_transform(transform)
+        if fields is None or not callable(transform):
+            return None
         known = Preprocess(**fields)
-        return known if all(_agree(known, transform, p) for p in _probes()) else None
+        pictures = [Picture(array, "probe") for array in hard_edges()]
+        probes = [(p, _natural(apply(transform, p.pil()), known)) for p in pictures]
+        if _apart(known, probes) < 0.01:
+            return known
+        ways = [replace(known, resampling=way) for way in RESAMPLINGS]
+        apart = [_apart(way, probes) for way in ways]
+        return ways[apart.index(min(apart))] if min(apart) < _SAME else None
     except Exception:  # someone else's code, or sides that we do not accept
         return None
 
 
-def _probes() -> list[Picture]:
-    noise = np.random.default_rng(0).integers(64, 192, (2, 318, 318, 3), dtype=np.uint8)
-    return [Picture(noise[0, :203], "landscape"), Picture(noise[1, :, :203], "portrait")]
-
-
-def _agree(known: Preprocess, transform: Callable[..., Any], picture: Picture) -> bool:
-    made = apply(transform, picture.pil())
-    ours = known.prepare(picture)
-    if not isinstance(made, Tensor) or made.shape != ours.shape:
-        return False
+def _natural(made: object, known: Preprocess) -> Tensor:
+    if not isinstance(made, Tensor):
+        raise ShapeError(f"a transform gave {type(made).__name__}; expected a tensor.")
     mean, std = (torch.tensor(v)[:, None, None] for v in (known.mean, known.std))
-    apart = 255 * (made.float() * std + mean - ours).abs()
-    # libraries round differently; one pixel of shift would make a mean of about 20
-    return float(apart.max()) < 8 and float(apart.mean()) < 1
+    return made.float() * std + mean
+
+
+def _apart(known: Preprocess, probes: Sequence[tuple[Picture, Tensor]]) -> float:
+    """How far the inputs are from those of the transform, at most, in 255ths."""
+    apart = 0.0
+    for picture, theirs in probes:
+        try:
+            ours = known.prepare(picture)
+        except BadField:  # torch has no such interpolation
+            return math.inf
+        if ours.shape != theirs.shape:
+            return math.inf
+        apart = max(apart, 255 * float((theirs - ours).abs().max()))
+    return apart
 
 
 def _geometry(
@@ -268,10 +321,16 @@ def _geometry(
     if isinstance(crop, bool):
         crop = "center" if crop else None
     if isinstance(crop, int | float | tuple | list) and sides is not None:
-        if isinstance(crop, int | float) and 0 < crop <= 1 and to is None:
-            to = _one((math.floor(sides[0] / crop), math.floor(sides[1] / crop)))
+        part = _part(crop)
+        if part is None:
+            to, sides = to or _one(sides), _pair(crop)
+        elif to is None and part > 0:
+            to = _one((math.floor(sides[0] / part), math.floor(sides[1] / part)))
         else:
-            to, sides = to or _one(sides), _pair(int(crop) if isinstance(crop, float) else crop)
+            raise BadField(
+                f"crop={crop!r} with resize={resize}; expected a part above 0, which says how far"
+                " to resize, and no `resize`. Give one of them, or the crop as a side."
+            )
         crop, fit = "center", fit or "cover"
     if crop not in ("center", None) or (crop and sides is None):
         raise BadField(
@@ -290,6 +349,17 @@ def _geometry(
             f"fit={fit}. Set crop='center', or size=None."
         )
     return {"size": sides, "crop": crop, "resize": to, "fit": fit}
+
+
+def _part(crop: object) -> float | None:
+    """The part of the picture that is kept, where `crop` is one. Raises: BadField for a side with a
+    point."""
+    if isinstance(crop, float) and crop > _LARGEST_PART:
+        raise BadField(
+            f"crop={crop}: a number with a point is the part that is kept, up to {_LARGEST_PART};"
+            " expected that, or a whole number of pixels. Write the side without a point."
+        )
+    return float(crop) if isinstance(crop, float) or (isinstance(crop, int) and crop == 1) else None
 
 
 def _per_channel(name: str, given: Number | Sequence[Number], channels: int) -> tuple[float, ...]:
@@ -328,13 +398,3 @@ def _tensor(image: Image.Image, window: tuple[int, int, int, int] | None = None)
         array = array[top:bottom, left:right].copy()
     array = array[..., None] if array.ndim == 2 else array
     return torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div(255)
-
-
-def _aliased(
-    image: Prepared, size: tuple[int, int], way: str
-) -> Float[Tensor, "channel rows cols"]:
-    if way not in ("nearest", "bilinear", "bicubic"):
-        raise BadField(f"interpolation={way!r} always antialiases; set antialias=True.")
-    corners = None if way == "nearest" else False
-    made = functional.interpolate(image[None], size, mode=way, align_corners=corners)
-    return made[0].clamp(0, 1)

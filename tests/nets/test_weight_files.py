@@ -203,6 +203,8 @@ def test_broken_labels_say_what_is_wrong(tmp_path, text, words):
         ("size=256&crop=224", {}),
         ("crop=200", {"size": 200}),
         ("crop=1.0", {"resize": 224}),
+        ("crop=1.14", {"resize": 196}),
+        ("size=288&crop=1.14", {"size": (288, 288), "resize": 252}),
         ("crop=center", {"resize": 224}),
         ("crop=none&size=96x128", {"size": (96, 128), "crop": None, "resize": None}),
     ],

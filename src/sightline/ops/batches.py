@@ -47,8 +47,9 @@ def chunks(n: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def check(images: Tensor, *, natural: bool) -> Tensor:
-    """`images`, if they are a batch that a model can take; `natural` means values in [0, 1].
+def check(images: Tensor, *, natural: bool, beyond: float = 0.01) -> Tensor:
+    """`images`, if they are a batch that a model can take; `natural` means values in [0, 1], or so
+    far `beyond`.
 
     Raises: ShapeError for a wrong shape or type, BadImage for values that are not numbers or out of
     range.
@@ -65,7 +66,7 @@ def check(images: Tensor, *, natural: bool) -> Tensor:
     low, high = torch.aminmax(images)
     if not (torch.isfinite(low) and torch.isfinite(high)):
         raise BadImage("the images hold NaN or infinite values; every pixel must be a number.")
-    if natural and (low < -0.01 or high > 1.01):
+    if natural and (low < -beyond or high > 1 + beyond):
         raise BadImage(
             "images are in natural units, [0, 1], and the model normalises them; got values from"
             f" {low:.3g} to {high:.3g}. Use `sl.Model(net, preprocess=None)` for normalised"

@@ -4,11 +4,13 @@ Nothing is imported from these libraries: whoever has such an object has importe
 readers give the fields of a `Preprocess`, or None where a part is unknown.
 """
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor, nn
 
@@ -35,6 +37,46 @@ def apply(transform: Callable[..., Any], image: Image.Image) -> object:
         made = made[0]
     made = torch.as_tensor(made) if isinstance(made, np.ndarray) else made
     return made[0] if isinstance(made, Tensor) and made.ndim == 4 and len(made) == 1 else made
+
+
+def hard_edges() -> list[UInt8[np.ndarray, "row col 3"]]:
+    """Noise beside black and white bars: pictures of several shapes, one a panorama, one small."""
+    found = []
+    for rows, cols in ((203, 318), (318, 203), (60, 400), (21, 32), (640, 480)):
+        array = np.random.default_rng(rows).integers(0, 256, (rows, cols, 3), dtype=np.uint8)
+        row, col = np.mgrid[:rows, :cols]
+        bars = ((row // 5 + col // 7) % 2 * 255).astype(np.uint8)
+        array[row > rows // 2] = bars[row > rows // 2][:, None]
+        array[rows // 8 : rows // 4] = np.array([0, 255], np.uint8)[col[0] * 4 // cols % 2][:, None]
+        found.append(array)
+    return found
+
+
+def varies(transform: Callable[..., Any], image: Image.Image) -> bool:
+    """Whether a transform makes something else of the same image each time; False where it fails.
+
+    Random states are left as they were. One that draws from them is asked more often, since it may
+    draw and do nothing.
+    """
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        first, seen = apply(transform, image), (random.getstate(), torch.get_rng_state())
+        drew = seen[0] != kept[0] or not torch.equal(seen[1], kept[2])
+        drew |= not np.array_equal(np.random.get_state()[1], kept[1][1])  # type: ignore[index]
+        drew |= np.random.get_state()[2] != kept[1][2]  # type: ignore[index]
+        return any(not _same(first, apply(transform, image)) for _ in range(24 if drew else 3))
+    except Exception:  # someone else's code: it says what is wrong when it prepares a picture
+        return False
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
+        torch.set_rng_state(kept[2])
+
+
+def _same(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return True
+    return one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _package(part: object) -> str:
@@ -104,6 +146,8 @@ class _Reader:
             steady = not (step.random_scale_prob or step.random_aspect_prob)
             known = self.fields["fit"] is not None and steady
         else:
+            if step.size is None:  # only its `max_size` counts
+                return False
             side = _side(step.size)
             self.fields |= {"resize": side, "fit": "cover" if isinstance(side, int) else "stretch"}
             self.fields["antialias"] = not self.is_tensor or step.antialias is not False
