@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from .errors import NotExplainable
 from .trace import Trace
 
 
@@ -25,6 +26,13 @@ class Session:
         for trace in self.passes:
             if set(read) <= set(trace.raw):
                 return trace
-        self.keep = tuple(dict.fromkeys((*self.keep, *read)))
-        self.passes.append(self.run(self.keep))
+        wanted = tuple(dict.fromkeys((*self.keep, *read)))
+        try:
+            self.passes.append(self.run(wanted))
+        except NotExplainable:  # a layer that one method reads is no reason to refuse the others
+            if set(read) == set(wanted):
+                raise
+            wanted = tuple(read)
+            self.passes.append(self.run(wanted))
+        self.keep = wanted
         return self.passes[-1]

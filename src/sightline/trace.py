@@ -22,6 +22,7 @@ from .ops.tracing.layouts import Layout, from_maps, to_maps
 from .ops.tracing.operations import Rewriting
 from .ops.tracing.passes import Pass
 from .ops.tracing.replay import Address, Prefix, item_of, with_item
+from .ops.tracing.rows import refuse_folded, refuse_infinite
 
 Edit = Callable[[Tensor], Tensor]
 Masks = Mapping[str, Tensor]
@@ -142,7 +143,9 @@ class _Maps(Mapping[str, Tensor]):
         self._trace = trace
 
     def __getitem__(self, layer: str) -> Tensor:
-        return _full(to_maps(self._trace._recorded(layer), self._trace.layout(layer)))
+        maps = _full(to_maps(self._trace._recorded(layer), self._trace.layout(layer)))
+        refuse_infinite(maps, layer)
+        return maps
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._trace.raw)
@@ -221,7 +224,7 @@ class Circuit:
                     stack.enter_context(self._recording(address, raw))
             for address, change in edit.items():
                 assert not isinstance(change, Fan)
-                stack.enter_context(self._editing(address, change))
+                stack.enter_context(self._editing(address, change, len(images)))
             if rules:
                 running = stack.enter_context(self._naming())
                 stack.enter_context(Rewriting(rules, lambda: running[-1]))
@@ -233,6 +236,8 @@ class Circuit:
                     f"layer {address!r} exists but did not run by itself (it may be inside a"
                     " fused block, or be called fewer times); read the module around it."
                 )
+        for address, value in raw.items():
+            refuse_folded(value, address, len(images))
         return Trace(images, output, raw, self.layouts, rows, self.spent, gives=self.gives)
 
     def _sketched(self, images: Tensor, address: str, fan: Fan, rows: Tensor) -> Trace:
@@ -308,7 +313,7 @@ class Circuit:
             handle.remove()
 
     @contextmanager
-    def _editing(self, address: str, change: Edit) -> Iterator[None]:
+    def _editing(self, address: str, change: Edit, count: int) -> Iterator[None]:
         spot = Address.of(address)
         wanted = self._last_call(spot)
         calls = 0
@@ -321,6 +326,7 @@ class Circuit:
                 return None
             ran = True
             value = item_of(output, spot, address)
+            refuse_folded(value, address, count)
             return with_item(output, spot, self.edited(value, address, change))
 
         handle = self.layer(address).register_forward_hook(hook)

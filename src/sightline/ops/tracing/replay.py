@@ -18,6 +18,7 @@ from ...errors import BadModel, NetworkError, NotExplainable
 from ..network.failures import first_line
 from .layouts import Layout, from_maps, to_maps
 from .operations import Repeating
+from .rows import refuse_folded
 
 JOINT = " + "
 """Between the addresses of layers that are read together."""
@@ -94,6 +95,7 @@ class Prefix:
         for module, output in before:
             self.replay.setdefault(module, []).append(output)
         value = item_of(self.value, self.spot, self.address)
+        refuse_folded(value, self.address, len(image))
         return to_maps(value, self.circuit.layouts[self.address])
 
     def run(self, image: Tensor, rows: Tensor, copies: Tensor) -> Tensor:
