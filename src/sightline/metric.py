@@ -25,6 +25,9 @@ from .target import Target
 from .truth import Truth
 
 
+NOT_FINITE = "the map holds values that are not finite"
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """Everything that a metric may look at: the model, the images, the fixed target, the
@@ -60,12 +63,14 @@ class Case:
 
     @property
     def broken(self) -> Tensor:
-        """Which maps hold NaN or infinite values, (batch,) bool; no other explanation is."""
+        """Which pictures the method refused, or have a map with NaN or infinite values, (batch,)
+        bool."""
+        refused = torch.tensor([why is not None for why in self.explanation.refused])
         if not isinstance(self.explanation, Heatmap):
-            return torch.zeros(len(self.images), dtype=torch.bool)
+            return refused
         maps = (self.explanation.values, self.explanation.native)
         whole = [torch.isfinite(m).flatten(1).all(1).cpu() for m in maps if m is not None]
-        return ~torch.stack(whole).all(0)
+        return refused | ~torch.stack(whole).all(0)
 
     def take(self, rows: Sequence[int]) -> "Case":
         """The case of some images."""
@@ -239,9 +244,10 @@ class Metric:
         broken = case.broken
         if not broken.any():
             return self._of_living(case, ask)
-        dead = broken.nonzero()[:, 0].tolist()
-        name = self.registered_name or type(self).__name__
-        case.not_measured(name, dead, "the map holds values that are not finite")
+        name, reasons = self.registered_name or type(self).__name__, case.explanation.refused
+        for why in dict.fromkeys(reasons[row] for row in broken.nonzero()[:, 0].tolist()):
+            rows = [row for row in broken.nonzero()[:, 0].tolist() if reasons[row] == why]
+            case.not_measured(name, rows, (why or NOT_FINITE).rstrip("."))
         living = (~broken).nonzero()[:, 0].tolist()
         if not living:
             return torch.full((len(broken),), torch.nan), None

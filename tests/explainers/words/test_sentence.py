@@ -122,7 +122,7 @@ def test_words_that_stand_in_one_place_share_one_number() -> None:
 
 @pytest.mark.parametrize(("others", "passing"), [(5, 1), (19, 1), (20, 2), (39, 2), (100, 6)])
 def test_how_many_words_that_do_not_matter_pass_by_chance(others: int, passing: int) -> None:
-    explain = create("explainer", "part-words", named={"x": [0, 0, 2, 2]}, others=others, least=0)
+    explain = create("explainer", "part-words", named={"x": [0, 0, 2, 2]}, others=others, least=0.0)
     drops = [float(place) for place in range(others + 1)]  # one of them is the word's, by chance
     outcomes = []
     for own in drops:
