@@ -9,7 +9,9 @@ from torch.testing import assert_close
 
 from sightline import Model, available, create
 from sightline.anatomy import study
+from sightline.errors import NotExplainable
 from sightline.registry import entry
+from sightline.worlds.miniatures import MINIATURES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive"),
@@ -184,3 +186,79 @@ def test_an_output_that_takes_the_largest_place_has_a_layer() -> None:
     logits = model.outputs(images)[:, 1]
     assert_close(heat.native.sum((1, 2)), logits - net[1].bias[1].detach())
     assert ((heat.native != 0).sum((1, 2)) == 1).all()
+
+
+class Frozen(Strided):
+    """Features as people freeze them: no graph inside, or none behind either."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.features, self.how = nn.Sequential(self.first, self.last), how
+        self.head = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.how == "detached":
+            return self.head(self.features(images).detach().mean((2, 3)))
+        quiet = torch.no_grad if self.how == "no_grad" else torch.inference_mode
+        with quiet():
+            maps = self.features(images)
+        return self.head(maps.clone().mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "detached"])
+def test_a_network_that_cuts_its_graph_has_the_layer_of_one_that_does_not(how, tmp_path) -> None:
+    found = study(Frozen(how).eval(), (32, 48), cache=tmp_path)
+    assert (found.spatial, found.cuts[0], found.partial) == ("features", "features", False)
+    assert "exchanging maps" in found.notes[0]
+
+
+@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "detached"])
+@pytest.mark.parametrize("name", ["eigen-cam", "score-cam", "ablation-cam", "recipro-cam"])
+def test_methods_without_gradients_answer_as_without_the_cut(name: str, how: str) -> None:
+    images, plain = torch.rand(2, 3, 32, 48), Frozen("").eval()
+    plain.forward = lambda x: plain.head(plain.features(x).mean((2, 3)))
+    found = create("explainer", name)(Frozen(how).eval(), images, 1)
+    expected = create("explainer", name, layer="features")(plain, images, 1)
+    assert found.provenance["layer"] == "features"
+    assert_close(found.native, expected.native, rtol=1e-3, atol=1e-5)
+
+
+def test_the_layer_where_the_graph_begins_has_gradients() -> None:
+    images, plain = torch.rand(2, 3, 32, 48), Frozen("").eval()
+    plain.forward = lambda x: plain.head(plain.features(x).mean((2, 3)))
+    for how in ("no_grad", "inference_mode"):
+        found = create("explainer", "grad-cam")(Frozen(how).eval(), images, 1)
+        expected = create("explainer", "grad-cam")(plain, images, 1)
+        assert_close(found.native, expected.native)
+    with pytest.raises(NotExplainable, match=r"cuts the graph behind it .* Use eigen-cam"):
+        create("explainer", "grad-cam")(Frozen("detached").eval(), images, 1)
+
+
+def test_a_class_token_behind_a_cut_is_not_taken_for_a_map(tmp_path) -> None:
+    mini = MINIATURES["token-net"]
+    net = mini()
+    forward = net.forward
+    net.forward = lambda images: forward(images).detach()
+    found = study(net, mini.size, cache=tmp_path)
+    assert (found.spatial, str(found.layout)) == (mini.layer, "tokens 4x6 after 4 prefix tokens")
+
+
+def test_a_layer_that_the_target_does_not_use_is_said_to_be_that() -> None:
+    class Unused(Strided):
+        def __init__(self) -> None:
+            super().__init__()
+            self.side = nn.Conv2d(12, 4, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.side(self.maps(images))
+            return self.head(self.maps(images).mean((2, 3)))
+
+    images = torch.rand(1, 3, 32, 48)
+    with pytest.raises(NotExplainable, match="does not depend on layer 'side'"):
+        create("explainer", "grad-cam", layer="side")(Unused().eval(), images, 1)
+
+
+def test_where_there_is_no_layer_none_is_asked_for() -> None:
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    with pytest.raises(NotExplainable, match="Use a method that reads no layer"):
+        create("explainer", "grad-cam")(dense, torch.rand(1, 3, 8, 8), 1)

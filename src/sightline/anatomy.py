@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from .errors import BadModel, NotExplainable, SightlineError
 from .ops.network.census import Census, Forward, take_census
-from .ops.network.choice import Choice, choose
+from .ops.network.choice import choose
+from .ops.network.exchange import choose_by_exchange
+from .ops.network.groups import Choice
 from .ops.network.plain import plain_segments
 from .ops.network.unharmed import scores_in, unharmed
 from .ops.tracing.layouts import Layout
@@ -40,7 +42,8 @@ class Anatomy:
     evidence together, where no single one does; aligned: they lie on one grid, so that their maps
     can be added. cuts: every layer address that everything passes. layouts: every layer address
     whose output is laid out in space. candidates: earlier layers that everything passes, the next
-    one first (joined by " + " where it takes several). head: `pooled-linear`, `pooled-mlp`,
+    one first; together: earlier modules that it passes in all their runs, addresses joined by
+    " + ". head: `pooled-linear`, `pooled-mlp`,
     `pooled-relu`, `max-pool`, `class-token`, `attention-pool`, `flattened-mlp`, `convolutional` or
     `unknown`. class_map: a layer with one map per class. attention: modules that
     attend; fused_attention: those that never show their weights. silent: modules that never ran.
@@ -55,6 +58,7 @@ class Anatomy:
     cuts: tuple[str, ...] = ()
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
     head: str = "unknown"
     class_map: str | None = None
     attention: tuple[str, ...] = ()
@@ -92,8 +96,8 @@ class Anatomy:
     def every_call(self, layer: str) -> str:
         """The layer, or all its calls joined where the module runs several times, no single call
         carries the evidence, and they lie on one grid together."""
-        together = [c for c in (*self.candidates, JOINT.join(self.joint)) if JOINT in c]
-        for joined in together if self.aligned and layer not in self.cuts else []:
+        known = (*self.together, JOINT.join(self.joint))
+        for joined in known if self.aligned and layer not in self.cuts else ():
             calls = joined.split(JOINT)
             if {Address.of(call).name for call in calls} == {layer}:
                 grids = {self.layouts[c].grid for c in calls if c in self.layouts}
@@ -103,7 +107,7 @@ class Anatomy:
     def carries(self, layer: str) -> bool:
         """Whether everything passes this layer, or these layers joined by " + "."""
         names = set(layer.split(JOINT))
-        together = [set(c.split(JOINT)) for c in self.candidates if JOINT in c]
+        together = [set(each.split(JOINT)) for each in self.together]
         together += [set(self.joint)] if self.joint and not self.partial else []
         return not names.isdisjoint(self.cuts) or any(each <= names for each in together)
 
@@ -191,7 +195,7 @@ def _examine(run: Forward) -> Anatomy:
                 channels=run.channels,
             )
     census = take_census(run)
-    choice = choose(census) if census.paths else Choice(reason=census.trouble)
+    choice = choose(census) if census.paths else choose_by_exchange(census)
     return _anatomy(run, census, choice)
 
 
@@ -218,6 +222,7 @@ def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
         cuts=choice.cuts,
         layouts=layouts,
         candidates=choice.candidates,
+        together=choice.together,
         head=choice.head,
         class_map=choice.class_map,
         attention=tuple(sorted(census.attention)),

@@ -101,8 +101,11 @@ class Trace(Pass):
         """
         raw = self._recorded(layer)
         if not score.requires_grad:
-            why = "the network cuts the graph (`no_grad`, `detach`, whole numbers)"
-            raise NotExplainable(f"no gradient flows back from the score: {why}. Use rise.")
+            raise NotExplainable(
+                f"no gradient flows back from the score to {layer!r}: the score does not depend on"
+                " it, or the network cuts the graph behind it (`no_grad`, `detach`, whole numbers)."
+                " Use rise."
+            )
         hooks = [
             self._recorded(name).register_hook(lambda g, m=m, n=name: self._masked(g, m, n))
             for name, m in (mask or {}).items()
@@ -292,7 +295,7 @@ class Circuit:
 
     @contextmanager
     def _recording(self, address: str, raw: dict[str, Tensor]) -> Iterator[None]:
-        spot = Address.of(address)
+        spot, graph = Address.of(address), torch.is_grad_enabled()
         calls = 0
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -301,10 +304,12 @@ class Circuit:
             if spot.call is not None and calls - 1 != spot.call:
                 return None
             value = item_of(output, spot, address)
-            if torch.is_grad_enabled() and not value.requires_grad and value.is_floating_point():
-                value = value.detach().requires_grad_()
-            raw[address] = value
-            return with_item(output, spot, value.clone())
+            with torch.inference_mode(False), torch.set_grad_enabled(graph):  # a network may leave
+                if graph and not value.requires_grad and value.is_floating_point():
+                    value = (value.clone() if value.is_inference() else value).detach()
+                    value.requires_grad_()
+                raw[address] = value
+                return with_item(output, spot, value.clone())
 
         handle = self.layer(address).register_forward_hook(hook)
         try:

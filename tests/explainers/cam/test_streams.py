@@ -141,7 +141,7 @@ def test_falls_behind_two_streams_are_those_of_filters_silenced_one_by_one() -> 
 def test_the_anatomy_names_the_calls_and_earlier_layers_in_all_their_calls() -> None:
     found = study(Siamese().eval(), (24, 32), 6)
     assert found.joint == ("encoder:0", "encoder:1") and found.aligned and not found.partial
-    assert "encoder.0:0 + encoder.0:1" in found.candidates
+    assert "encoder.0:0 + encoder.0:1" in found.together
     assert found.every_call("encoder.0") == "encoder.0:0 + encoder.0:1"
     assert not found.carries("encoder:0") and found.carries("encoder:0 + encoder:1")
     found = study(MINIATURES["pooled-cnn"](), (32, 32))

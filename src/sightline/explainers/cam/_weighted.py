@@ -47,8 +47,41 @@ class LayerView:
     @cached_property
     def grads(self) -> Maps:
         """Gradient of the target with respect to `maps`, computed on first use."""
-        found = [self.trace.gradient(self.target, name) for name in self.layers]
+        try:
+            found = [self.trace.gradient(self.target, name) for name in self.layers]
+        except NotExplainable:
+            raise NotExplainable(self._why_no_gradient()) from None
         return self._joined([grads.detach().float() for grads in found])
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the target has a gradient here."""
+        try:
+            return self.grads is not None
+        except NotExplainable:
+            return False
+
+    def _why_no_gradient(self) -> str:
+        """Whether the target uses these maps at all, tried on the first picture."""
+        if "input" in self.layers:
+            return f"the target of {self.model.name} has no gradient at the picture. Use rise."
+        image, rows, name = self.images[:1], torch.zeros(1, dtype=torch.long), self.model.name
+        edit = {
+            layer: lambda maps: maps.roll(1, 1) + maps.abs().mean() + 1 for layer in self.layers
+        }
+        with torch.no_grad():
+            changed = self.model.trace(image, read=self.target.reads, edit=edit, rows=rows)
+            moved = bool((self.target.score(changed) != self.scores[:1]).any())
+        if not moved:
+            return (
+                f"the target does not depend on layer {self.layer!r} of {name}. Name another layer,"
+                " or none for the default."
+            )
+        return (
+            f"no gradient of the target reaches layer {self.layer!r} of {name}: the network cuts"
+            " the graph behind it (`no_grad`, `detach`, whole numbers). Use eigen-cam, score-cam,"
+            " ablation-cam or recipro-cam, which need none, or rise."
+        )
 
     def _joined(self, parts: list[Tensor]) -> Tensor:
         sizes = {tuple(part.shape[2:]) for part in parts}
@@ -68,6 +101,10 @@ class LayerView:
     @property
     def tokens(self) -> bool:
         return self.trace.layout(self.layers[0]).style == "tokens"
+
+
+def _disturbed(maps: Tensor) -> Tensor:
+    return maps.roll(1, 1) + maps.abs().mean() + 1
 
 
 def drawn(raw: Heat, images: Tensor, keep_sign: bool = False, **details: Tensor) -> Heatmap:

@@ -15,27 +15,11 @@ from ..graph import Paths, bends
 from ..stats import head_kind
 from ..tracing.layouts import to_maps
 from .census import Call, Census, Seen
-from .groups import Group, cut_addresses, groups_of, is_image, large
+from .exchange import choose_by_exchange
+from .groups import Choice, Group, cut_addresses, groups_of, is_image, large
 from .streams import aligned, latest_streams, repeated
 
 _MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, all are too many
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The default layer and what goes with it; the fields are those of `Anatomy`."""
-
-    spatial: str | None = None
-    reason: str = ""
-    joint: tuple[str, ...] = ()
-    aligned: bool = False
-    cuts: tuple[str, ...] = ()
-    candidates: tuple[str, ...] = ()
-    head: str = "unknown"
-    class_map: str | None = None
-    independent: bool = False
-    partial: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -75,7 +59,7 @@ def choose(census: Census) -> Choice:
     paths = census.paths
     assert paths is not None
     if not paths.connected:
-        return Choice(reason="no gradient flows from its scores back to the picture.")
+        return choose_by_exchange(census)
     groups = [g for g in groups_of(census, paths) if not is_image(g, census)]
     if not groups:
         return Choice(reason="no layer's output keeps places of the picture apart.")
@@ -125,9 +109,7 @@ class _Search:
             reason = "no gradient of its scores reaches a layer that keeps places apart."
             return Choice(reason=reason)
         earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
-        earlier = (
-            [*repeated(self.paths, self.groups, joint), *earlier] if len(joint) > 1 else earlier
-        )
+        together = repeated(self.paths, self.groups, joint) if len(joint) > 1 else []
         notes = ["the layer carries a part of the score only"] if partial else []
         return Choice(
             spatial=last.name,
@@ -135,6 +117,7 @@ class _Search:
             aligned=len(joint) > 1 and not partial and aligned([g.first for g in joint]),
             cuts=cut_addresses(self.census, self.paths),
             candidates=tuple(earlier),
+            together=tuple(together),
             head=_head(last, self.paths, self.wind, self.census.scores),
             class_map=class_map,
             partial=partial,

@@ -1,4 +1,6 @@
-"""Tensors that are laid out in space: one tensor, and every module that returned it."""
+"""Tensors that are laid out in space: one tensor, and every module that returned it; and the answer
+to which of them is looked at.
+"""
 
 from dataclasses import dataclass
 
@@ -8,6 +10,24 @@ from torch.autograd.graph import GradientEdge
 from ..graph import Paths
 from ..tracing.layouts import Layout, filters_of
 from .census import Census, Seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The default layer and what goes with it; the fields are those of `Anatomy`."""
+
+    spatial: str | None = None
+    reason: str = ""
+    joint: tuple[str, ...] = ()
+    aligned: bool = False
+    cuts: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
+    head: str = "unknown"
+    class_map: str | None = None
+    independent: bool = False
+    partial: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
