@@ -2,7 +2,7 @@
 
 The picture is converted to what the network computes in and normalised, the side inputs follow
 their rows, and the scores are found in what comes back. How a network wants to be called is
-observed before its first pass (ops/network/conduct.py).
+observed before its first pass (ops/calling/conduct.py).
 """
 
 import logging
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from .errors import BadModel, NotExplainable
-from .ops.network.conduct import GIVES, Conduct, Observer
-from .ops.network.failures import network_errors
+from .ops.calling.conduct import GIVES, Conduct, Observer
+from .ops.calling.failures import network_errors
 from .ops.network.modules import channels_of, like_of
 from .ops.network.outputs import as_probabilities, as_rows, row_each, scores_of
 from .ops.network.plain import plain_segments

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .calling import Calling
-from .ops.network.failures import refuse_lazy
+from .ops.calling.failures import refuse_lazy
 from .ops.network.folding import TOLERANCE, Pair, build, difference, fold, pairs
 from .ops.network.pace import bfloat16_pays, measure_batch
 from .ops.network.unharmed import digest, unharmed

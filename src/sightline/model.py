@@ -22,9 +22,9 @@ from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
 from .images import Picture, read
 from .ops.batches import batched, check, chunks, listed
+from .ops.calling.failures import refuse_scripted
 from .ops.labels import class_names, find_label
 from .ops.network.black_box import BlackBox
-from .ops.network.failures import refuse_scripted
 from .ops.network.modules import Recent, like_of, refuse_turned, unwrapped
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .calling import Calling
 from .errors import NotExplainable, UnknownName, near
-from .ops.network.failures import refuse_scripted
+from .ops.calling.failures import refuse_scripted
 from .ops.rules import Rule
 from .ops.tracing.layouts import Layout, from_maps, to_maps
 from .ops.tracing.operations import Rewriting

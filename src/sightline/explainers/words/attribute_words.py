@@ -110,14 +110,13 @@ class AttributeWords(Spoken):
         shares = reader.logits(maps).sigmoid()
         with torch.no_grad():
             output = model.trace(images).output
-            likely = model.calling.probabilities(output) if isinstance(output, Tensor) else output
         found: list[Mapping[str, Any] | None] = []
         for row, index in enumerate(target.indices(len(images))):
             one = isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] > 1
             if index is None or not one or not reader.usual.numel():
                 found.append(None)
                 continue
-            chances = likely[row].clone()
+            chances = model.calling.probabilities(output[row : row + 1])[0].clone()
             chances[index] = -1
             rival = int(chances.argmax())
             apart = (reader.correlation(rival) - reader.correlation(index)).to(shares)

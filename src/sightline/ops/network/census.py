@@ -19,10 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 from ...errors import BadModel, NetworkError
 from ...shapes import Images
+from ..calling.failures import first_line
 from ..graph import Paths, count_paths, edge_of
 from ..stats import is_firm, layout_by_shape, locate, strips
 from ..tracing.layouts import Layout
-from .failures import first_line
 
 _FUSED = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .failures import out_of_memory
+from ..calling.failures import out_of_memory
 
 BATCHES = (4, 16, 32)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from ...errors import BadModel, NetworkError, NotExplainable
-from ..network.failures import first_line
+from ..calling.failures import first_line
 from .layouts import Layout, from_maps, to_maps
 from .operations import Repeating
 from .rows import refuse_folded

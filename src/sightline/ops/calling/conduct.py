@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...errors import NetworkError, SightlineError
+from ..network.modules import floats_of
 from ..stats import strips
 from .endings import is_backbone, is_bounded, is_hidden, is_linear
-from .modules import floats_of
 
 GIVES = ("logits", "probabilities", "sigmoids", "features")
 _SURE = 1e-3  # by how much probabilities may miss [0, 1] and a sum of 1, in float32
