@@ -327,9 +327,7 @@ def test_a_picture_that_the_method_refused_has_no_number_and_its_reason_is_told(
     reasons = [None, "rise on it gives a map of zeros. Try another.", None]
     told = {**whole.explanation.provenance, "refused": reasons}
     marked = replace(whole, explanation=replace(whole.explanation, provenance=told))
-    with pytest.warns(
-        NotMeasured, match="measure picture 1: rise on it gives"
-    ):
+    with pytest.warns(NotMeasured, match="measure picture 1: rise on it gives"):
         found = metric_called(name)(marked)
     assert found[1].isnan()
     assert_close(found[[0, 2]], metric_called(name)(part(whole, [0, 2])))

@@ -24,7 +24,6 @@ from .ops.resize import resize
 from .target import Target
 from .truth import Truth
 
-
 NOT_FINITE = "the map holds values that are not finite"
 
 
