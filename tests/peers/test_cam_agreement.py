@@ -273,15 +273,16 @@ def test_ablation_cam_is_pytorch_grad_cam_s_where_the_logit_is_positive_and_the_
     net = positive(small(), images)
     assert net[:3](images).min() == 0
     case = net, "maps", images
-    close(ours("ablation-cam", *case), raw(grad_cam_library.AblationCAM, *case))
+    close(ours("ablation-cam", *case, over="score"), raw(grad_cam_library.AblationCAM, *case))
 
 
 def test_a_negative_logit_turns_its_ablation_cam_over(grad_cam_library: Any) -> None:
     images = drawn(48, 64)
     net = positive(small(), images, by=-5.0)
     theirs = raw(grad_cam_library.AblationCAM, net, "maps", images)
-    close(ours("ablation-cam", net, "maps", images), -theirs)
+    close(ours("ablation-cam", net, "maps", images, over="score"), -theirs)
     upright = ours("ablation-cam", positive(small(), images), "maps", images)
+    close(ours("ablation-cam", net, "maps", images), upright)
     same_shape(-theirs, upright)  # a constant added to the logit is no evidence
 
 
@@ -290,11 +291,12 @@ def test_its_ablation_cam_writes_minus_ten_million_and_for_each_filter_as_much_m
 ) -> None:
     images = drawn(48, 64)
     case = positive(small(), images), "stem", images  # the ReLU behind it makes 0 of both
-    close(ours("ablation-cam", *case), raw(grad_cam_library.AblationCAM, *case))
+    close(ours("ablation-cam", *case, over="score"), raw(grad_cam_library.AblationCAM, *case))
     net = small()
     net.bend = nn.GELU()  # the least value is not 0
     case = positive(net, images), "bend", images
-    theirs, mine = raw(grad_cam_library.AblationCAM, *case), ours("ablation-cam", *case)
+    theirs = raw(grad_cam_library.AblationCAM, *case)
+    mine = ours("ablation-cam", *case, over="score")
     far(mine, theirs)
     maps = net[:2](images).detach()
     for i, target in enumerate(TARGETS):

@@ -1,6 +1,8 @@
 """The family against its equations written as loops, in float64, behind a head that bends."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -112,14 +114,15 @@ def by_layer(net: Net, image: Tensor) -> Tensor:
     return found
 
 
-def by_ablation(net: Net, image: Tensor) -> Tensor:
+def by_ablation(net: Net, image: Tensor, over: str = "score") -> Tensor:
     maps, _, whole = parts(net, image)
-    weights = []
+    falls = []
     for k in range(len(maps)):
         without = maps.clone()
         without[k] = 0
-        weights.append((whole - score(net, without)) / abs(whole))
-    return weighted(maps, weights)
+        falls.append(whole - score(net, without))
+    size = abs(whole) if over == "score" else sum(abs(fall) for fall in falls)
+    return weighted(maps, [fall / size for fall in falls])
 
 
 def by_recipro(net: Net, image: Tensor) -> Tensor:
@@ -195,7 +198,8 @@ ORACLES: dict[str, tuple[Callable[[Net, Tensor], Tensor], dict]] = {
     "grad-cam++": (by_grad_plus_plus, {}),
     "xgrad-cam": (by_xgrad, {}),
     "layer-cam": (by_layer, {}),
-    "ablation-cam": (by_ablation, {}),
+    "ablation-cam": (partial(by_ablation, over="falls"), {}),
+    "ablation-cam over the score": (by_ablation, {"over": "score"}),
     "recipro-cam": (by_recipro, {}),
     "recipro-cam copies": (by_gauss_copy, {"kernel": "gauss-copy"}),
     "fd-cam": (by_fd, {}),
@@ -213,6 +217,19 @@ def test_it_is_its_equation(name: str, net: Net, images: Tensor) -> None:
         assert_close(heat.native[i], expected, atol=1e-5, rtol=1e-4)
         shown = heat.native[i] if "recipro" in name else heat.native[i].relu()
         assert_close(heat.values[i], resize(shown[None, None], (12, 16))[0, 0])
+
+
+@pytest.mark.parametrize("constant", [-40.0, 40.0])
+def test_a_constant_in_all_logits_changes_no_ablation_cam(
+    constant: float, net: Net, images: Tensor
+) -> None:
+    plain, other = ours("ablation-cam", net, images), deepcopy(net)
+    with torch.no_grad():
+        other.head.bias.add_(constant)
+    moved = ours("ablation-cam", other, images)
+    assert_close(moved.native, plain.native, atol=1e-4, rtol=1e-3)
+    paper = [ours("ablation-cam", each, images, over="score").native for each in (net, other)]
+    assert not torch.allclose(*paper, rtol=0.3)
 
 
 def test_xgrad_sums_to_what_hires_sums_to(net: Net, images: Tensor) -> None:

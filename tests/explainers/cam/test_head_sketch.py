@@ -74,12 +74,13 @@ def by_loops(net: Net, images: Tensor) -> Tensor:
     for image in images.split(1):
         maps = net.maps(image)
         score = net.behind(maps, image)[0, TARGET]
-        weights = []
+        falls = []
         for k in range(7):
             without = maps.clone()
             without[:, k] = 0
-            weights.append((score - net.behind(without, image)[0, TARGET]) / score.abs())
-        found.append(torch.einsum("k,kij->ij", torch.stack(weights), maps[0]))
+            falls.append(score - net.behind(without, image)[0, TARGET])
+        fall = torch.stack(falls)
+        found.append(torch.einsum("k,kij->ij", fall / fall.abs().sum(), maps[0]))
     return torch.stack(found)
 
 

@@ -1,5 +1,7 @@
 """What the family becomes behind global average pooling and one linear layer, in closed form."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -123,10 +125,23 @@ def test_ablation_cam_weighs_by_the_share_of_the_score(
 ) -> None:
     score = net(images)[:, TARGET].detach().abs()[:, None]
     alpha = weight * maps.mean((2, 3)) / score
-    heat = explain("ablation-cam", net, images)
+    heat = explain("ablation-cam", net, images, over="score")
     assert_close(heat.native, torch.einsum("bk,bkij->bij", alpha, maps))
     assert heat.provenance["evaluations"] == {"forward": 2, "backward": 2}
     assert heat.provenance["copies"] == 0
+
+
+@pytest.mark.parametrize("constant", [-7.0, 0.0, 3.0, 1000.0])
+def test_a_constant_added_to_all_logits_changes_no_ablation_cam(
+    constant: float, net: Pooled, images: Tensor, maps: Tensor, weight: Tensor
+) -> None:
+    falls = weight * maps.mean((2, 3))
+    alpha = falls / falls.abs().sum(1, keepdim=True)
+    other = deepcopy(net)
+    with torch.no_grad():
+        other.head[2].bias.add_(constant)
+    found = explain("ablation-cam", other, images).native
+    assert_close(found, torch.einsum("bk,bkij->bij", alpha, maps), atol=1e-6, rtol=1e-3)
 
 
 def test_abs_cam_starts_with_absolute_weights(

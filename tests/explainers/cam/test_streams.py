@@ -124,7 +124,7 @@ def test_falls_behind_two_streams_are_those_of_filters_silenced_one_by_one() -> 
     """Ablation-CAM where the head is no straight line: each filter of each stream by hand."""
     net, images = Siamese().eval(), torch.rand(1, 6, 24, 32)
     net.head = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
-    heat = create("explainer", "ablation-cam")(net, images, 1)
+    heat = create("explainer", "ablation-cam", over="score")(net, images, 1)
     with torch.no_grad():
         streams = net.streams(images)
         score = net(images)[0, 1]

@@ -1,16 +1,21 @@
 """Ablation-CAM: weigh each filter by how far the score falls when the filter is silenced.
 
 Paper: Desai and Ramaswamy, WACV 2020, eq. 2: alpha_k = (s - s without filter k) / s. Deviations:
-the fall is divided by |s|, so that a negative score does not turn the map over; a silenced filter
-is 0, as in the paper (the most used code writes a value far below all others where a layer's
-smallest value is not exactly 0). Behind pooling and one linear layer the falls are arithmetic and
-nothing is run again; elsewhere one copy of the part behind the layer runs for each filter.
+the falls are divided by the sum of their sizes, not by s: a constant added to a logit is no
+evidence, but it makes s another and with it the size of the map (behind one linear layer without a
+bias, where all filters speak for the class, the two are the same). `over="score"` divides by |s|,
+so that a negative score does not turn the map over. A silenced filter is 0, as in the paper (the
+most used code writes a value far below all others where a layer's smallest value is not exactly 0).
+Behind pooling and one linear layer the falls are arithmetic and nothing is run again; elsewhere one
+copy of the part behind the layer runs for each filter.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
+from ....errors import BadField
 from ....registry import register
 from ....shapes import Weights
 from .._head import Head
@@ -28,11 +33,19 @@ LEAST = 1e-6
 class AblationCAM(WeightedCAM):
     """How far does the score fall without each filter, and where is that filter active?
 
-    Filters whose maps are constant zero get exactly 0.
+    Filters whose maps are constant zero get exactly 0. over: what the falls are shares of: `falls`,
+    the sum of their sizes, so that those of the weights sum to 1 and no constant in the score
+    matters; or `score`, as the paper has it.
 
     Do not trust it where filters stand in for each other: silencing one of two that say the same
     changes little, and both look unimportant.
     """
+
+    over: Literal["falls", "score"] = "falls"
+
+    def __post_init__(self) -> None:
+        if self.over not in ("falls", "score"):
+            raise BadField(f"over is 'falls' or 'score'; got {self.over!r}.")
 
     def weigh(self, view: LayerView) -> Weights:
         found = torch.zeros(view.maps.shape[:2], device=view.maps.device)
@@ -45,5 +58,6 @@ class AblationCAM(WeightedCAM):
                 )
                 keep[torch.arange(len(live)), live] = False
                 rise = head.masked(row, len(live), lambda part, keep=keep: keep[part])
-                found[row, live] = -rise / view.scores[row].abs().clamp(min=LEAST)
+                whole = rise.abs().sum() if self.over == "falls" else view.scores[row].abs()
+                found[row, live] = -rise / whole.clamp(min=LEAST)
         return found[:, :, None, None]
