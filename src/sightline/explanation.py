@@ -307,7 +307,10 @@ class Heatmap(Explanation):
         device = None if like is None else like.values.device
         gone = {"empty": torch.ones(count, dtype=torch.bool, device=device)}
         if like is None:
-            return cls(torch.full((count, *size), float("nan")), details=gone)
+            return cls(
+                torch.full((count, *size), float("nan"), dtype=torch.float32, device="cpu"),
+                details=gone,
+            )
         blank = super().nothing(count, size, like)
         return replace(blank, details={**blank.details, **gone})
 

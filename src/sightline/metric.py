@@ -64,7 +64,7 @@ class Case:
     def broken(self) -> Tensor:
         """Which pictures the method refused, or have a map with NaN or infinite values, (batch,)
         bool."""
-        refused = torch.tensor([why is not None for why in self.explanation.refused])
+        refused = torch.tensor([why is not None for why in self.explanation.refused], device="cpu")
         if not isinstance(self.explanation, Heatmap):
             return refused
         maps = (self.explanation.values, self.explanation.native)
@@ -117,7 +117,11 @@ class Case:
         Raises: NotExplainable for a target that has none.
         """
         asked = self.target.with_probability(True)
-        found = self.model.scores(images, asked, rows=torch.arange(len(images))).double().cpu()
+        found = (
+            self.model.scores(images, asked, rows=torch.arange(len(images), device="cpu"))
+            .double()
+            .cpu()
+        )
         if found.min() < 0 or found.max() > 1 + 1e-6:
             raise NotExplainable(
                 f"this metric needs a target with a probability, such as a class; got {asked!r}."
@@ -188,7 +192,7 @@ def _spread(found: Tensor | None, there: Tensor) -> Any:  # Any: None stays None
     """Numbers of some pictures among all, NaN for the others."""
     if found is None:
         return None
-    whole = torch.full((len(there), *found.shape[1:]), torch.nan, dtype=found.dtype)
+    whole = torch.full((len(there), *found.shape[1:]), torch.nan, dtype=found.dtype, device="cpu")
     whole[there] = found.cpu()
     return whole
 
@@ -249,7 +253,7 @@ class Metric:
             case.not_measured(name, rows, (why or NOT_FINITE).rstrip("."))
         living = (~broken).nonzero()[:, 0].tolist()
         if not living:
-            return torch.full((len(broken),), torch.nan), None
+            return torch.full((len(broken),), torch.nan, dtype=torch.float32, device="cpu"), None
         return tuple(_spread(f, ~broken) for f in self._of_living(case.take(living), ask))
 
     def _of_living(

@@ -212,7 +212,7 @@ class Model:
                 raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
             refuse_scripted(self.module)
             with self._lock:
-                run = self.meet(torch.empty(1, channels, *size, device="cpu"))
+                run = self.meet(torch.empty(1, channels, *size, device="cpu", dtype=torch.float32))
                 found = study(self.module, size, channels, forward=run.rows, alone=run.alone)
                 self._anatomies[key] = found
         return self._anatomies[key]
@@ -284,7 +284,7 @@ class Model:
             run, layouts = partial(self.calling, module), known.layouts if known else {}
             chunk, fans = self.batch or BATCH, self.engine.fans
             circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans, self.calling)
-            rows = torch.arange(len(images)) if rows is None else rows
+            rows = torch.arange(len(images), device="cpu") if rows is None else rows
             return circuit.trace(images, read, edit, rules, rows)
 
     def outputs(self, images: Any) -> Tensor:
@@ -301,7 +301,7 @@ class Model:
     def gives(self) -> str:
         """What the outputs are: `logits`, `probabilities`, `sigmoids` or `features`."""
         shape = (1, self.calling.channels(self.module), *(self.size or (224, 224)))
-        return self.meet(torch.empty(shape, device="cpu")).gives
+        return self.meet(torch.empty(shape, device="cpu", dtype=torch.float32)).gives
 
     def meet(self, images: Tensor) -> Calling:
         """How the network is called: seen on probe pictures of that shape before its first pass."""
@@ -356,7 +356,7 @@ class Model:
         if rows is None and self._session and images is self._session.images:
             yield self.trace(images, read=read)
             return
-        rows = torch.arange(len(images)) if rows is None else rows
+        rows = torch.arange(len(images), device="cpu") if rows is None else rows
         for part in chunks(len(images), self.chunk(images, len(images))):
             yield self.trace(images[part], read=read, rows=rows[part])
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .errors import BadField, BadImage, NotExplainable, ShapeError, SightlineWarning
 from .images import Picture
+from .ops.batches import column
 from .ops.pictures.frame import Frame
 from .ops.pictures.resampling import RESAMPLINGS, resample
 from .ops.pictures.transforms import apply, hard_edges, read_transform, varies
@@ -110,7 +111,7 @@ class Preprocess:
         above, before = max(-top, 0), max(-left, 0)
         window = (max(top, 0), max(left, 0), min(top + height, rows), min(left + width, cols))
         pixels = self._resized(picture, (rows, cols), window)
-        whole = torch.tensor(self.fill, dtype=torch.float32)[:, None, None].repeat(1, height, width)
+        whole = column(self.fill).repeat(1, height, width)
         if self.antialias and self.resampling != "floats":
             whole = whole.mul(255).round().div(255)
         inside = slice(above, above + pixels.shape[1]), slice(before, before + pixels.shape[2])
@@ -294,7 +295,7 @@ def understand(transform: object) -> Preprocess | None:
 def _natural(made: object, known: Preprocess) -> Tensor:
     if not isinstance(made, Tensor):
         raise ShapeError(f"a transform gave {type(made).__name__}; expected a tensor.")
-    mean, std = (torch.tensor(v)[:, None, None] for v in (known.mean, known.std))
+    mean, std = (column(values) for values in (known.mean, known.std))
     return made.float() * std + mean
 
 

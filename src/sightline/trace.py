@@ -7,7 +7,7 @@ the last call); `name[0]` is the first tensor of a tuple; `input` is the picture
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,10 +73,10 @@ class Trace(Pass):
     def alone(self, row: int | None = None) -> "Trace":
         """One row as if it were the only image; None: every row as an image of its own."""
         if row is None:
-            return replace(self, rows=torch.arange(len(self.rows)), remembered={})
+            return replace(self, rows=torch.arange(len(self.rows), device="cpu"), remembered={})
         one = slice(row, row + 1)
         raw = {name: value[one] for name, value in self.raw.items()}
-        rows = torch.zeros(1, dtype=torch.long)
+        rows = torch.zeros(1, dtype=torch.long, device="cpu")
         return replace(self, output=self.output[one], raw=raw, rows=rows, remembered={})
 
     def layout(self, layer: str) -> Layout:
@@ -366,9 +366,8 @@ class Circuit:
         handles = []
         for name, module in self.module.named_modules():
             handles.append(module.register_forward_pre_hook(lambda *_, n=name: running.append(n)))
-            handles.append(
-                module.register_forward_hook(lambda *_: _drop_last(running), always_call=True)
-            )
+            drop = lambda *_: running.__delitem__(-1)  # noqa: E731
+            handles.append(module.register_forward_hook(drop, always_call=True))
         try:
             yield running
         finally:
@@ -384,11 +383,9 @@ def _full(maps: Tensor) -> Tensor:
 def first_exact_fan(run: Callable[[dict[str, Fan]], Any], layers: Sequence[str]) -> str | None:
     """The first of `layers` behind which copies of one image run exactly, or None."""
     for name in layers:
-        try:
+        with suppress(NotExplainable):
             run({name: Fan(1, lambda maps, part: maps)})
-        except NotExplainable:
-            continue
-        return name
+            return name
     return None
 
 
@@ -399,7 +396,3 @@ def _halved(index: int) -> Edit:
         return maps * weight
 
     return edit
-
-
-def _drop_last(names: list[str]) -> None:
-    names.pop()

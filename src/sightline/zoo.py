@@ -52,12 +52,14 @@ def load(name: str, pretrained: bool = True, precision: str = "exact") -> Model:
 
 @contextmanager
 def _own_randomness() -> Iterator[None]:
-    kept = torch.get_rng_state()
+    kept, dtype = torch.get_rng_state(), torch.get_default_dtype()
     torch.default_generator.manual_seed(_SEED)  # the processor's alone: other devices stay
     try:
+        torch.set_default_dtype(torch.float32)  # the same weights from the seed in every program
         with torch.device("cpu"):
             yield
     finally:
+        torch.set_default_dtype(dtype)
         torch.set_rng_state(kept)
 
 

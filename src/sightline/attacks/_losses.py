@@ -68,7 +68,9 @@ def aim_of(model: Model, target: Target, attack: str, *, away: bool = False) -> 
 
 def soft_label(classes: int, index: int, confidence: float = 1.0) -> Tensor:
     """Probabilities (class,) that sum to 1, `confidence` of them on one class."""
-    label = torch.full((classes,), (1 - confidence) / (classes - 1))
+    label = torch.full(
+        (classes,), (1 - confidence) / (classes - 1), dtype=torch.float32, device="cpu"
+    )
     label[index] = confidence
     return label
 
@@ -76,7 +78,9 @@ def soft_label(classes: int, index: int, confidence: float = 1.0) -> Tensor:
 def drawn_label(classes: int, index: int, progress: float, dice: torch.Generator) -> Tensor:
     """The soft label of a step; progress: from 0 at the first step to 1 at the last."""
     low = 0.95 + 0.04 * progress
-    confidence = low + (1 - low) * torch.rand((), generator=dice).item()
+    confidence = (
+        low + (1 - low) * torch.rand((), generator=dice, dtype=torch.float32, device="cpu").item()
+    )
     return soft_label(classes, index, confidence)
 
 

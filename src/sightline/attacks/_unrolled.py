@@ -79,10 +79,12 @@ class Unrolled:
         masks = share(channels, EPSILON)
         kept = loss.hiding(model, image, masks, self.dice, alike=True)
         both = torch.cat([kept, loss.hiding(model, image, 1 - masks, self.dice, alike=True)])
-        rows = torch.zeros(2, dtype=torch.long)
+        rows = torch.zeros(2, dtype=torch.long, device="cpu")
         trace = model.trace(both, read=("input",), rules=self.rules, rows=rows)
-        ahead = margins(trace.logits, torch.full((2,), index)).split(1)
-        preserver, destroyer = hinges(ahead[0], ahead[1], torch.ones(1, dtype=torch.bool))
+        ahead = margins(trace.logits, torch.full((2,), index, device="cpu")).split(1)
+        preserver, destroyer = hinges(
+            ahead[0], ahead[1], torch.ones(1, dtype=torch.bool, device="cpu")
+        )
         wanted = loss.preserver * preserver + loss.destroyer * destroyer
         trace.spent["backward"] += 2
         leaf = trace.raw["input"]

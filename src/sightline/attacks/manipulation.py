@@ -81,8 +81,8 @@ class Manipulation(Attack):
 def corner(maps: Tensor) -> Tensor:
     """A blob (1, row, col), from 0 to 1, in the corner farthest from the centre of `maps`."""
     rows, cols = maps.shape[-2:]
-    down = torch.linspace(0, 1, rows).to(maps)[None, :, None]
-    right = torch.linspace(0, 1, cols).to(maps)[None, None, :]
+    down = torch.linspace(0, 1, rows, dtype=torch.float32, device="cpu").to(maps)[None, :, None]
+    right = torch.linspace(0, 1, cols, dtype=torch.float32, device="cpu").to(maps)[None, None, :]
     mass = maps.clamp(min=0) + 1e-12
     centre = [((axis * mass).sum() / mass.sum()).item() for axis in (down, right)]
     at = [0.85 if c < 0.5 else 0.15 for c in centre]

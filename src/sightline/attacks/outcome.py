@@ -151,8 +151,8 @@ def judge(
 ) -> Outcome:
     """What `fooled` does that `images` do not; target: fixed on the clean images."""
     aims = [aim_of(model, target.take([i]), "this", away=True) for i in range(len(images))]
-    wanted = torch.tensor([aim.index for aim in aims])
-    leaves = torch.tensor([aim.away for aim in aims])
+    wanted = torch.tensor([aim.index for aim in aims], device="cpu")
+    leaves = torch.tensor([aim.away for aim in aims], device="cpu")
     shares, moved = model.probabilities(images).cpu(), model.probabilities(fooled).cpu()
     before, after = shares.argmax(1), moved.argmax(1)
     shown = torch.where(leaves, after, wanted)

@@ -65,7 +65,12 @@ class StAdv(Attack):
         index = aim_of(model, target, self.registered_name).index
         chase = Chase.of(model, images, index, explainer, self.pull)
         plain = Chase(index, self.pull)
-        drawn = torch.rand((1, 2, *images.shape[-2:]), generator=generator(self.seed, "flow"))
+        drawn = torch.rand(
+            (1, 2, *images.shape[-2:]),
+            generator=generator(self.seed, "flow"),
+            dtype=torch.float32,
+            device="cpu",
+        )
         flow = (0.2 * drawn - 0.1).to(images).requires_grad_()
         stepper = torch.optim.Adam([flow], lr=self.rate, amsgrad=True)
         kept = Kept(images)
@@ -94,9 +99,11 @@ class StAdv(Attack):
 def warp(images: Tensor, flow: Tensor) -> Tensor:
     """`images` read `flow` (batch, 2, row, col) pixels away, rows first; the border is repeated."""
     rows, cols = images.shape[-2:]
-    down, right = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
+    down, right = torch.meshgrid(
+        torch.arange(rows, device="cpu"), torch.arange(cols, device="cpu"), indexing="ij"
+    )
     at = torch.stack([right.to(flow) + flow[:, 1], down.to(flow) + flow[:, 0]], 3)
-    span = torch.tensor([max(cols - 1, 1), max(rows - 1, 1)]).to(flow)
+    span = torch.tensor([max(cols - 1, 1), max(rows - 1, 1)], device="cpu").to(flow)
     return functional.grid_sample(
         images, 2 * at / span - 1, mode="bilinear", padding_mode="border", align_corners=True
     )

@@ -81,7 +81,14 @@ def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
     from ..trace import first_exact_fan
 
     dice = torch.Generator().manual_seed(0)
-    probe = torch.rand(1, anatomy["channels"], *anatomy["input_size"], generator=dice)
+    probe = torch.rand(
+        1,
+        anatomy["channels"],
+        *anatomy["input_size"],
+        generator=dice,
+        dtype=torch.float32,
+        device="cpu",
+    )
     try:
         copies = None
         if anatomy["spatial"]:

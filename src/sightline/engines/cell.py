@@ -192,7 +192,9 @@ def blind_map(name: str, images: Tensor) -> Tensor:
         return reference(name, images)
     if images.shape[1] != len(_LUMA):
         return images.mean(1)
-    return torch.einsum("bcrk,c->brk", images, torch.tensor(_LUMA).to(images))
+    return torch.einsum(
+        "bcrk,c->brk", images, torch.tensor(_LUMA, dtype=torch.float32, device="cpu").to(images)
+    )
 
 
 def _judged(

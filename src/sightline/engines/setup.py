@@ -251,7 +251,9 @@ def fastest_batch(model: Model, forwards: int) -> int:
     """The batch size for so many passes; measured where they are many and the size is known."""
     if model.size is None or model.side:
         return BATCH
-    images = torch.rand(1, model.calling.channels(model.module), *model.size)
+    images = torch.rand(
+        1, model.calling.channels(model.module), *model.size, dtype=torch.float32, device="cpu"
+    )
     return model.chunk(images.to(model.device), forwards)
 
 

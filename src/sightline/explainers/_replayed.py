@@ -90,7 +90,9 @@ def _proven(plan: Plan, run: Any, precision: str, image: Tensor, corners: Tensor
     size = (image.shape[2], image.shape[3])
     count, line = len(corners), len(plan.boxes[0].cols.starts) // 2
     tried = sorted({0, line, count // 2, min(count // 2 + line, count - 1), count - 1})
-    picture = torch.rand(image.shape, generator=generator(0, "incremental")).to(image)
+    picture = torch.rand(
+        image.shape, generator=generator(0, "incremental"), dtype=torch.float32, device="cpu"
+    ).to(image)
     hidden = torch.ones_like(picture)  # noise would move the scores less
     masks = cut_windows(corners[tried], size).to(image)
     wanted = run(blend(picture, masks, hidden))

@@ -69,7 +69,10 @@ class Chain(Explanation):
     @property
     def prediction(self) -> list[int]:
         """The class that each chain ends at; -1 for a picture that was refused."""
-        last = [torch.tensor(beliefs[-1]) for beliefs in self.posterior]
+        last = [
+            torch.tensor(beliefs[-1], dtype=torch.float32, device="cpu")
+            for beliefs in self.posterior
+        ]
         return [-1 if not len(b) or b.isnan().any() else int(b.argmax()) for b in last]
 
     @property
@@ -120,7 +123,9 @@ class Chain(Explanation):
         """
         reason = f"{method} on {model} came to a belief that is not finite."
         reasons = [
-            None if torch.isfinite(torch.tensor(beliefs)).all() else reason
+            None
+            if torch.isfinite(torch.tensor(beliefs, dtype=torch.float32, device="cpu")).all()
+            else reason
             for beliefs in self.posterior
         ]
         if reasons and None not in reasons:

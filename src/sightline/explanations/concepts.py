@@ -105,7 +105,10 @@ class Concepts(Explanation):
             blank = super().nothing(count, size, like)
             names = [["" for _ in like.names[0]]] * count
             return replace(blank, names=names, layer=like.layer)
-        none, unknown = torch.zeros(count, 0), torch.full((count,), float("nan"))
+        none, unknown = (
+            torch.zeros(count, 0, dtype=torch.float32, device="cpu"),
+            torch.full((count,), float("nan"), dtype=torch.float32, device="cpu"),
+        )
         return cls(
             called=[""] * count,
             names=[[]] * count,
@@ -122,7 +125,7 @@ class Concepts(Explanation):
         Raises: NotExplainable where none is left.
         """
         held = (self.values, self.weights, self.offset, self.score, self.maps)
-        finite = torch.ones(len(self), dtype=torch.bool)
+        finite = torch.ones(len(self), dtype=torch.bool, device="cpu")
         for tensor in held:
             if tensor is not None:
                 finite &= torch.isfinite(tensor).reshape(len(self), -1).all(1).cpu()

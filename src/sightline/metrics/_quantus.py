@@ -136,7 +136,7 @@ def _refuse_device(model: Model, device: Any) -> None:
 
 
 def _pictures(batch: _Array, first: bool | None) -> Tensor:
-    found = torch.as_tensor(batch).detach().float()
+    found = torch.as_tensor(batch, device="cpu").detach().float()
     if found.ndim != 4:
         raise ShapeError(
             f"x_batch is (picture, channel, row, col); got {tuple(found.shape)}."
@@ -147,7 +147,7 @@ def _pictures(batch: _Array, first: bool | None) -> Tensor:
 
 def _maps(batch: _Array, images: Tensor, first: bool | None) -> Tensor:
     """The maps (picture, row, col), their channels summed."""
-    found = torch.as_tensor(batch).detach().float()
+    found = torch.as_tensor(batch, device="cpu").detach().float()
     if found.ndim == 4:
         found = found.sum(3 if first is False else 1)
     if found.shape != (len(images), *images.shape[-2:]):
@@ -175,6 +175,8 @@ def _explainer(settings: Settings) -> Explainer | None:
 
     def ask(network: nn.Module, pictures: Tensor, index: int) -> Any:
         inputs, targets = pictures.detach().cpu().numpy(), np.array([index])
-        return torch.as_tensor(function(model=network, inputs=inputs, targets=targets, **given))
+        return torch.as_tensor(
+            function(model=network, inputs=inputs, targets=targets, **given), device="cpu"
+        )
 
     return Outside.of(ask, name="explain_func")

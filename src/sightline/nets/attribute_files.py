@@ -13,6 +13,7 @@ from safetensors.torch import save
 from ..errors import BadModel
 from ..model import Model
 from ..ops.files import write_bytes
+from ..ops.network.modules import blank
 from ..ops.tracing.layouts import Layout
 from ..preprocess import Preprocess
 from . import default
@@ -83,10 +84,11 @@ def read_network(path: Path) -> Parts:
     with safe_open(path, "pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}
     about = About(**json.loads(told["about"]))
-    heads = Heads(about.filters, len(about.labels), len(about.attributes), about.attributes)
+    counts = (about.filters, len(about.labels), len(about.attributes))
+    heads = blank(lambda: Heads(*counts, about.attributes))
     layout: dict[str, Any] = dict(about.layout)
     layout["grid"] = tuple(layout["grid"]) if layout["grid"] else None
-    net = AttributeNet(_backbone(about), about.layer, Layout(**layout), heads)
+    net = blank(lambda: AttributeNet(_backbone(about), about.layer, Layout(**layout), heads))
     net.load_state_dict(state)
     fields = about.preprocess
     return Parts(net.eval(), Preprocess(**fields) if fields else None, about.labels)

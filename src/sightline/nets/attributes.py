@@ -62,7 +62,9 @@ class Heads(nn.Module):
         self.maps = nn.Identity()
         self.classes = nn.Linear(filters, classes)
         self.attributes = nn.Linear(filters, attributes)
-        self.register_buffer("usual", torch.zeros(attributes, classes))
+        self.register_buffer(
+            "usual", torch.zeros(attributes, classes, dtype=torch.float32, device="cpu")
+        )
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         """`logits` (batch, class), `attributes` (batch, attribute), and the `maps` themselves."""
@@ -118,7 +120,7 @@ def attribute_net(
             f"{model.name}: its last spatial layer, {layer}, is one of several outputs of a module;"
             " wrap the part before it as a module that returns one tensor."
         )
-    example = torch.zeros(1, found.channels, *sides, device=model.device)
+    example = torch.zeros(1, found.channels, *sides, device=model.device, dtype=torch.float32)
     with torch.no_grad(), model.unharmed():
         filters = model.trace(example, read=(layer,)).maps[layer].shape[1]
     heads = Heads(filters, classes, len(names), names).to(model.device)
@@ -151,7 +153,11 @@ class Reader:
     def correlation(self, index: int | None) -> Tensor:
         """How each attribute goes with a class, in [-1, 1]; zeros where that is not known."""
         known = index is not None and index < self.usual.shape[1]
-        return self.usual[:, index] if known else torch.zeros(len(self.names))
+        return (
+            self.usual[:, index]
+            if known
+            else torch.zeros(len(self.names), dtype=torch.float32, device="cpu")
+        )
 
 
 def own_reader(model: Model, names: Sequence[str] = ()) -> Reader | None:

@@ -65,9 +65,19 @@ class Hiding:
     ) -> Tensor:
         """Pictures to show instead; `alike`: one draw for all of the batch."""
         draws = 1 if alike else len(images)
-        blurred = torch.rand(draws, generator=dice) < self.blurred
-        shift = (2 * torch.rand(draws, images.shape[1], 1, 1, generator=dice) - 1) * self.colour
-        flat = shift + self.noise * torch.randn(draws, *images.shape[1:], generator=dice)
+        blurred = (
+            torch.rand(draws, generator=dice, dtype=torch.float32, device="cpu") < self.blurred
+        )
+        shift = (
+            2
+            * torch.rand(
+                draws, images.shape[1], 1, 1, generator=dice, dtype=torch.float32, device="cpu"
+            )
+            - 1
+        ) * self.colour
+        flat = shift + self.noise * torch.randn(
+            draws, *images.shape[1:], generator=dice, dtype=torch.float32, device="cpu"
+        )
         mean, unit = model.mean.to(images), model.std.to(images) / USUAL
         other = (mean + unit * flat.to(images)).expand_as(images).clone()
         if blurred.any():
@@ -90,7 +100,13 @@ class Hiding:
         images = images.contiguous()  # a channels-last blur in bfloat16 takes minutes on a CPU
         with torch.autocast(images.device.type, enabled=False):
             other = self.alternatives(model, images, dice, alike=alike)
-            drawn = torch.randn(1 if alike else len(images), *images.shape[1:], generator=dice)
+            drawn = torch.randn(
+                1 if alike else len(images),
+                *images.shape[1:],
+                generator=dice,
+                dtype=torch.float32,
+                device="cpu",
+            )
             seen = images + self.grain / USUAL * model.std.to(images) * drawn.to(images)
             return blend(seen, resize(masks.to(images), images.shape[-2:]), other)
 
@@ -131,7 +147,9 @@ class MaskLoss:
         kept = self.hiding(model, shown.images, masks, dice, alike=alike)
         cut = self.hiding(model, shown.images, 1 - masks, dice, alike=alike)
         both = torch.cat([kept, cut])
-        rows = (torch.arange(len(masks)) if shown.rows is None else shown.rows).repeat(2)
+        rows = (
+            torch.arange(len(masks), device="cpu") if shown.rows is None else shown.rows
+        ).repeat(2)
         with torch.enable_grad():
             trace = model.trace(both, read=("input",), rows=rows)
             ahead = margins(trace.output.float(), shown.classes.repeat(2)).chunk(2)

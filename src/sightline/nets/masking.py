@@ -22,6 +22,7 @@ from torch.nn import functional
 from ..errors import BadModel, NotExplainable
 from ..model import Model
 from ..ops.files import write_bytes
+from ..ops.network.modules import blank
 from ..ops.resize import resize
 from .default import WEIGHTS
 from .told import told_by
@@ -80,7 +81,10 @@ class Blueprint:
         layers, steps = _climb(grids, frame, cell)
         read = tuple(name for name in layers if name)
         with torch.no_grad():
-            maps = model.trace(torch.full((1, known.channels, *frame), 0.5), read=read).maps
+            maps = model.trace(
+                torch.full((1, known.channels, *frame), 0.5, dtype=torch.float32, device="cpu"),
+                read=read,
+            ).maps
             widths = tuple(maps[name].shape[1] if name else 0 for name in layers)
         return cls(
             layers=layers,
@@ -165,7 +169,10 @@ class MaskingNetwork(nn.Module):
         super().__init__()
         self.blueprint = blueprint
         deepest, *skips = blueprint.widths
-        self.embedding = nn.Parameter(torch.randn(blueprint.classes, deepest) * deepest**-0.5)
+        self.embedding = nn.Parameter(
+            torch.randn(blueprint.classes, deepest, dtype=torch.float32, device="cpu")
+            * deepest**-0.5
+        )
         after = [blueprint.base * 2**i for i in reversed(range(len(skips)))]
         before = [deepest, *after]
         rises = (Rise(*w) for w in zip(before[:-1], skips, after, strict=True))
@@ -225,8 +232,7 @@ def read_masking(path: Path, model: Model) -> MaskingNetwork:
             f" {model.name} with weights {model.digest}. Masks of one classifier say nothing about"
             f" another: train anew with `{RECIPE}`."
         )
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
-        network = MaskingNetwork(blueprint)
+    network = blank(lambda: MaskingNetwork(blueprint))
     with safe_open(path, "pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}
     network.load_state_dict(

@@ -25,6 +25,7 @@ from torch.nn import functional
 from ..errors import FileProblem
 from ..model import Model
 from ..ops.files import write_bytes
+from ..ops.network.modules import blank
 from ..ops.pursuit.questions import Known, Questions
 from ..ops.resize import resize
 from .default import WEIGHTS
@@ -224,10 +225,12 @@ def read_query(path: Path) -> QueryNetwork:
     blueprint = blueprint_of(path)
     with safe_open(path, "pt") as file:
         state = {name: file.get_tensor(name).float() for name in file.keys()}
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
-        vae = QueryVAE(blueprint.bits, len(blueprint.labels), blueprint.latent, blueprint.width)
-        weight = state.get("reader.linear.weight")
-        reader = None if weight is None else ConceptReader(weight.shape[1], weight.shape[0])
+    counts = (blueprint.bits, len(blueprint.labels), blueprint.latent, blueprint.width)
+    vae = blank(lambda: QueryVAE(*counts))
+    weight = state.get("reader.linear.weight")
+    reader = None
+    if weight is not None:
+        reader = blank(lambda: ConceptReader(weight.shape[1], weight.shape[0]))
     for name, part in (("vae", vae), ("reader", reader)):
         if part is not None:
             start = f"{name}."

@@ -61,10 +61,10 @@ class SparseReconstruction(nn.Module):
         self.decoder = _layers(widths[::-1])
         with torch.no_grad():
             self.encoder[-1].bias.fill_(1.0)  # type: ignore[union-attr]
-        self.readout = nn.Parameter(torch.ones(features))
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("spread", torch.ones(size))
-        self.register_buffer("offset", torch.zeros(()))
+        self.readout = nn.Parameter(torch.ones(features, dtype=torch.float32, device="cpu"))
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float32, device="cpu"))
+        self.register_buffer("spread", torch.ones(size, dtype=torch.float32, device="cpu"))
+        self.register_buffer("offset", torch.zeros((), dtype=torch.float32, device="cpu"))
 
     def scaled(self, activations: Tensor) -> Tensor:
         """Activations less their mean, in units of their spread."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import BadModel, NotExplainable, UnknownName, near
 from ..model import Model
 from ..ops.files import write_bytes
+from ..ops.network.modules import blank
 from ..trace import Trace
 from .sparse_reconstruction import SparseReconstruction
 from .told import told_by
@@ -188,8 +189,7 @@ def read_x_features(path: Path, model: Model) -> XFeatures:
         state = {name: file.get_tensor(name) for name in file.keys()}
     nets = {}
     for index in about.classes:
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
-            net = SparseReconstruction(about.size, about.features, about.hidden)
+        net = blank(lambda: SparseReconstruction(about.size, about.features, about.hidden))
         start = f"{index}."
         own = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
         try:

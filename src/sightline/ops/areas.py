@@ -64,7 +64,7 @@ def elsewhere(mask: Area, count: int, seed: int, purpose: str) -> Bool[Tensor, "
         raise BadField(f"no room for {size} pixels beside a region of {size} in {mask.size}.")
     x0, y0, x1, y1 = box_of(mask)
     high, wide = max(y1 - y0, 1), max(x1 - x0, 1)
-    drawn = torch.randint(len(free), (count,), generator=generator(seed, purpose))
+    drawn = torch.randint(len(free), (count,), generator=generator(seed, purpose), device="cpu")
     rows, cols = np.divmod(free, mask.shape[1])
     found = np.zeros((count, mask.size), bool)
     for k, place in enumerate(drawn.tolist()):

@@ -1,5 +1,6 @@
 """Batches: what people pass as images, as a checked tensor or a list of sources, and in chunks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,8 @@ def check(images: Tensor, *, natural: bool, beyond: float = 0.01) -> Tensor:
             " tensors."
         )
     return images
+
+
+def column(values: Sequence[float]) -> Tensor:
+    """Numbers of channels as float32 (channel, 1, 1)."""
+    return torch.tensor(values, dtype=torch.float32, device="cpu")[:, None, None]

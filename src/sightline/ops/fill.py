@@ -57,7 +57,12 @@ class Fill:
         if self.name == "blur":
             return gaussian_blur(images, 11, 5.0)
         if self.name == "noise":
-            drawn = torch.rand(images.shape[1:], generator=generator(self.seed, "fill"))
+            drawn = torch.rand(
+                images.shape[1:],
+                generator=generator(self.seed, "fill"),
+                dtype=torch.float32,
+                device="cpu",
+            )
             return drawn.to(images).expand_as(images)
         value = {"black": 0.0, "white": 1.0, "grey": 0.5}.get(str(self.name), self.name)
         return torch.full_like(images, float(value))

@@ -50,7 +50,7 @@ def windows(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, i
         last = max(length - extent, 0)
         line = list(range(0, last + 1, step))
         starts.append(line if line[-1] == last else [*line, last])
-    rows, cols = torch.meshgrid(*(torch.tensor(s) for s in starts), indexing="ij")
+    rows, cols = torch.meshgrid(*(torch.tensor(s, device="cpu") for s in starts), indexing="ij")
     rows, cols = rows.reshape(-1), cols.reshape(-1)
     ends = (rows + window[0]).clamp(max=size[0]), (cols + window[1]).clamp(max=size[1])
     return torch.stack([rows, cols, *ends], 1)

@@ -14,5 +14,7 @@ def generator(seed: int, purpose: str) -> torch.Generator:
 
 def normal(shape: tuple[int, ...], seed: int, purpose: str, like: Tensor) -> Tensor:
     """Standard normal numbers on the device and in the type of `like`; the same for every image."""
-    drawn = torch.randn(shape, generator=generator(seed, purpose))
+    drawn = torch.randn(
+        shape, generator=generator(seed, purpose), dtype=torch.float32, device="cpu"
+    )
     return drawn.to(device=like.device, dtype=like.dtype)

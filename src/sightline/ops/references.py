@@ -16,10 +16,12 @@ def reference(name: str, images: Tensor, seed: int = 0) -> Tensor:
     blob`, `edge map`."""
     size = tuple(images.shape[-2:])
     if name == "random":
-        drawn = torch.rand((1, 1, 7, 7), generator=generator(seed, "null map"))
+        drawn = torch.rand(
+            (1, 1, 7, 7), generator=generator(seed, "null map"), dtype=torch.float32, device="cpu"
+        )
         return resize(drawn, size)[:, 0].to(images).expand(len(images), -1, -1)
     if name == "centred blob":
-        rows, cols = (torch.linspace(-1, 1, n, dtype=torch.float32) for n in size)
+        rows, cols = (torch.linspace(-1, 1, n, dtype=torch.float32, device="cpu") for n in size)
         blob = torch.exp(-(rows[:, None] ** 2 + cols[None] ** 2) / (2 * 0.5**2))
         return blob.to(images).expand(len(images), -1, -1)
     assert name == "edge map", name

@@ -31,8 +31,8 @@ def strips(size: tuple[int, int], channels: int) -> Images:
     dice = torch.Generator().manual_seed(0)
 
     def noise() -> Tensor:
-        fine = torch.randn(1, channels, *size, generator=dice)
-        coarse = torch.randn(1, channels, 16, 16, generator=dice)
+        fine = torch.randn(1, channels, *size, generator=dice, dtype=torch.float32, device="cpu")
+        coarse = torch.randn(1, channels, 16, 16, generator=dice, dtype=torch.float32, device="cpu")
         coarse = torch.nn.functional.interpolate(coarse, size=size, mode="nearest")
         return (0.5 + 0.25 * (fine + coarse) / math.sqrt(2)).clamp(0, 1)
 
@@ -91,7 +91,9 @@ def same_places(one: list[Tensor], other: list[Tensor], style: str) -> bool:
 
 def _at(centroid: Tensor) -> Tensor:
     """A centroid at a fixed number of places: two tensors may have been thinned unequally."""
-    return centroid[torch.linspace(0, len(centroid) - 1, 64).round().long()]
+    return centroid[
+        torch.linspace(0, len(centroid) - 1, 64, dtype=torch.float32, device="cpu").round().long()
+    ]
 
 
 def is_firm(layout: Layout) -> bool:
@@ -211,7 +213,7 @@ def _located_maps(
 
 def _place(row: Tensor, col: Tensor) -> float:
     """The smaller correlation of centroids with rows and columns; an axis of one has none."""
-    scores = [_correlation(c, torch.arange(len(c))) for c in (row, col) if len(c) > 1]
+    scores = [_correlation(c, torch.arange(len(c), device="cpu")) for c in (row, col) if len(c) > 1]
     return min(scores, default=0.0)
 
 
@@ -231,7 +233,7 @@ def _located_tokens(moved: Tensor, aspect: float) -> Layout:
     row, col = _centroid(moved[:STRIPS]), _centroid(moved[STRIPS:])
     best, best_value = Layout("none", score=-1.0), -1.0
     for prefix, (height, width) in _grids(len(row), aspect):
-        place = torch.arange(height * width)
+        place = torch.arange(height * width, device="cpu")
         known = [(row, place // width)] * (height > 1) + [(col, place % width)] * (width > 1)
         if min(height, width) == 1 and max(height, width) < _LINE:
             continue
@@ -264,7 +266,9 @@ def _centroid(moved: Tensor) -> Tensor:
     scaled = moved / moved.mean(1, keepdim=True).clamp_min(1e-300)
     total = scaled.sum(0)
     middle = (len(moved) - 1) / 2
-    mean = (scaled * torch.arange(len(moved)).to(scaled)[:, None]).sum(0) / total.clamp_min(1e-300)
+    mean = (scaled * torch.arange(len(moved), device="cpu").to(scaled)[:, None]).sum(
+        0
+    ) / total.clamp_min(1e-300)
     return torch.where(total > 0, mean, middle).cpu()
 
 

@@ -61,7 +61,9 @@ def mixed_scene(seed: int, index: int) -> Scene:
 def natural(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
     """Birds of real species, and the true answers (picture, question)."""
     pictures = draw(collection, folder, workers=0)
-    table = torch.tensor([truth(species.attributes) for species in SPECIES])
+    table = torch.tensor(
+        [truth(species.attributes) for species in SPECIES], dtype=torch.float32, device="cpu"
+    )
     return pictures, table[pictures.labels]
 
 
@@ -78,8 +80,10 @@ def mixed(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
             images[i] = render(scene).image
         images.flush()
         part.replace(path)
-    labels = torch.zeros(len(scenes), dtype=torch.long)
-    answers = torch.tensor([truth(scene.attributes) for scene in scenes])
+    labels = torch.zeros(len(scenes), dtype=torch.long, device="cpu")
+    answers = torch.tensor(
+        [truth(scene.attributes) for scene in scenes], dtype=torch.float32, device="cpu"
+    )
     return Pictures(np.load(path, mmap_mode="r"), labels), answers
 
 

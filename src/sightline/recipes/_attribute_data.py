@@ -57,7 +57,7 @@ class Lessons:
     def packed(self) -> Tensor:
         """Class, attributes and cells of each picture as one row of numbers."""
         count = len(self.images)
-        cells = torch.full((count, GRID, GRID), -1.0)
+        cells = torch.full((count, GRID, GRID), -1.0, dtype=torch.float32, device="cpu")
         if self.masks is not None:
             cells = functional.adaptive_avg_pool2d(self.masks.float()[:, None], GRID)[:, 0]
         return torch.cat([self.classes[:, None].float(), self.attributes, cells.flatten(1)], 1)
@@ -131,15 +131,19 @@ class Birds(Source):
         """The aviary, and half as many birds with a part of another species."""
         odd = [render(_swapped(aviary, i), aviary.size, True) for i in range(len(aviary) // 2)]
         whole = self._gathered([*aviary, *odd])
-        return replace(whole, odd=torch.arange(len(whole.images)) >= len(aviary))
+        return replace(whole, odd=torch.arange(len(whole.images), device="cpu") >= len(aviary))
 
     def _gathered(self, birds: Sequence[Bird]) -> Lessons:
         held = [set(words_of(bird.attributes)) for bird in birds]
         pixels = torch.from_numpy(np.stack([bird.image for bird in birds]))
         return Lessons(
             images=pixels.permute(0, 3, 1, 2).float() / 255,
-            classes=torch.tensor([bird.label for bird in birds]),
-            attributes=torch.tensor([[float(w in h) for w in self.names] for h in held]),
+            classes=torch.tensor([bird.label for bird in birds], device="cpu"),
+            attributes=torch.tensor(
+                [[float(w in h) for w in self.names] for h in held],
+                dtype=torch.float32,
+                device="cpu",
+            ),
             labels=[species.name for species in SPECIES],
             names=self.names,
             masks=torch.from_numpy(np.stack([bird.silhouette for bird in birds])),
@@ -208,8 +212,10 @@ class Photographs(Source):
             masks = torch.from_numpy(np.stack(drawn))
         return Lessons(
             images=images,
-            classes=torch.tensor([e.label for e in chosen]),
-            attributes=torch.tensor([e.attributes for e in chosen]),
+            classes=torch.tensor([e.label for e in chosen], device="cpu"),
+            attributes=torch.tensor(
+                [e.attributes for e in chosen], dtype=torch.float32, device="cpu"
+            ),
             labels=self.labels,
             names=self.names,
             masks=masks,

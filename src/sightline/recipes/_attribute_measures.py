@@ -40,7 +40,9 @@ def measured(network: nn.Module, inputs: Tensor, exam: Lessons, lessons: Lessons
     logits = torch.cat([f["logits"] for f in found])
     told = torch.cat([f["attributes"] for f in found]).sigmoid()
     wanted = exam.attributes > 0.5
-    plain = torch.ones(len(wanted), dtype=torch.bool) if exam.odd is None else ~exam.odd
+    plain = (
+        torch.ones(len(wanted), dtype=torch.bool, device="cpu") if exam.odd is None else ~exam.odd
+    )
     right = (logits.argmax(1) == exam.classes)[plain]
     precision, f1 = _attribute_scores(told[plain], wanted[plain])
     result: dict[str, Any] = {

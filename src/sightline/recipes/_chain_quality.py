@@ -29,7 +29,7 @@ def foresight(vae: QueryVAE, bits: Tensor, labels: Tensor, draws: int = 64) -> f
     lower bound of that many draws."""
     found = []
     dice = generator(0, "foresight")
-    for rows in torch.arange(len(bits)).split(256):
+    for rows in torch.arange(len(bits), device="cpu").split(256):
         real, kinds = bits[rows], labels[rows]
         mean, spread = vae.encode(real, kinds)
         if not vae.latent:
@@ -37,7 +37,7 @@ def foresight(vae: QueryVAE, bits: Tensor, labels: Tensor, draws: int = 64) -> f
             continue
         weights = []
         for _ in range(draws):
-            noise = torch.randn(mean.shape, generator=dice)
+            noise = torch.randn(mean.shape, generator=dice, dtype=torch.float32, device="cpu")
             z = mean + (spread / 2).exp() * noise
             proposed = -(noise.square() + spread).sum(1) / 2
             prior = -z.square().sum(1) / 2
@@ -75,7 +75,7 @@ def curve(
         registry.create("explainer", name, seed=s, **fields).ask(knowledge, bits, order)
         for s in seeds
     ]
-    hits = torch.tensor([right_after(c, labels, fields["most"]) for c in chains])
+    hits = torch.tensor([right_after(c, labels, fields["most"]) for c in chains], device="cpu")
     return hits.double().mean((0, 2)).tolist()
 
 

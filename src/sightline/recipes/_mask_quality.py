@@ -42,11 +42,15 @@ def birds_exam(count: int = PICTURES) -> Exam:
     drawn = list(Aviary(seed=SEED, count=count, masks=True))
     images = torch.from_numpy(np.stack([bird.image for bird in drawn])).permute(0, 3, 1, 2)
     truth = torch.from_numpy(np.stack([bird.silhouette for bird in drawn]))
-    return _exam(images.float() / 255, torch.tensor([bird.label for bird in drawn]), 14, truth)
+    return _exam(
+        images.float() / 255, torch.tensor([bird.label for bird in drawn], device="cpu"), 14, truth
+    )
 
 
 def _exam(images: Tensor, classes: Tensor, count: int, truth: Tensor | None = None) -> Exam:
-    away = torch.randint(1, count, classes.shape, generator=generator(0, "wrong classes"))
+    away = torch.randint(
+        1, count, classes.shape, generator=generator(0, "wrong classes"), device="cpu"
+    )
     return Exam(images, classes, (classes + away) % count, truth)
 
 
@@ -56,7 +60,7 @@ def masks_of(
 ) -> Tensor:
     """Masks (picture, 1, row, col) of these classes, on the CPU."""
     found = []
-    for rows in torch.arange(len(images)).split(32):
+    for rows in torch.arange(len(images), device="cpu").split(32):
         maps = network.blueprint.maps(model, images[rows].to(model.device))
         found.append(network(maps, classes[rows], confidence).cpu())
     return torch.cat(found)
@@ -67,9 +71,13 @@ def quality(model: Model, exam: Exam, masks: Tensor, real: bool = True) -> dict[
     metric, and the overlap with the silhouettes.
     """
     found: dict[str, list[Tensor]] = {"area": [masks.mean((1, 2, 3))]}
-    for rows in torch.arange(len(masks)).split(32):
+    for rows in torch.arange(len(masks), device="cpu").split(32):
         images, part = exam.images[rows].to(model.device), masks[rows].to(model.device)
-        shown = Shown(images, exam.classes[rows].to(model.device), torch.tensor([real] * len(rows)))
+        shown = Shown(
+            images,
+            exam.classes[rows].to(model.device),
+            torch.tensor([real] * len(rows), device="cpu"),
+        )
         dice = generator(0, f"quality {int(rows[0])}")
         _, terms = MaskLoss()(model, shown, part, dice)
         for name, value in terms.items():
@@ -100,7 +108,7 @@ def overlaps(masks: Tensor, silhouettes: Tensor) -> dict[str, Tensor]:
 
 def blobs(areas: Tensor, size: tuple[int, int]) -> Tensor:
     """Discs in the middle, (picture, 1, row, col), each of its share of the picture."""
-    rows, cols = (torch.linspace(-1, 1, n) for n in size)
+    rows, cols = (torch.linspace(-1, 1, n, dtype=torch.float32, device="cpu") for n in size)
     away = rows[:, None] ** 2 + cols[None] ** 2
     order = away.flatten().argsort().argsort().view(size)
     return (order < areas.view(-1, 1, 1) * order.numel()).float()[:, None]
@@ -140,7 +148,7 @@ def write_log(
     if birds:
         exam, told = birds_exam(), f"{PICTURES} birds of seed {SEED}, not seen in training"
     else:
-        rows = torch.randperm(len(labels), generator=generator(0, "exam"))[:PICTURES]
+        rows = torch.randperm(len(labels), generator=generator(0, "exam"), device="cpu")[:PICTURES]
         exam = _exam(batch(model, rows), labels[rows], network.blueprint.classes)
         told = f"{len(rows)} of the pictures it was trained on, without silhouettes"
     blueprint = network.blueprint

@@ -63,7 +63,7 @@ def birds(model: Model, classes: Sequence[int], count: int) -> Pictures:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
     return Pictures(
-        labels=torch.tensor([label for _, label in chosen]),
+        labels=torch.tensor([label for _, label in chosen], device="cpu"),
         names=[f"drawn bird {index} of seed {BIRD_SEED}" for index in numbers],
         batch=batch,
         drawn=True,
@@ -82,7 +82,7 @@ def photographs(model: Model, folder: Path) -> Pictures:
         paths, labels = list(filed.paths), filed.labels
     else:
         paths = gather([folder])
-        labels = torch.full((len(paths),), UNKNOWN)
+        labels = torch.full((len(paths),), UNKNOWN, device="cpu")
     return Pictures(
         labels=labels,
         names=[str(path.relative_to(folder)) for path in paths],
@@ -124,7 +124,7 @@ def look(model: Model, reading: Reading, pictures: Pictures) -> Seen:
     count = len(pictures.labels)
     clock, vectors, outputs = Clock.start("looking at pictures", 0, count), [], []
     with model.unharmed():
-        for rows in torch.arange(count).split(BATCH):
+        for rows in torch.arange(count, device="cpu").split(BATCH):
             images = pictures.batch(rows).to(model.device)
             trace = model.trace(images, read=reading.reads)
             vectors.append(reading.vector(trace).cpu())
@@ -162,7 +162,7 @@ def _example(seen: Seen, row: int, value: float) -> dict[str, Any]:
     if not seen.pictures.drawn:
         return told
     small = torch.nn.functional.interpolate(
-        seen.pictures.batch(torch.tensor([row])), size=THUMBNAIL, mode="area"
+        seen.pictures.batch(torch.tensor([row], device="cpu")), size=THUMBNAIL, mode="area"
     )
     pixels = (small[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     text = base64.b64encode(encode_jpeg(pixels, 80)).decode()

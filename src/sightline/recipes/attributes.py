@@ -101,7 +101,12 @@ class Attributes(Recipe):
         if not self.mirror:
             return images, labels
         dice = generator(self.seed, f"mirror, step {step}")
-        turned = torch.rand(len(images), generator=dice).to(images.device) < 0.5
+        turned = (
+            torch.rand(len(images), generator=dice, dtype=torch.float32, device="cpu").to(
+                images.device
+            )
+            < 0.5
+        )
         images = torch.where(turned[:, None, None, None], images.flip(3), images)
         cells = labels[:, -GRID * GRID :].unflatten(1, (GRID, GRID))
         cells = torch.where(turned[:, None, None], cells.flip(2), cells)
@@ -111,7 +116,11 @@ class Attributes(Recipe):
         answers, found = Answers.of(labels), module(images)
         terms = []
         if self.attribute_weight:
-            weights = torch.tensor(self.positive).to(labels) if self.positive else None
+            weights = (
+                torch.tensor(self.positive, dtype=torch.float32, device="cpu").to(labels)
+                if self.positive
+                else None
+            )
             loss = attribute_loss(found["attributes"], answers.attributes, weights)
             terms.append(self.attribute_weight * loss)
         ramp = self.ramp(step)
@@ -191,7 +200,7 @@ def learn(
             if number:
                 clock.tick(number)
             dice = generator(recipe.seed, f"epoch {number}")
-            order = torch.randperm(count, generator=dice).split(plan.batch)
+            order = torch.randperm(count, generator=dice, device="cpu").split(plan.batch)
             yield ((inputs[part].float(), labels[part]) for part in order)
 
     def optimiser(module: nn.Module) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:

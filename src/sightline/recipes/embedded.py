@@ -96,7 +96,9 @@ def draw(collection: Collection, folder: Path, workers: int = 2) -> Pictures:
     """The collection, from its file if that is complete; 0 workers draw in this process."""
     aviary = Aviary(seed=collection.seed, count=collection.count, shortcut=collection.shortcut)
     names = [species.name for species in SPECIES]
-    labels = torch.tensor([names.index(aviary.scene(i).species) for i in range(collection.count)])
+    labels = torch.tensor(
+        [names.index(aviary.scene(i).species) for i in range(collection.count)], device="cpu"
+    )
     path = folder / f"{collection.name}-{collection.seed}-{collection.count}.npy"
     if not path.exists():
         part, shape = path.with_suffix(".part"), (collection.count, aviary.size, aviary.size, 3)
@@ -118,7 +120,10 @@ def _draw_chunk(aviary: Aviary, start: int) -> np.ndarray:
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 to what the networks take."""
-    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    mean, std = (
+        torch.tensor(MEAN, dtype=torch.float32, device="cpu")[:, None, None],
+        torch.tensor(STD, dtype=torch.float32, device="cpu")[:, None, None],
+    )
     scaled = images.float() / 255
     return ((scaled - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -126,27 +131,33 @@ def normalise(images: Tensor) -> Tensor:
 def augment(images: Tensor, dice: torch.Generator) -> Tensor:
     """Shift, mirror, change light and colour, hide a small box: each image by its own draw."""
     count, _, size, _ = images.shape
-    shift = torch.randint(-6, 7, (2, count, 1), generator=dice)
-    steps = torch.arange(size)[None]
-    mirrored = torch.rand(count, 1, generator=dice) < 0.5
+    shift = torch.randint(-6, 7, (2, count, 1), generator=dice, device="cpu")
+    steps = torch.arange(size, device="cpu")[None]
+    mirrored = torch.rand(count, 1, generator=dice, dtype=torch.float32, device="cpu") < 0.5
     rows = (steps + shift[0]).clamp(0, size - 1)
     cols = (torch.where(mirrored, steps.flip(1), steps) + shift[1]).clamp(0, size - 1)
-    which = torch.arange(count)[:, None, None]
+    which = torch.arange(count, device="cpu")[:, None, None]
     images = images.permute(0, 2, 3, 1)[which, rows[:, :, None], cols[:, None, :]].permute(
         0, 3, 1, 2
     )
     gain = (
         1
-        + 0.10 * torch.randn(count, 1, 1, 1, generator=dice)
-        + 0.05 * torch.randn(count, 3, 1, 1, generator=dice)
+        + 0.10 * torch.randn(count, 1, 1, 1, generator=dice, dtype=torch.float32, device="cpu")
+        + 0.05 * torch.randn(count, 3, 1, 1, generator=dice, dtype=torch.float32, device="cpu")
     )
-    light = 0.08 * torch.randn(count, 1, 1, 1, generator=dice)
+    light = 0.08 * torch.randn(count, 1, 1, 1, generator=dice, dtype=torch.float32, device="cpu")
     out = normalise(images) * gain + light
-    corner = torch.randint(0, size, (2, count), generator=dice)
-    extent = torch.randint(8, 28, (2, count), generator=dice)
-    for i in torch.nonzero(torch.rand(count, generator=dice) < 0.3).flatten().tolist():
+    corner = torch.randint(0, size, (2, count), generator=dice, device="cpu")
+    extent = torch.randint(8, 28, (2, count), generator=dice, device="cpu")
+    for i in (
+        torch.nonzero(torch.rand(count, generator=dice, dtype=torch.float32, device="cpu") < 0.3)
+        .flatten()
+        .tolist()
+    ):
         (row, col), (high, wide) = corner[:, i].tolist(), extent[:, i].tolist()
-        out[i, :, row : row + high, col : col + wide] = torch.randn(3, 1, 1, generator=dice)
+        out[i, :, row : row + high, col : col + wide] = torch.randn(
+            3, 1, 1, generator=dice, dtype=torch.float32, device="cpu"
+        )
     return out
 
 
@@ -212,7 +223,7 @@ class Lesson:
         """One pass over the pictures and its log entry."""
         plan, begun = self.plan, time.monotonic()
         dice = torch.Generator().manual_seed(1000 * plan.seed + number)
-        order = torch.randperm(len(self.pictures.labels), generator=dice)
+        order = torch.randperm(len(self.pictures.labels), generator=dice, device="cpu")
         steps = len(order) // plan.batch
         self.module.train()
         for layer in plan.borrowed:
@@ -278,7 +289,7 @@ def _rate(plan: Plan, epoch: float) -> float:
 def accuracy(module: nn.Module, pictures: Pictures) -> float:
     """Share of pictures whose species comes first, computed in float32 as users will run it."""
     right = 0
-    for indices in torch.arange(len(pictures.labels)).split(100):
+    for indices in torch.arange(len(pictures.labels), device="cpu").split(100):
         scores = module(normalise(pictures.batch(indices)))
         right += int((scores.argmax(1) == pictures.labels[indices]).sum())
     return right / len(pictures.labels)

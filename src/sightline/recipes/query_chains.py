@@ -104,7 +104,7 @@ class Things:
 
     @staticmethod
     def split(bits: Tensor, labels: Tensor, plan: Plan) -> "Things":
-        order = torch.randperm(len(bits), generator=generator(plan.seed, "held"))
+        order = torch.randperm(len(bits), generator=generator(plan.seed, "held"), device="cpu")
         count = max(1, round(plan.held * len(bits)))
         test, rest = order[:count], order[count:]
         return Things(bits[rest], labels[rest], bits[test], labels[test])
@@ -126,8 +126,10 @@ def train(plan: Plan, blueprint: Blueprint, things: Things) -> QueryVAE:
     clock = Clock.start(f"z of {blueprint.latent}", 0, plan.steps)
     dice = generator(plan.seed, "query lessons")
     for step in range(plan.steps):
-        rows = torch.randint(len(things.labels), (plan.batch,), generator=dice)
-        noise = torch.randn(plan.batch, blueprint.latent, generator=dice)
+        rows = torch.randint(len(things.labels), (plan.batch,), generator=dice, device="cpu")
+        noise = torch.randn(
+            plan.batch, blueprint.latent, generator=dice, dtype=torch.float32, device="cpu"
+        )
         loss = query_loss(vae, things.bits[rows], things.labels[rows], noise, plan.beta)
         stepper.zero_grad()
         loss.backward()
@@ -201,20 +203,25 @@ def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[Blueprint, Things,
     drawn, truth = birds.natural(birds.BIRDS, folder)
     odd, odd_truth = birds.mixed(birds.MIXED, folder)
     third = len(truth) // 3
-    first, rest = torch.arange(third), torch.arange(third, len(truth))
-    lessons = [(drawn, first, truth[first]), (odd, torch.arange(len(odd_truth)), odd_truth)]
+    first, rest = torch.arange(third, device="cpu"), torch.arange(third, len(truth), device="cpu")
+    lessons = [
+        (drawn, first, truth[first]),
+        (odd, torch.arange(len(odd_truth), device="cpu"), odd_truth),
+    ]
     reader = learn_reader(model, LAYERS, lessons)
 
     def read(pictures: Any, rows: Tensor) -> Tensor:
         return (reader.linear(features_of(model, LAYERS, pictures, rows)) > 0).float()
 
     new, new_truth = birds.natural(birds.TEST, folder)
-    some = torch.arange(560)
+    some = torch.arange(560, device="cpu")
     things = Things(read(drawn, rest), drawn.labels[rest], read(new, some), new.labels[some])
     mixed, mixed_truth = birds.mixed(birds.MIXED_TEST, folder)
     facts = {
         "birds": birds.right(things.test_bits, new_truth[some]),
-        "mixed birds": birds.right(read(mixed, torch.arange(len(mixed_truth))), mixed_truth),
+        "mixed birds": birds.right(
+            read(mixed, torch.arange(len(mixed_truth), device="cpu")), mixed_truth
+        ),
     }
     labels = tuple(model.labels or ())
     blueprint = Blueprint(
@@ -257,8 +264,10 @@ def of_table(plan: Plan, path: Path) -> tuple[Blueprint, Things]:
     names = sorted({row["class"] for row in rows})
     if odd := {row[q] for row in rows for q in asked} - {"0", "1"}:
         raise FileProblem(f"{path} holds {sorted(map(str, odd))[0]!r}; expected 0 or 1.")
-    bits = torch.tensor([[float(row[q]) for q in asked] for row in rows])
-    labels = torch.tensor([names.index(row["class"]) for row in rows])
+    bits = torch.tensor(
+        [[float(row[q]) for q in asked] for row in rows], dtype=torch.float32, device="cpu"
+    )
+    labels = torch.tensor([names.index(row["class"]) for row in rows], device="cpu")
     things = Things.split(bits, labels, plan)
     blueprint = Blueprint(
         labels=tuple(names),
@@ -289,7 +298,7 @@ def read_folder(path: Path, model: Model, grid: tuple[int, int]) -> tuple[Tensor
     """Binary pictures and classes of folders that are called as the model's classes are."""
     source = Filed.of(path, model)
     clock, parts = Clock.start("reading", 0, len(source.labels)), []
-    for rows in torch.arange(len(source.labels)).split(BATCH):
+    for rows in torch.arange(len(source.labels), device="cpu").split(BATCH):
         parts.append(pixels(source.batch(model, rows), grid))
         clock.tick(int(rows[-1]) + 1)
     return torch.cat(parts), source.labels

@@ -104,7 +104,7 @@ class Filed(Source):
                 f"{folder} holds {len(set(labels))} folders of pictures; expected one for each of"
                 " at least two classes, called by its label or its number."
             )
-        return cls(paths, torch.tensor(labels))
+        return cls(paths, torch.tensor(labels, device="cpu"))
 
     def batch(self, model: Model, indices: Tensor) -> Tensor:
         return model.prepare([self.paths[i] for i in indices.tolist()])
@@ -175,7 +175,7 @@ def train(
     `stop` ends phase 2 after so many steps, to be continued.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    example = source.batch(model, torch.tensor([0]))
+    example = source.batch(model, torch.tensor([0], device="cpu"))
     blueprint = Blueprint.of(model, (example.shape[2], example.shape[3]), plan.base, plan.cell)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -197,12 +197,16 @@ def _keep(state: Any, path: Path) -> None:  # Any: what torch.save takes
 def mean_maps(model: Model, network: MaskingNetwork, source: Source, folder: Path) -> Tensor:
     """The coarsest maps' mean over places of each picture, (picture, filter)."""
     path = folder / "means.pt"
-    known = torch.load(path, weights_only=True) if path.exists() else torch.zeros(0)
+    known = (
+        torch.load(path, weights_only=True)
+        if path.exists()
+        else torch.zeros(0, dtype=torch.float32, device="cpu")
+    )
     parts = [known] if len(known) else []
     count = len(source.labels)
     clock, saved = Clock.start("phase 1, maps", len(known), count), time.monotonic()
     deepest = network.blueprint.read[0]
-    for indices in torch.arange(len(known), count).split(CHUNK):
+    for indices in torch.arange(len(known), count, device="cpu").split(CHUNK):
         with torch.no_grad():
             trace = model.trace(source.batch(model, indices), read=(deepest,))
         parts.append(trace.maps[deepest].mean((2, 3)).cpu())
@@ -223,8 +227,10 @@ def learn_selectors(plan: Plan, network: MaskingNetwork, means: Tensor, labels: 
     for step in range(plan.selector_steps):
         for group in stepper.param_groups:
             group["lr"] = plan.selector_rate * 0.1 ** (step // plan.drop)
-        indices = torch.randint(len(labels), (plan.selector_batch,), generator=dice)
-        real = torch.rand(plan.selector_batch, generator=dice) < 0.5
+        indices = torch.randint(len(labels), (plan.selector_batch,), generator=dice, device="cpu")
+        real = (
+            torch.rand(plan.selector_batch, generator=dice, dtype=torch.float32, device="cpu") < 0.5
+        )
         shown = selected(labels[indices], real, len(network.embedding), dice)
         logits = network.existence(maps[indices], shown)
         loss = functional.cross_entropy(logits, real.long().to(logits.device))
@@ -236,7 +242,9 @@ def learn_selectors(plan: Plan, network: MaskingNetwork, means: Tensor, labels: 
 
 def selected(labels: Tensor, real: Tensor, classes: int, dice: torch.Generator) -> Tensor:
     """The class to select for each picture: its own where `real`, else any other."""
-    other = (labels + torch.randint(1, classes, labels.shape, generator=dice)) % classes
+    other = (
+        labels + torch.randint(1, classes, labels.shape, generator=dice, device="cpu")
+    ) % classes
     return torch.where(real, labels, other)
 
 
@@ -290,11 +298,18 @@ class Lesson:
         """The mean loss of the step's batch, and each picture's terms."""
         plan, labels = self.plan, self.source.labels
         dice = generator(plan.seed, f"masks, step {step}")
-        indices = torch.randint(len(labels), (plan.batch,), generator=dice).sort().values
+        indices = (
+            torch.randint(len(labels), (plan.batch,), generator=dice, device="cpu").sort().values
+        )
         images = self.source.batch(self.model, indices).to(self.model.device)
-        mirrored = torch.rand(len(images), 1, 1, 1, generator=dice) < 0.5
+        mirrored = (
+            torch.rand(len(images), 1, 1, 1, generator=dice, dtype=torch.float32, device="cpu")
+            < 0.5
+        )
         images = torch.where(mirrored.to(images.device), images.flip(3), images)
-        real = torch.rand(len(images), generator=dice) >= plan.fakes
+        real = (
+            torch.rand(len(images), generator=dice, dtype=torch.float32, device="cpu") >= plan.fakes
+        )
         shown = selected(labels[indices], real, len(self.network.embedding), dice)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=plan.half):
             with torch.no_grad():

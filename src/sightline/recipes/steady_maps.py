@@ -131,7 +131,11 @@ class SteadyMaps(Recipe):
     def moved(self, module: nn.Module, images: Tensor, labels: Tensor, step: int) -> Tensor:
         """The pictures after `steps` steps away from their classes, from a start drawn by lot."""
         dice = generator(self.seed, f"start, step {step}")
-        start = 2 * torch.rand(images.shape, generator=dice).to(images) - 1
+        start = (
+            2
+            * torch.rand(images.shape, generator=dice, dtype=torch.float32, device="cpu").to(images)
+            - 1
+        )
         found = (images + self.epsilon * start).clamp(0, 1)
         learning = module.training
         module.eval()
@@ -193,14 +197,21 @@ def learn(plan: Plan, model: Model, source: Source, recipe: SteadyMaps, what: st
     def epochs() -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
         for number in range(plan.epochs):
             dice = generator(recipe.seed, f"epoch {number}")
-            yield batches(torch.randperm(len(labels), generator=dice).split(plan.batch), dice)
+            yield batches(
+                torch.randperm(len(labels), generator=dice, device="cpu").split(plan.batch), dice
+            )
 
     def batches(
         parts: tuple[Tensor, ...], dice: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor]]:
         for part in parts:
             images = source.batch(model, part).to(model.device)
-            turned = torch.rand(len(part), 1, 1, 1, generator=dice).to(images) < 0.5
+            turned = (
+                torch.rand(
+                    len(part), 1, 1, 1, generator=dice, dtype=torch.float32, device="cpu"
+                ).to(images)
+                < 0.5
+            )
             yield torch.where(turned, images.flip(3), images), labels[part].to(images.device)
 
     def optimiser(module: nn.Module) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
@@ -251,7 +262,7 @@ def drawn(seed: int, count: int) -> Held:
     """So many drawn birds, in memory."""
     birds = list(Aviary(seed=seed, count=count))
     images = torch.from_numpy(np.stack([bird.image for bird in birds])).permute(0, 3, 1, 2)
-    return Held(images.float() / 255, torch.tensor([bird.label for bird in birds]))
+    return Held(images.float() / 255, torch.tensor([bird.label for bird in birds], device="cpu"))
 
 
 def compared(
@@ -262,7 +273,7 @@ def compared(
     data: to learn from, and to be examined on.
     """
     source, exam = data
-    rows = torch.arange(min(plan.exam, len(exam.labels)))
+    rows = torch.arange(min(plan.exam, len(exam.labels)), device="cpu")
     images, classes = exam.batch(model, rows), exam.labels[rows]
     found: dict[str, Any] = {"as it was": examined(plan, model, images, classes)}
     log.info("as it was: %s", found["as it was"])
@@ -292,7 +303,9 @@ def compared(
 def parted(source: Filed, exam: int) -> tuple[Source, Source]:
     """Photographs to learn from and others to be examined on, a fifth at most. Raises: BadField
     where too few are left."""
-    order = torch.randperm(len(source.labels), generator=generator(0, "parted")).tolist()
+    order = torch.randperm(
+        len(source.labels), generator=generator(0, "parted"), device="cpu"
+    ).tolist()
     cut = min(exam, len(order) // 5)
     if cut < 1:
         raise BadField(f"{len(order)} pictures are too few to keep some for the exam.")

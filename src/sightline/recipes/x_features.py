@@ -96,7 +96,7 @@ def learn(plan: Plan, inputs: Tensor, scores: Tensor, what: str = "") -> SparseR
         dice, loss = generator(plan.seed, f"epoch {epoch}"), scores.new_zeros(())
         for group in stepper.param_groups:
             group["lr"] = plan.rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
-        for rows in torch.randperm(len(inputs), generator=dice).split(plan.batch):
+        for rows in torch.randperm(len(inputs), generator=dice, device="cpu").split(plan.batch):
             loss = plan.loss(net(inputs[rows]), inputs[rows], scores[rows])
             stepper.zero_grad()
             loss.backward()
@@ -153,7 +153,7 @@ def _correlation(features: Tensor) -> Tensor:
     """The mean squared off-diagonal of the features' correlations."""
     count = features.shape[1]
     if count < 2:
-        return torch.zeros(())
+        return torch.zeros((), dtype=torch.float32, device="cpu")
     away = features - features.mean(0)
     away = away / away.norm(dim=0).clamp(min=1e-8)
     squares = (away.T @ away).square()
@@ -305,7 +305,9 @@ def main(given: Sequence[str] | None = None) -> None:
     classes = classes_of(model, told["label"])
     data = told["data"]
     pictures = birds(model, classes, told["birds"]) if data is None else photographs(model, data)
-    reading = reading_of(model, pictures.batch(torch.tensor([0])).to(model.device), told["layer"])
+    reading = reading_of(
+        model, pictures.batch(torch.tensor([0], device="cpu")).to(model.device), told["layer"]
+    )
     run(plan, look(model, reading, pictures), classes, out)
 
 

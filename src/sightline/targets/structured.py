@@ -60,11 +60,11 @@ def _embedding(to: Any, width: Callable[[], int]) -> Tensor | None:
         return to if to.ndim < 3 else None
     if isinstance(to, np.ndarray):
         grey = to.ndim == 2 and not (to.dtype.kind == "f" and to.shape[1] == width())
-        return None if grey or to.ndim not in (1, 2) else torch.as_tensor(to)
+        return None if grey or to.ndim not in (1, 2) else torch.as_tensor(to, device="cpu")
     if isinstance(to, (list, tuple)) and to:
         if all(isinstance(v, Real) for v in to):
-            return torch.tensor([float(v) for v in to])
-        rows = [torch.as_tensor(v) for v in to if _is_row(v)]
+            return torch.tensor([float(v) for v in to], dtype=torch.float32, device="cpu")
+        rows = [torch.as_tensor(v, device="cpu") for v in to if _is_row(v)]
         if len(rows) == len(to) and len({len(row) for row in rows}) == 1:
             return torch.stack([row.float() for row in rows])
     return None
@@ -127,7 +127,7 @@ class Region(Target):
 
     def bind(self, model: Any, images: Tensor) -> Target:
         label = class_of(model, self.label)
-        mask = torch.as_tensor(self.mask).detach().cpu().float()
+        mask = torch.as_tensor(self.mask, device="cpu").detach().cpu().float()
         many = mask.ndim == 3
         if mask.ndim not in (2, 3) or (many and len(mask) not in (1, len(images))):
             raise ShapeError(
@@ -284,9 +284,9 @@ class Box(Target):
 def _boxes(xyxy: Any, count: int) -> tuple[tuple[float, float, float, float], ...]:
     """One box for each image. Raises: BadTarget for what is no box, ShapeError for their number."""
     try:
-        boxes = torch.as_tensor(np.asarray(xyxy, dtype=float))
+        boxes = torch.as_tensor(np.asarray(xyxy, dtype=float), device="cpu")
     except (TypeError, ValueError):
-        boxes = torch.zeros(0)
+        boxes = torch.zeros(0, dtype=torch.float32, device="cpu")
     boxes = boxes[None] if boxes.ndim == 1 else boxes
     good = boxes.ndim == 2 and boxes.shape[1] == 4 and bool(boxes.isfinite().all())
     if not good or not bool((boxes[:, :2] < boxes[:, 2:]).all()):

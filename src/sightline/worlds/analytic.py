@@ -35,14 +35,24 @@ class Known:
 
 def _pictures(batch: int, channels: int, row: int, col: int, seed: int) -> Tensor:
     """Positive noise, in [0.05, 1]."""
-    drawn = torch.rand((batch, channels, row, col), generator=generator(seed, "pictures"))
+    drawn = torch.rand(
+        (batch, channels, row, col),
+        generator=generator(seed, "pictures"),
+        dtype=torch.float32,
+        device="cpu",
+    )
     return 0.05 + 0.95 * drawn
 
 
 class _Linear(nn.Module):
     def __init__(self, classes: int, channels: int, row: int, col: int) -> None:
         super().__init__()
-        drawn = torch.randn((classes, channels, row, col), generator=generator(0, "linear"))
+        drawn = torch.randn(
+            (classes, channels, row, col),
+            generator=generator(0, "linear"),
+            dtype=torch.float32,
+            device="cpu",
+        )
         self.weight = nn.Parameter(drawn)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -73,7 +83,9 @@ class _PooledHead(nn.Module):
         self.maps = nn.ReLU()
         self.weight = nn.Parameter(weight)
         with torch.no_grad():
-            self.copy.weight.copy_(torch.eye(channels + 1)[:, :channels, None, None])
+            self.copy.weight.copy_(
+                torch.eye(channels + 1, dtype=torch.float32, device="cpu")[:, :channels, None, None]
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         pooled = self.maps(self.copy(images)).mean((2, 3))
@@ -88,7 +100,12 @@ def pooled_head(
     expected is the class map over the area, sum over k of weight[target, k] * picture[k] / (row *
     col).
     """
-    net = _PooledHead(0.1 + torch.rand((5, channels), generator=generator(0, "pooled head")))
+    net = _PooledHead(
+        0.1
+        + torch.rand(
+            (5, channels), generator=generator(0, "pooled head"), dtype=torch.float32, device="cpu"
+        )
+    )
     images = _pictures(batch, channels, row, col, 2)
     weight = net.weight[target].detach()
     expected = torch.einsum("k,bkij->bij", weight, images) / (row * col)
@@ -99,7 +116,9 @@ def symmetric_classes(batch: int = 2, row: int = 5, col: int = 5) -> Known:
     """Two classes whose weights are opposite: what speaks for one speaks against the other, as
     much.
     """
-    half = torch.randn((1, 3), generator=generator(0, "symmetric"))
+    half = torch.randn(
+        (1, 3), generator=generator(0, "symmetric"), dtype=torch.float32, device="cpu"
+    )
     net = _PooledHead(torch.cat([half, -half]))
     images = _pictures(batch, 3, row, col, 3)
     expected = torch.einsum("k,bkij->bij", half[0], images) / (row * col)
@@ -120,7 +139,7 @@ def two_paths(batch: int = 1, row: int = 6, col: int = 6, *, target: int = 0) ->
     By symmetry each pixel is worth a half, which is expected. Looked at singly, hiding one pixel
     changes OR not at all and AND altogether; the gradient of OR is 0.
     """
-    images = torch.zeros(batch, 1, row, col)
+    images = torch.zeros(batch, 1, row, col, dtype=torch.float32, device="cpu")
     images[:, :, 1, 1] = images[:, :, -2, -2] = 1
     return Known(Model(_TwoPaths(), size=(row, col)), images, Class(target), images[:, 0] / 2)
 
@@ -143,9 +162,13 @@ def planted_patch(batch: int = 2, row: int = 16, col: int = 16) -> Known:
     """A network that answers to one 3 x 3 pattern, planted once in faint noise; expected is 1 on
     it, 0 elsewhere.
     """
-    pattern = torch.tensor([[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]])[None, None]
-    images = 0.1 * torch.rand((batch, 1, row, col), generator=generator(0, "planted"))
-    expected = torch.zeros(batch, row, col)
+    pattern = torch.tensor(
+        [[1.0, -1, 1], [-1, 1, -1], [1, -1, 1]], dtype=torch.float32, device="cpu"
+    )[None, None]
+    images = 0.1 * torch.rand(
+        (batch, 1, row, col), generator=generator(0, "planted"), dtype=torch.float32, device="cpu"
+    )
+    expected = torch.zeros(batch, row, col, dtype=torch.float32, device="cpu")
     for i in range(batch):
         top, left = 2 + (3 * i) % (row - 5), 3 + (5 * i) % (col - 6)
         images[i, 0, top : top + 3, left : left + 3] = pattern[0, 0].clamp(min=0)
@@ -171,7 +194,7 @@ class _Blind(nn.Module):
 
 def dead_pixel(batch: int = 2, row: int = 8, col: int = 9) -> Known:
     """A small smooth network that never sees the top left quarter; expected is 1 where it looks."""
-    seen = torch.ones(row, col)
+    seen = torch.ones(row, col, dtype=torch.float32, device="cpu")
     seen[: row // 2, : col // 2] = 0
     images = _pictures(batch, 3, row, col, 4)
     model = Model(_Blind(seen), size=(row, col))
@@ -186,8 +209,10 @@ class _Attending(nn.Module):
             torch.manual_seed(0)
             self.embed = nn.Conv2d(3, width, 2, stride=2)
             self.qkv = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(2))
-            self.place = nn.Parameter(torch.randn(1, 1 + row * col // 4, width) * 0.3)
-            self.token = nn.Parameter(torch.randn(1, 1, width))
+            self.place = nn.Parameter(
+                torch.randn(1, 1 + row * col // 4, width, dtype=torch.float32, device="cpu") * 0.3
+            )
+            self.token = nn.Parameter(torch.randn(1, 1, width, dtype=torch.float32, device="cpu"))
             self.head = nn.Linear(width, 3)
         self.attention = nn.ModuleList(nn.Softmax(-1) for _ in range(2))
         self.blocks = nn.ModuleList(nn.Identity() for _ in range(2))

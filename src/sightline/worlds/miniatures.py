@@ -94,8 +94,8 @@ class TokenNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, 24, 8, stride=8)
-        self.prefix = nn.Parameter(0.02 * torch.randn(1, 4, 24))
-        self.place = nn.Parameter(0.02 * torch.randn(1, 28, 24))
+        self.prefix = nn.Parameter(0.02 * torch.randn(1, 4, 24, dtype=torch.float32, device="cpu"))
+        self.place = nn.Parameter(0.02 * torch.randn(1, 28, 24, dtype=torch.float32, device="cpu"))
         self.blocks = nn.Sequential(*[Block(24, fused=True) for _ in range(3)])
         self.norm = nn.LayerNorm(24)
         self.head = nn.Linear(24, 5)
@@ -196,7 +196,7 @@ class Pooling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.question = nn.Parameter(torch.randn(1, 1, width))
+        self.question = nn.Parameter(torch.randn(1, 1, width, dtype=torch.float32, device="cpu"))
         self.keys = nn.Linear(width, width)
         self.values = nn.Linear(width, width)
 

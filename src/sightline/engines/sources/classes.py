@@ -189,7 +189,11 @@ def count_of(model: Model) -> int:
     with suppress(SightlineError):
         if model.differentiable:
             return model.anatomy.n_classes
-        output = model.outputs(torch.full((1, model.mean.shape[1], *model.size), 0.5))
+        output = model.outputs(
+            torch.full(
+                (1, model.mean.shape[1], *model.size), 0.5, dtype=torch.float32, device="cpu"
+            )
+        )
         return output.shape[1] if output.ndim == 2 else 0
     return 0
 

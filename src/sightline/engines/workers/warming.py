@@ -25,7 +25,9 @@ def ready(setup: Setup) -> Iterator[None]:
     try:
         if model.size is not None and not model.side:
             shape = (1, model.calling.channels(model.module), *model.size)
-            drawn = torch.rand(shape, generator=generator(0, "first picture"))
+            drawn = torch.rand(
+                shape, generator=generator(0, "first picture"), dtype=torch.float32, device="cpu"
+            )
             try:
                 with torch.no_grad():
                     model.trace(drawn.to(model.device))

@@ -55,7 +55,7 @@ class Rollout(Explainer):
             )
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
-        rows = torch.arange(len(images))
+        rows = torch.arange(len(images), device="cpu")
         found = [self._rolled(model, images, part) for part in rows.split(AT_ONCE)]
         native = torch.cat(found)
         return Heatmap(resize(native[:, None], images.shape[-2:])[:, 0], native=native)
@@ -67,7 +67,7 @@ class Rollout(Explainer):
         tokens = _one_size(record.weights, len(rows), model)
         rows_cols = images.shape[-2], images.shape[-1]
         layout = _layout(model, tokens, rows_cols)
-        eye = torch.eye(tokens, device=record.weights[0][1].device)
+        eye = torch.eye(tokens, device=record.weights[0][1].device, dtype=torch.float32)
         flow = eye.expand(len(rows), -1, -1)
         for _, weights in record.weights:
             mixed = (1 - self.residual) * self._joined(weights.float()) + self.residual * eye

@@ -78,7 +78,7 @@ class Head:
         """The target's scores of the probes."""
         found = []
         for row in range(len(self.view.images)):
-            rows = torch.full((len(trace.output),), row)
+            rows = torch.full((len(trace.output),), row, device="cpu")
             found.append(self.view.target.score(replace(trace, rows=rows)).float())
         first, second, between = torch.stack(found, 1).chunk(3)
         return Probed(first, second, between, torch.finfo(trace.output.dtype).eps)
@@ -148,7 +148,9 @@ class Probed:
 def _near(maps: Maps) -> Tensor:
     """Two copies of one picture's maps, each value up to twice as large."""
     draw = generator(0, "near")
-    return maps * (2 * torch.rand((2, *maps.shape[1:]), generator=draw)).to(maps)
+    return maps * (
+        2 * torch.rand((2, *maps.shape[1:]), generator=draw, dtype=torch.float32, device="cpu")
+    ).to(maps)
 
 
 def _far(maps: Maps) -> Tensor:
@@ -162,16 +164,18 @@ def _far(maps: Maps) -> Tensor:
     for half in range(2):
         found.append(like * (1 - half))
         for pair in range(1, pairs):
-            mixed = like[:, torch.randperm(filters, generator=draw).to(maps.device)]
-            kept = torch.rand(filters, generator=draw) < 0.5
-            place = torch.arange(places) == torch.randint(places, (), generator=draw)
+            mixed = like[:, torch.randperm(filters, generator=draw, device="cpu").to(maps.device)]
+            kept = torch.rand(filters, generator=draw, dtype=torch.float32, device="cpu") < 0.5
+            place = torch.arange(places, device="cpu") == torch.randint(
+                places, (), generator=draw, device="cpu"
+            )
             mask = kept[:, None, None] if pair % 2 else place.view(1, *maps.shape[2:])
             found.append(mixed * mask.to(maps))
     return torch.cat(found)
 
 
 def _fanned(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
-    image, rows = view.images[row : row + 1], torch.tensor([row])
+    image, rows = view.images[row : row + 1], torch.tensor([row], device="cpu")
     if len(view.layers) > 1:
         return _edited(model, view, row, fan)
     with torch.no_grad():
@@ -191,7 +195,7 @@ def _edited(model: Model, view: LayerView, row: int, fan: Fan) -> Trace:
         for part in chunks(fan.n, model.chunk(image, fan.n)):
             copies = fan.make(view.maps[row : row + 1], part)
             pieces = zip(view.layers, copies.split(filters, 1), strict=True)
-            rows = torch.full((len(copies),), row)
+            rows = torch.full((len(copies),), row, device="cpu")
             found.append(
                 model.trace(
                     image.expand(len(copies), -1, -1, -1),

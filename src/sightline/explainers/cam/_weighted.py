@@ -65,7 +65,11 @@ class LayerView:
         """Whether the target uses these maps at all, tried on the first picture."""
         if "input" in self.layers:
             return f"the target of {self.model.name} has no gradient at the picture. Use rise."
-        image, rows, name = self.images[:1], torch.zeros(1, dtype=torch.long), self.model.name
+        image, rows, name = (
+            self.images[:1],
+            torch.zeros(1, dtype=torch.long, device="cpu"),
+            self.model.name,
+        )
         edit = {
             layer: lambda maps: maps.roll(1, 1) + maps.abs().mean() + 1 for layer in self.layers
         }

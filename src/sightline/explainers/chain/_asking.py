@@ -204,7 +204,7 @@ class Asking(Explainer):
         names = [file if file in table else Path(file).name for file in files]
         if missing := [name for name in names if name not in table]:
             raise FileProblem(f"{self.answers} has no row for {missing[0]}; its column is `file`.")
-        return torch.tensor([table[name] for name in names])
+        return torch.tensor([table[name] for name in names], dtype=torch.float32, device="cpu")
 
 
 def _table(path: Path, blueprint: Blueprint) -> dict[str, list[float]]:

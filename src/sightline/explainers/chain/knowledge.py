@@ -65,7 +65,9 @@ class Table(Knowledge):
             raise ShapeError("a table needs outcomes, all with the same number of bits.")
         if abs(sum(p for *_, p in outcomes) - 1) > 1e-6:
             raise BadField(f"the outcomes' probabilities sum to {sum(p for *_, p in outcomes):g}.")
-        kinds = torch.tensor([list(bits) for bits, _, _ in outcomes], dtype=torch.float64)
+        kinds = torch.tensor(
+            [list(bits) for bits, _, _ in outcomes], dtype=torch.float64, device="cpu"
+        )
         joint = kinds.new_zeros(1 + max(c for _, c, _ in outcomes), len(outcomes))
         for kind, (_, label, share) in enumerate(outcomes):
             joint[label, kind] = share
@@ -77,7 +79,7 @@ class Table(Knowledge):
     @staticmethod
     def naive(prior: Belief, bits: Float[Tensor, "class bit"], questions: Questions) -> "Table":
         """Naive Bayes: given the class, all bits are independent."""
-        return Table(prior, bits, torch.eye(len(prior), dtype=bits.dtype), questions)
+        return Table(prior, bits, torch.eye(len(prior), dtype=bits.dtype, device="cpu"), questions)
 
     def start(self) -> Tensor:
         return self.kinds[:0]
@@ -110,7 +112,7 @@ class Sampled(Knowledge):
 
     @property
     def prior(self) -> Belief:  # type: ignore[override]
-        return torch.tensor(self.network.blueprint.prior)
+        return torch.tensor(self.network.blueprint.prior, dtype=torch.float32, device="cpu")
 
     @property
     def questions(self) -> Questions:  # type: ignore[override]
@@ -119,7 +121,9 @@ class Sampled(Knowledge):
     def start(self) -> Tensor:
         count = max(self.samples, self.chains)
         shape = (len(self.network.blueprint.labels), count, self.network.blueprint.latent)
-        return torch.randn(shape, generator=generator(self.seed, "query prior"))
+        return torch.randn(
+            shape, generator=generator(self.seed, "query prior"), dtype=torch.float32, device="cpu"
+        )
 
     def answers(self, known: Known, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
         if not step:
@@ -133,7 +137,7 @@ class Sampled(Knowledge):
         )
         kept = max(1, ceil(self.samples / self.chains))
         memory = next(islice(walk, self.burn_in - 1, None)) if self.burn_in else memory
-        total = torch.zeros(())
+        total = torch.zeros((), dtype=torch.float32, device="cpu")
         for memory in islice(walk, kept):
             total = total + self._shares(known, memory)
         return total / kept, memory
@@ -149,7 +153,7 @@ class Sampled(Knowledge):
     def _shares(self, known: Known, places: Tensor) -> Shares:
         with torch.no_grad():
             bits = known.over(self.network.vae(places).sigmoid()).transpose(0, 1)
-            weights = torch.full(bits.shape[:2], 1 / len(bits))
+            weights = torch.full(bits.shape[:2], 1 / len(bits), dtype=torch.float32, device="cpu")
             return self.questions.shares(bits, weights)
 
 
@@ -159,5 +163,9 @@ def knowledge_of(network: QueryNetwork, **sampling: int | float) -> Knowledge:
         return Sampled(network=network, **sampling)  # type: ignore[arg-type]
     print_ = network.blueprint
     with torch.no_grad():
-        bits = network.vae(torch.zeros(len(print_.labels), 1, 0)).sigmoid()[:, 0]
-    return Table.naive(torch.tensor(print_.prior), bits, print_.asked)
+        bits = network.vae(
+            torch.zeros(len(print_.labels), 1, 0, dtype=torch.float32, device="cpu")
+        ).sigmoid()[:, 0]
+    return Table.naive(
+        torch.tensor(print_.prior, dtype=torch.float32, device="cpu"), bits, print_.asked
+    )

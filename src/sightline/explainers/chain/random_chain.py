@@ -29,4 +29,6 @@ class RandomChain(Asking):
 
     def picks(self, knowledge: Knowledge, fixed: Sequence[int]) -> Pick:
         dice = generator(self.seed, "order of questions")
-        return in_order(torch.randperm(len(knowledge.questions), generator=dice).tolist())
+        return in_order(
+            torch.randperm(len(knowledge.questions), generator=dice, device="cpu").tolist()
+        )

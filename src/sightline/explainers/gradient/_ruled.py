@@ -28,7 +28,9 @@ def ruled(
     """
     found = []
     with torch.enable_grad():
-        for rows in torch.arange(len(images)).split(min(model.chunk(images, len(images)), AT_ONCE)):
+        for rows in torch.arange(len(images), device="cpu").split(
+            min(model.chunk(images, len(images)), AT_ONCE)
+        ):
             part = images[rows[0] : rows[-1] + 1]
             trace = model.trace(part, read=("input", *reads), rules=(rule,), rows=rows)
             if not rule.layers:

@@ -78,7 +78,7 @@ class Way:
         """Take the gradients at these places, all in one pass."""
         where = torch.tensor(places, dtype=self.image.dtype, device=self.image.device)
         between = self.empty + where.view(-1, 1, 1, 1) * (self.image - self.empty)
-        rows = torch.full((len(places),), self.row)
+        rows = torch.full((len(places),), self.row, device="cpu")
         scores, found = self.model.gradients(between, self.target, rows=rows)
         found = found.detach().float()
         slopes = (found * (self.image - self.empty).float()).sum((1, 2, 3), dtype=torch.float64)

@@ -80,7 +80,7 @@ class IntegratedGradients(Explainer):
         empty = Fill(self.baseline).like(images, model)
         total = torch.zeros_like(images, dtype=torch.float32)
         if self.steps is not None:
-            rows = torch.arange(len(images))
+            rows = torch.arange(len(images), device="cpu")
             rise = model.scores(images, target) - model.scores(empty, target, rows=rows)
             rule = _midpoints if self.nodes == "midpoint" else _gauss_legendre
             self._add(total, (model, target), (images, empty), rule(self.steps))
@@ -93,7 +93,11 @@ class IntegratedGradients(Explainer):
             total[row] = way.gradient()
             rises.append(way.rise)
             used.append(len(way.points))
-        return _heatmap((images - empty).float() * total, torch.tensor(rises), used)
+        return _heatmap(
+            (images - empty).float() * total,
+            torch.tensor(rises, dtype=torch.float32, device="cpu"),
+            used,
+        )
 
     def _add(
         self,
@@ -107,7 +111,7 @@ class IntegratedGradients(Explainer):
         """
         model, target = aim
         images, empty = ends
-        origin = torch.arange(len(images)).repeat_interleave(nodes.shape[1])
+        origin = torch.arange(len(images), device="cpu").repeat_interleave(nodes.shape[1])
         size = model.chunk(images, len(origin))
         planned = zip(origin.split(size), nodes.repeat(1, len(images)).split(size, 1), strict=True)
         for part, (places, weights) in planned:
@@ -119,7 +123,7 @@ class IntegratedGradients(Explainer):
 
 def _midpoints(steps: int) -> Tensor:
     """Places and weights, (2, node)."""
-    places = (torch.arange(steps) + 0.5) / steps
+    places = (torch.arange(steps, device="cpu") + 0.5) / steps
     return torch.stack([places, torch.full_like(places, 1 / steps)])
 
 
@@ -142,6 +146,6 @@ def _heatmap(shares: Tensor, expected: Tensor, steps: list[int]) -> Heatmap:
         "attributed": attributed,
         "expected": expected.to(attributed),
         "completeness": _relative(attributed, expected),
-        "steps": torch.tensor(steps),
+        "steps": torch.tensor(steps, device="cpu"),
     }
     return Heatmap(summed, native=summed, channels=shares, details=details)

@@ -68,7 +68,7 @@ class SmoothGrad(Explainer):
         total = torch.zeros_like(images, dtype=torch.float32)
         planned = self.samples * len(images)
         at_once = max(1, model.chunk(images, planned) // len(images))
-        rows = torch.arange(len(images))
+        rows = torch.arange(len(images), device="cpu")
         for noise in self._noise(images, at_once):
             noisy = (images + deviation * noise[:, None].to(images)).flatten(0, 1)
             _, grads = model.gradients(noisy, target, rows=rows.repeat(len(noise)))
@@ -83,4 +83,11 @@ class SmoothGrad(Explainer):
         source = generator(self.seed, "smooth-grad")
         for start in range(0, self.samples, at_once):
             part = range(start, min(start + at_once, self.samples))
-            yield torch.stack([torch.randn(images.shape[1:], generator=source) for _ in part])
+            yield torch.stack(
+                [
+                    torch.randn(
+                        images.shape[1:], generator=source, dtype=torch.float32, device="cpu"
+                    )
+                    for _ in part
+                ]
+            )

@@ -19,12 +19,14 @@ class MaskedMean:
         size, device = like.shape, like.device
         self.count = 0
         self.shift = 0.0
-        self.counts = torch.zeros(2, device=device)
-        self.scores = torch.zeros(2, device=device)
-        self.masks = torch.zeros((2, *size), device=device)
-        self.products = torch.zeros((2, *size), device=device)
-        self.powers = torch.zeros(3, device=device)  # 1, f, f^2
-        self.moments = torch.zeros((2, 3, *size), device=device)  # the same times M, times M^2
+        self.counts = torch.zeros(2, device=device, dtype=torch.float32)
+        self.scores = torch.zeros(2, device=device, dtype=torch.float32)
+        self.masks = torch.zeros((2, *size), device=device, dtype=torch.float32)
+        self.products = torch.zeros((2, *size), device=device, dtype=torch.float32)
+        self.powers = torch.zeros(3, device=device, dtype=torch.float32)  # 1, f, f^2
+        self.moments = torch.zeros(
+            (2, 3, *size), device=device, dtype=torch.float32
+        )  # the same times M, times M^2
 
     def add(self, scores: Tensor, masks: Tensor) -> None:
         """Take in the `scores` (mask,) that went with `masks` (mask, row, col)."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PENALTIES = torch.logspace(-3, 1, 13, dtype=torch.float64)  # times the mean square of a block
+PENALTIES = torch.logspace(
+    -3, 1, 13, dtype=torch.float64, device="cpu"
+)  # times the mean square of a block
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class FittedCovariance:
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
-        self.shares = torch.zeros(0, blocks.shape[0] * blocks.shape[1], dtype=torch.float64)
-        self.scores = torch.zeros(0, dtype=torch.float64)
+        self.shares = torch.zeros(
+            0, blocks.shape[0] * blocks.shape[1], dtype=torch.float64, device="cpu"
+        )
+        self.scores = torch.zeros(0, dtype=torch.float64, device="cpu")
 
     @property
     def count(self) -> int:

@@ -51,5 +51,5 @@ def _incremental(
         untouched = Untouched(plan, image)
         chunks = _replayed.parts(plan, len(corners), model.batch)
         output = torch.cat([Replay(plan, untouched, windows[p]).run(hidden) for p in chunks])
-        rows = torch.full((len(corners),), row)
+        rows = torch.full((len(corners),), row, device="cpu")
         return target.score(Trace(images, output, {}, {}, rows, gives=model.gives)).float()

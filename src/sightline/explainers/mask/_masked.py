@@ -18,6 +18,6 @@ def masked_scores(
     image, hidden = images[row : row + 1], filled[row : row + 1]
     found = []
     for part in masks.split(model.chunk(image, len(masks))):
-        rows = torch.full((len(part),), row)
+        rows = torch.full((len(part),), row, device="cpu")
         found.append(model.scores(blend(image, part, hidden), target, rows=rows))
     return torch.cat(found).float()

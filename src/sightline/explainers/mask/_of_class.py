@@ -15,4 +15,4 @@ def classes_of(target: Target, count: int, method: str) -> Tensor:
             f"{method} masks a class, such as `Class(3)` or `Top()`; got {target!r}. Use rise or"
             " integrated-gradients for other targets."
         )
-    return torch.tensor([int(i) for i in target.indices(count) if i is not None])
+    return torch.tensor([int(i) for i in target.indices(count) if i is not None], device="cpu")

@@ -86,11 +86,16 @@ class IterativeSaliency(Explainer):
         self, model: Model, image: Tensor, classes: Tensor, row: int
     ) -> tuple[Tensor, Tensor]:
         """The mask (1, 1, row, col) and the last step's terms (1, term) of one picture."""
-        shown = Shown(image, classes, torch.ones(1).bool(), rows=torch.tensor([row]))
+        shown = Shown(
+            image,
+            classes,
+            torch.ones(1, dtype=torch.float32, device="cpu").bool(),
+            rows=torch.tensor([row], device="cpu"),
+        )
         loss = MaskLoss(area=self.area, smooth=self.smooth, preserver=self.preserver)
         dice = generator(self.seed, "iterative saliency")
         cells = [min(self.cells, side) for side in image.shape[-2:]]
-        channels = torch.ones(1, 2, *cells, device=image.device)
+        channels = torch.ones(1, 2, *cells, device=image.device, dtype=torch.float32)
         speed, terms = torch.zeros_like(channels), {}
         with torch.enable_grad(), torch.autocast(image.device.type, enabled=False):
             for _ in range(self.steps):

@@ -68,8 +68,8 @@ class Occlusion(Explainer):
         window, stride = self._fitting((rows, cols))
         clean = model.scores(images, target).float()
         filled = Fill(self.fill).like(images, model)
-        drops = torch.zeros((len(images), rows, cols), device=images.device)
-        covered = torch.zeros((rows, cols), device=images.device)
+        drops = torch.zeros((len(images), rows, cols), device=images.device, dtype=torch.float32)
+        covered = torch.zeros((rows, cols), device=images.device, dtype=torch.float32)
         corners = windows((rows, cols), window, stride)
         for row in range(len(images)):
             scores = occluded_scores(model, images, filled, corners, (target, row))

@@ -93,7 +93,10 @@ class Rise(Explainer):
                 break
         found = torch.stack([m.estimate() for m in means]).to(images) / self.keep
         error = torch.stack([m.standard_error() for m in means]).to(images) / self.keep
-        details = {"standard_error": error, "masks": torch.tensor([m.count for m in means])}
+        details = {
+            "standard_error": error,
+            "masks": torch.tensor([m.count for m in means], device="cpu"),
+        }
         return Heatmap(found, native=found, details=details)
 
     def _gathered(self, like: Tensor) -> MaskedMean | FittedCovariance:
@@ -109,7 +112,7 @@ class Rise(Explainer):
     def _axis(self, length: int) -> Tensor:
         """What each position of an axis takes from each cell, (cell, position), float64."""
         whole = (self.grid + 1) * -(-length // self.grid)
-        cells = torch.eye(self.grid, dtype=torch.float64)[:, None, None]
+        cells = torch.eye(self.grid, dtype=torch.float64, device="cpu")[:, None, None]
         return resize(cells, (1, whole))[:, 0, 0]
 
     def _drawn(self, images: Tensor) -> Iterator[Tensor]:
@@ -124,9 +127,18 @@ class Rise(Explainer):
             found = []
             for _ in range(start, min(start + BLOCK, self.masks)):
                 coarse = (
-                    torch.rand(1, 1, self.grid, self.grid, generator=source) < self.keep
+                    torch.rand(
+                        1,
+                        1,
+                        self.grid,
+                        self.grid,
+                        generator=source,
+                        dtype=torch.float32,
+                        device="cpu",
+                    )
+                    < self.keep
                 ).float()
-                shift = torch.rand(2, generator=source)
+                shift = torch.rand(2, generator=source, dtype=torch.float32, device="cpu")
                 top, left = int(shift[0] * cell[0]), int(shift[1] * cell[1])
                 found.append(resize(coarse, whole)[0, :, top : top + rows, left : left + cols])
             yield torch.stack(found).to(images)

@@ -125,7 +125,7 @@ def as_map(found: Any, name: str, size: tuple[int, ...]) -> Tensor:
     )
     if not isinstance(found, (Tensor, np.ndarray)):
         raise ShapeError(f"{name} returned {type(found).__name__}; {expected}, tensor or array.")
-    maps = torch.as_tensor(found).detach().float()
+    maps = torch.as_tensor(found, device="cpu").detach().float()
     shape = tuple(maps.shape)
     if maps.ndim == 4:
         maps = maps.sum(1)

@@ -83,7 +83,7 @@ def _usual(accepted: list[str], loan: Loan) -> dict[str, Any]:
         made["sliding_window_shapes"] = (channels, *window)
         made["strides"] = (channels, *(max(1, side // 2) for side in window))
     if "feature_mask" in accepted:
-        down, right = (torch.arange(n) * min(_PATCHES, n) // n for n in (rows, cols))
+        down, right = (torch.arange(n, device="cpu") * min(_PATCHES, n) // n for n in (rows, cols))
         patches = down[:, None] * min(_PATCHES, cols) + right[None]
         made["feature_mask"] = patches[None, None].to(loan.images.device)
     if "n_samples" in accepted and "baselines" in accepted and "stdevs" in accepted:

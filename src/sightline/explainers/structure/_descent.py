@@ -54,9 +54,11 @@ class Course:
     def begin(cls, objective: Objective, cells: tuple[int, int], stop: Stop) -> "Course":
         """All masks full: nothing is hidden."""
         images = objective.evidence.images
-        hidden = torch.zeros(len(images), objective.masks, *cells, device=images.device)
-        value, scores = objective.value(hidden, torch.arange(len(images)))
-        none = torch.zeros(len(images), dtype=torch.long)
+        hidden = torch.zeros(
+            len(images), objective.masks, *cells, device=images.device, dtype=torch.float32
+        )
+        value, scores = objective.value(hidden, torch.arange(len(images), device="cpu"))
+        none = torch.zeros(len(images), dtype=torch.long, device="cpu")
         return cls(
             hidden=hidden,
             value=value,
@@ -72,7 +74,7 @@ class Course:
     @property
     def rows(self) -> Tensor:
         """All images, by number."""
-        return torch.arange(len(self.value))
+        return torch.arange(len(self.value), device="cpu")
 
     @property
     def remarks(self) -> list[str]:

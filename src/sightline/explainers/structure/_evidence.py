@@ -52,14 +52,18 @@ class Way:
     @property
     def places(self) -> Tensor:
         """The share of the mask at each point, (point,)."""
-        return (torch.arange(self.points) + (0.5 if self.middles else 1.0)) / self.points
+        return (
+            torch.arange(self.points, device="cpu") + (0.5 if self.middles else 1.0)
+        ) / self.points
 
     def drawn(self, iteration: int, like: Tensor) -> Tensor | None:
         """The noise of one iteration, (point, channel, row, col), the same for every image."""
         if self.noise == 0:
             return None
         source = generator(self.seed, f"{self.purpose} {iteration}")
-        return self.noise * torch.randn((self.points, *like.shape[1:]), generator=source).to(like)
+        return self.noise * torch.randn(
+            (self.points, *like.shape[1:]), generator=source, dtype=torch.float32, device="cpu"
+        ).to(like)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +110,9 @@ class Evidence:
         images, terms = covers.shape[:2]
         places, noise = self.way.places, self.way.drawn(iteration, self.images)
         points = len(places)
-        weights = torch.tensor([term.weight for term in self.terms])
+        weights = torch.tensor(
+            [term.weight for term in self.terms], dtype=torch.float32, device="cpu"
+        )
         total = torch.zeros_like(covers).flatten(0, 1)
         for part in self._parts(images * terms * points):
             image, term, point = part // (terms * points), part // points % terms, part % points
@@ -122,7 +128,7 @@ class Evidence:
         return total.view_as(covers)
 
     def _parts(self, count: int) -> Iterator[Tensor]:
-        yield from torch.arange(count).split(self.model.chunk(self.images, count))
+        yield from torch.arange(count, device="cpu").split(self.model.chunk(self.images, count))
 
     def _at(self, covers: Tensor, image: Tensor, term: Tensor) -> Tensor:
         return covers[image.to(covers.device), term.to(covers.device)][:, None]
@@ -138,7 +144,7 @@ class Evidence:
 
     @cached_property
     def _keeps(self) -> Tensor:
-        return torch.tensor([term.keeps for term in self.terms])
+        return torch.tensor([term.keeps for term in self.terms], device="cpu")
 
 
 def filled_like(images: Tensor, model: Model, fill: str | float | None) -> Tensor:

@@ -35,7 +35,9 @@ class Objective:
         """
         with torch.no_grad():
             scores = self.evidence.scores(self._covers(hidden), rows)
-            weights = torch.tensor([t.weight for t in self.evidence.terms], dtype=torch.float64)
+            weights = torch.tensor(
+                [t.weight for t in self.evidence.terms], dtype=torch.float64, device="cpu"
+            )
             classes = scores.double() @ weights.to(scores.device)
             return classes + self._regular(hidden.double(), rows), scores
 

@@ -27,13 +27,15 @@ def smoothed(directions: Tensor, steps: Tensor, smooth: float) -> Tensor:
 
 
 def _bends(count: int) -> Tensor:
-    return 2 - 2 * torch.cos(math.pi * torch.arange(count, dtype=torch.float64) / count)
+    return 2 - 2 * torch.cos(
+        math.pi * torch.arange(count, dtype=torch.float64, device="cpu") / count
+    )
 
 
 def _cosines(count: int) -> Tensor:
     """The orthonormal cosine transform of a line, (frequency, place)."""
-    places = torch.arange(count, dtype=torch.float64) + 0.5
-    waves = torch.arange(count, dtype=torch.float64)[:, None]
+    places = torch.arange(count, dtype=torch.float64, device="cpu") + 0.5
+    waves = torch.arange(count, dtype=torch.float64, device="cpu")[:, None]
     found = torch.cos(math.pi * waves * places / count) * math.sqrt(2 / count)
     found[0] = math.sqrt(1 / count)
     return found

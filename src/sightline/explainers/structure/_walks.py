@@ -44,12 +44,14 @@ class LineSearch(Walk):
 
     def move(self, objective: Objective, course: Course, rows: Tensor, direction: Tensor) -> Tensor:
         if self.steps is None:
-            self.steps = torch.full(course.used.shape, self.largest, dtype=torch.float64)
+            self.steps = torch.full(
+                course.used.shape, self.largest, dtype=torch.float64, device="cpu"
+            )
         steps = self.steps[rows]
         self.steps[rows] = self.largest
         start, before = self.here(course, rows), course.value[rows.to(course.value.device)]
-        accepted = torch.zeros(len(rows), dtype=torch.bool)
-        pending = torch.arange(len(rows))
+        accepted = torch.zeros(len(rows), dtype=torch.bool, device="cpu")
+        pending = torch.arange(len(rows), device="cpu")
         while len(pending):
             at, which = pending.to(direction.device), rows[pending]
             ahead = start[at], direction[at], steps[pending].to(direction.device)

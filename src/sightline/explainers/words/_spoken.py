@@ -58,7 +58,7 @@ class Scene:
         found = []
         for part in masks.split(self.model.chunk(self.image, len(masks))):
             hidden = blend(self.image, (~part)[:, None].to(self.image), self.filled)
-            rows = torch.zeros(len(part), dtype=torch.long)
+            rows = torch.zeros(len(part), dtype=torch.long, device="cpu")
             found.append(self.model.scores(hidden, self.target, rows=rows))
         return torch.cat(found).double().cpu()
 

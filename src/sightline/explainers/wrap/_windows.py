@@ -103,7 +103,7 @@ class Fusion:
 
     def __init__(self, like: Tensor, least: float) -> None:
         self.size, self.least, self.best = like.shape[-2:], least, 0.0
-        empty = torch.zeros(self.size, device=like.device)
+        empty = torch.zeros(self.size, device=like.device, dtype=torch.float32)
         self.total, self.count, self.largest = empty, empty.clone(), empty.clone()
         self._signed, self._weight = empty.clone(), empty.clone()
 

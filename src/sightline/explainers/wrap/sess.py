@@ -92,7 +92,7 @@ class SESS(Explainer):
         if self.smooth:
             sigma = 5 * min(rows, cols) / WIDTH
             found = gaussian_blur(found[:, None], 2 * round(sigma) + 1, sigma)[:, 0]
-        counted = torch.full((len(images),), kept)
+        counted = torch.full((len(images),), kept, device="cpu")
         signed = torch.stack([native for _, native in fused])
         return Heatmap(found, native=signed, details={"windows": counted})
 

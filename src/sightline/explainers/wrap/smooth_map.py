@@ -95,7 +95,14 @@ class SmoothMap(Explainer):
         source = generator(self.seed, "smooth-map")
         for start in range(0, self.samples, at_once):
             part = range(start, min(start + at_once, self.samples))
-            yield torch.stack([torch.randn(images.shape[1:], generator=source) for _ in part])
+            yield torch.stack(
+                [
+                    torch.randn(
+                        images.shape[1:], generator=source, dtype=torch.float32, device="cpu"
+                    )
+                    for _ in part
+                ]
+            )
 
 
 def _for(model: Model, rows: list[int], images: int) -> Model:

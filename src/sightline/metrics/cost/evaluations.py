@@ -43,4 +43,6 @@ class Evaluations(Metric):
         passes = told.get("evaluations")
         if passes is not None:
             passes = sum(passes.values()) + self.copy * told.get("copies", 0)
-        return torch.full((len(case.images),), shared(case, passes))
+        return torch.full(
+            (len(case.images),), shared(case, passes), dtype=torch.float32, device="cpu"
+        )

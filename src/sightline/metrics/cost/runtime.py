@@ -33,4 +33,4 @@ class Runtime(Metric):
 
     def score(self, case: Case) -> Tensor:
         spent = shared(case, case.explanation.provenance.get("seconds"))
-        return torch.full((len(case.images),), spent)
+        return torch.full((len(case.images),), spent, dtype=torch.float32, device="cpu")

@@ -60,7 +60,9 @@ class AreaUnderCurve(Metric):
     @final
     def result(self, curves: Tensor, pixels: int) -> Tensor:
         """The area (batch,) under curves of pictures of so many pixels."""
-        areas = torch.tensor(self.changed(pixels), dtype=torch.float64).diff() / pixels
+        areas = (
+            torch.tensor(self.changed(pixels), dtype=torch.float64, device="cpu").diff() / pixels
+        )
         heights = (curves[:, 1:] + curves[:, :-1]).double() / 2
         return heights @ areas.to(heights.device)
 
@@ -75,14 +77,14 @@ class AreaUnderCurve(Metric):
         target = case.target.with_habit(True)
         filled = Fill(self.hidden).like(case.images, case.model)
         heat = case.heat.to(case.images.device)
-        changed = torch.tensor(self.changed(case.pixels), device=heat.device)
+        changed = torch.tensor(self.changed(case.pixels), device=heat.device, dtype=torch.float32)
         found = []
         for row in range(len(case.images)):
             rank = order(heat[row], self.seed)
             image, hidden = case.images[row : row + 1], filled[row : row + 1]
             for part in changed.split(case.model.chunk(image, self.steps * len(case.images))):
                 mask = self.shown(rank, part.view(-1, 1, 1))[:, None].to(image)
-                rows = torch.full((len(part),), row)
+                rows = torch.full((len(part),), row, device="cpu")
                 found.append(case.model.scores(blend(image, mask, hidden), target, rows=rows))
         return torch.cat(found).view(len(case.images), self.steps + 1).float()
 
@@ -103,7 +105,9 @@ def order(heat: Tensor, seed: int) -> Tensor:
     drawn from `seed`.
     """
     values = _rounded(heat).flatten()
-    drawn = torch.randperm(len(values), generator=generator(seed, "ties")).to(values.device)
+    drawn = torch.randperm(len(values), generator=generator(seed, "ties"), device="cpu").to(
+        values.device
+    )
     places = drawn[values[drawn].argsort(descending=True, stable=True)]
     rank = torch.empty_like(places)
     rank[places] = torch.arange(len(places), device=places.device)

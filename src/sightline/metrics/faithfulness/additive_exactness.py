@@ -66,7 +66,7 @@ class AdditiveExactness(Metric):
             straight = 0.7 * start + 0.3 * end
             allowed = LINEAR * max(abs(end - start), abs(start), abs(end)) + LEAST
             found.append(abs(between - straight) <= allowed)
-        return torch.tensor(found)
+        return torch.tensor(found, dtype=torch.float32, device="cpu")
 
     def gap(self, case: Case) -> Tensor:
         """How far the sum of the map is from what hiding the whole layer does, in parts of that,
@@ -131,7 +131,7 @@ def _apart(model: Model, image: Tensor, target: Target, layer: str, edits: list[
     found = []
     for start in range(0, len(edits), model.batch or BATCH):
         part = edits[start : start + (model.batch or BATCH)]
-        rows = torch.zeros(len(part), dtype=torch.long)
+        rows = torch.zeros(len(part), dtype=torch.long, device="cpu")
 
         def change(maps: Tensor, part: list[Edit] = part) -> Tensor:
             return torch.cat([edit(maps[i : i + 1]) for i, edit in enumerate(part)])
@@ -164,7 +164,11 @@ def _mixed(share: float) -> Edit:
     def edit(maps: Tensor) -> Tensor:
         low, high = maps.amin().clamp(max=0), maps.amax().clamp(min=LEAST)
         first, second = (
-            low + torch.rand(maps.shape, generator=generator(0, which)).to(maps) * (high - low)
+            low
+            + torch.rand(
+                maps.shape, generator=generator(0, which), dtype=torch.float32, device="cpu"
+            ).to(maps)
+            * (high - low)
             for which in ("first maps", "second maps")
         )
         return (1 - share) * first + share * second

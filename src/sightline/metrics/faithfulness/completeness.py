@@ -47,7 +47,7 @@ class Completeness(Metric):
         if isinstance(case.explanation, Heatmap) and case.explanation.native is not None:
             shown = case.explanation.native
         target = case.target.with_habit(case.explainer.habit if case.explainer else False)
-        rows = torch.arange(len(case.images))
+        rows = torch.arange(len(case.images), device="cpu")
         due = case.model.scores(case.images, target, rows=rows).double()
         scale = due.abs()
         if self.baseline != "zero":

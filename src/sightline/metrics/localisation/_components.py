@@ -23,9 +23,9 @@ def boxes_above(levels: np.ndarray, level: int, largest: bool) -> Tensor:
     the one with the most pixels; corners count as touching."""
     parts, count = label(levels > level, structure=TOUCHING)  # type: ignore[misc]
     if not count:
-        return torch.zeros(1, 4, dtype=torch.float64)
+        return torch.zeros(1, 4, dtype=torch.float64, device="cpu")
     places = find_objects(parts)
     if largest:
         places = [places[int(np.bincount(parts.ravel())[1:].argmax())]]
     corners = [(cols.start, rows.start, cols.stop, rows.stop) for rows, cols in places]
-    return torch.tensor(corners, dtype=torch.float64)
+    return torch.tensor(corners, dtype=torch.float64, device="cpu")

@@ -63,7 +63,7 @@ def boxes_in_model(case: Case, name: str) -> list[Tensor | None]:
     """
     truth, frames = _known(case, name), case.explanation.frames
     rows, cols = case.images.shape[-2:]
-    size = torch.tensor([cols, rows, cols, rows], dtype=torch.float64)
+    size = torch.tensor([cols, rows, cols, rows], dtype=torch.float64, device="cpu")
     found: list[Tensor | None] = []
     for i in range(len(case.images)):
         frame, boxes, mask = frames[i] if frames else None, _boxes(truth, i), _mask(truth, i)
@@ -73,7 +73,7 @@ def boxes_in_model(case: Case, name: str) -> list[Tensor | None]:
         else:
             one = truth.scenes is not None and truth.scenes[i] is not None
             placed = [] if mask is None else around(mask, one)
-        whole = torch.tensor(placed, dtype=torch.float64) if placed else None
+        whole = torch.tensor(placed, dtype=torch.float64, device="cpu") if placed else None
         found.append(None if whole is None else whole.minimum(size).clamp(min=0))
     _say_lost(case, name, [each is None for each in found])
     return found

@@ -57,4 +57,4 @@ class Distractor(Metric):
             here = heat[mine].mean()
             there = heat[theirs].mean()
             found.append(float(here / (here + there)) if here + there > 0 else float("nan"))
-        return torch.tensor(found)
+        return torch.tensor(found, dtype=torch.float32, device="cpu")

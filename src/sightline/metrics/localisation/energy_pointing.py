@@ -43,7 +43,7 @@ class EnergyPointing(Metric):
             energy = np.nan_to_num(shown.heat.astype(np.float64), nan=0.0).clip(min=0)
             whole = energy.sum()
             found.append(float(energy[shown.inside].sum() / whole) if whole > 0 else float("nan"))
-        return torch.tensor(found)
+        return torch.tensor(found, dtype=torch.float32, device="cpu")
 
     def chance(self, case: Case) -> Tensor:
         """The object's share of what the model saw, (batch,): the level of a map without
@@ -54,4 +54,4 @@ class EnergyPointing(Metric):
             found.append(
                 float("nan") if shown is None or seen is None else float(shown.inside[seen].mean())
             )
-        return torch.tensor(found)
+        return torch.tensor(found, dtype=torch.float32, device="cpu")

@@ -70,7 +70,7 @@ class ILSVRCLocalisation(Metric):
                 continue
             right = explained[row] == labels[row] and named[row]
             found.append(float(not (right and self._fits(heat, boxes))))
-        return torch.tensor(found)
+        return torch.tensor(found, dtype=torch.float32, device="cpu")
 
     def _named(self, case: Case, labels: Sequence[int]) -> list[bool]:
         if not self.guesses:

@@ -97,13 +97,13 @@ class MaxBoxAcc(Metric):
 
     def _overlaps(self, heat: Tensor, true: Tensor | None) -> Tensor:
         steps = LEVELS if self.threshold is None else 1
-        size = torch.tensor([heat.shape[1], heat.shape[0]] * 2, dtype=torch.float64)
+        size = torch.tensor([heat.shape[1], heat.shape[0]] * 2, dtype=torch.float64, device="cpu")
         if true is None:
-            return torch.full((steps,), torch.nan)
+            return torch.full((steps,), torch.nan, dtype=torch.float32, device="cpu")
         levels = eight_bit(heat)
         if self.threshold is not None:
             return self._best(levels, int(self.threshold * LEVELS), true, size)[None]
-        found = torch.zeros(LEVELS, dtype=torch.float64)
+        found = torch.zeros(LEVELS, dtype=torch.float64, device="cpu")
         start = 0  # a mask changes only where the map has a value
         for value in np.unique(levels).tolist():
             if start < min(value, LEVELS):

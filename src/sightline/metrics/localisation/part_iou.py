@@ -55,11 +55,13 @@ class PartIoU(Metric):
         say_empty(case, "part-iou", masks)
         return torch.tensor(
             [
-                self._overlap(heat, torch.as_tensor(mask))
+                self._overlap(heat, torch.as_tensor(mask, device="cpu"))
                 if mask is not None and mask.any()
                 else float("nan")
                 for heat, mask in zip(rounded(case.heat).cpu(), masks, strict=True)
-            ]
+            ],
+            dtype=torch.float32,
+            device="cpu",
         )
 
     def _mask(self, truth: Truth, row: int) -> np.ndarray | None:

@@ -51,7 +51,9 @@ class Pointing(Metric):
             [
                 float("nan") if o is None else _share(o.heat, o.inside, self.tolerance * o.scale)
                 for o in objects(case, "pointing")
-            ]
+            ],
+            dtype=torch.float32,
+            device="cpu",
         )
 
 
@@ -68,7 +70,7 @@ def _share(heat: np.ndarray, inside: np.ndarray, tolerance: float) -> float:
 def class_mean(values: Tensor, labels: Sequence[int]) -> float:
     """The paper's aggregate: hits averaged within each class first, then over classes. Pictures
     without a number are left out; NaN where all are."""
-    classes = torch.tensor(list(labels))
+    classes = torch.tensor(list(labels), device="cpu")
     defined = ~values.isnan()
     found = [
         values[defined & (classes == c)].double().mean() for c in classes[defined].unique().tolist()

@@ -54,7 +54,9 @@ class PxAP(Metric):
         for i, heat in enumerate(stretched(case.heat.double()).cpu()):
             mask, parts = truth.masks[i], (truth.parts[i] if truth.parts else None) or {}
             if mask is None or not np.any(mask):
-                found.append(torch.full((2 * (STEPS + 1),), torch.nan))
+                found.append(
+                    torch.full((2 * (STEPS + 1),), torch.nan, dtype=torch.float32, device="cpu")
+                )
                 continue
             inside = _fitting(mask, heat)
             outside = ~inside
@@ -76,7 +78,11 @@ def _area(curves: Tensor) -> Tensor:
     inside, outside = known.sum(0).view(2, STEPS + 1).flip(1)
     hits, misses = inside.cumsum(0), outside.cumsum(0)
     precision = hits / (hits + misses).clamp(min=1)
-    return (precision * inside).sum() / hits[-1] if hits[-1] > 0 else torch.tensor(torch.nan)
+    return (
+        (precision * inside).sum() / hits[-1]
+        if hits[-1] > 0
+        else torch.tensor(torch.nan, dtype=torch.float32, device="cpu")
+    )
 
 
 def _fitting(mask: np.ndarray, heat: Tensor) -> Tensor:
@@ -85,4 +91,4 @@ def _fitting(mask: np.ndarray, heat: Tensor) -> Tensor:
             f"a mask of {mask.shape} for a map of {tuple(heat.shape)}; masks are in the model's"
             " input frame."
         )
-    return torch.as_tensor(np.asarray(mask, dtype=bool))
+    return torch.as_tensor(np.asarray(mask, dtype=bool), device="cpu")

@@ -58,18 +58,22 @@ class SaliencyMetric(Metric):
                 crops.append(resize(crop, images.shape[-2:]))
                 areas.append((bottom - top) * (right - left) / heat.numel())
                 rows.append(row)
-        found = torch.full((len(images),), float("nan"), dtype=torch.float64)
+        found = torch.full((len(images),), float("nan"), dtype=torch.float64, device="cpu")
         if not rows:
             return found
         seen = case.target.with_probability(True)
-        shares = case.model.scores(torch.cat(crops), seen, rows=torch.tensor(rows)).double().cpu()
+        shares = (
+            case.model.scores(torch.cat(crops), seen, rows=torch.tensor(rows, device="cpu"))
+            .double()
+            .cpu()
+        )
         if shares.min() < 0 or shares.max() > 1 + 1e-6:
             raise NotExplainable(
                 f"saliency-metric needs a target with a probability; got {seen!r}."
             )
-        scores = smallest_sufficient(torch.tensor(areas, dtype=torch.float64), shares)
+        scores = smallest_sufficient(torch.tensor(areas, dtype=torch.float64, device="cpu"), shares)
         for row in set(rows):
-            mine = torch.tensor(rows) == row
+            mine = torch.tensor(rows, device="cpu") == row
             found[row] = scores[mine].min()
         return found
 

@@ -91,7 +91,7 @@ class ModelRandomisation(Metric):
         if not len(known):
             return "insensitive"
         draws = torch.randint(
-            len(known), (1000, len(known)), generator=generator(seed, "bootstrap")
+            len(known), (1000, len(known)), generator=generator(seed, "bootstrap"), device="cpu"
         )
         low = known[:, -1][draws].mean(1).quantile(0.025)
         return "sensitive" if low <= 0.1 and known[:, 1].mean() < 0.9 else "insensitive"

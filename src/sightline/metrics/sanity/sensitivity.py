@@ -62,7 +62,10 @@ class Sensitivity(Metric):
         scale = torch.where(peak > 0, peak, torch.nan)
         found = []
         for _ in range(self.samples):
-            noise = (2 * torch.rand(images.shape[1:], generator=dice) - 1) * self.radius
+            noise = (
+                2 * torch.rand(images.shape[1:], generator=dice, dtype=torch.float32, device="cpu")
+                - 1
+            ) * self.radius
             moved = images + noise.to(images)
             moved = moved.clamp(0, 1) if case.model.preprocess is not None else moved
             other = case.again(moved).double().flatten(1).cpu()

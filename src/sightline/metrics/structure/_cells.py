@@ -53,7 +53,7 @@ class Seen:
 
     def _masks(self, sets: Sequence[Cells]) -> Tensor:
         """(set, 1, row, col) of the grid: 1 in the cells of each set."""
-        found = torch.zeros(len(sets), 1, *self.grid)
+        found = torch.zeros(len(sets), 1, *self.grid, dtype=torch.float32, device="cpu")
         for mask, cells in zip(found, sets, strict=True):
             for row, col in cells:
                 mask[0, row, col] = 1
@@ -65,7 +65,7 @@ class Seen:
             laid = (
                 interpolate(part, size, mode="nearest-exact") if self.hard else resize(part, size)
             )
-            rows = torch.full((len(part),), self.row)
+            rows = torch.full((len(part),), self.row, device="cpu")
             shown = blend(self.image, laid, self.hidden)
             scores.append(case.model.scores(shown, case.target.with_habit(True), rows=rows))
         return [round(s / self.whole, _DECIMALS) for s in torch.cat(scores).double().tolist()]
@@ -100,7 +100,7 @@ class RegionMetric(Metric):
     def score(self, case: Case) -> Tensor:
         regions = regions_of(case)
         hidden = Fill(self.fill).like(case.images, case.model)
-        every = torch.arange(len(case.images))
+        every = torch.arange(len(case.images), device="cpu")
         whole = case.model.scores(case.images, case.target.with_habit(True), rows=every)
         found = []
         for row, score in enumerate(whole.double().tolist()):
@@ -114,7 +114,7 @@ class RegionMetric(Metric):
                 whole=score,
             )
             found.append(self.of_one(seen, _only(regions, row)) if score > 0 else float("nan"))
-        return torch.tensor(found, dtype=torch.float64)
+        return torch.tensor(found, dtype=torch.float64, device="cpu")
 
     @final
     def null(self, name: str, case: Case, seed: int) -> Case:

@@ -62,11 +62,11 @@ def _parts(case: Case, row: int, scene: Scene) -> Parts | None:
         return None
     without = _prepared(case, [_drawn(_without(scene, part), size) for part in names], row)
     target = case.target.take([row]).with_habit(True)
-    rows = torch.zeros(len(names) + 1, dtype=torch.long)
+    rows = torch.zeros(len(names) + 1, dtype=torch.long, device="cpu")
     pictures = torch.cat([case.images[row : row + 1], without.to(case.images)])
     scores = case.model.take([row]).scores(pictures, target, rows=rows).double().cpu()
     heat = case.heat[row].double().cpu()
-    credits = [heat[torch.as_tensor(masks[part])].sum() for part in names]
+    credits = [heat[torch.as_tensor(masks[part], device="cpu")].sum() for part in names]
     return Parts(names, scores[0] - scores[1:], torch.stack(credits))
 
 

@@ -50,4 +50,4 @@ class FalseCredit(Metric):
                 if bool(effects.max() > 1e-6) and bool(credits.sum() > 0):
                     share = float(credits[idle].sum() / credits.sum())
             found.append(share)
-        return torch.tensor(found)
+        return torch.tensor(found, dtype=torch.float32, device="cpu")

@@ -37,7 +37,7 @@ class PartImportance(Metric):
         found = []
         for parts in parts_of(case, "part-importance"):
             if parts is None or len(parts.names) < 3:
-                found.append(torch.tensor(torch.nan, dtype=torch.float64))
+                found.append(torch.tensor(torch.nan, dtype=torch.float64, device="cpu"))
                 continue
             credits, effects = (each[None, None] for each in (parts.credits, parts.effects))
             found.append(spearman(credits, effects)[0])

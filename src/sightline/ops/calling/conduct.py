@@ -151,7 +151,11 @@ class Observer:
             return None
         for images in self._extremes().split(1 if known.alone else 2):
             found = self._tried(images, known)
-            values = found.float() if isinstance(found, Tensor) else torch.full((1,), torch.inf)
+            values = (
+                found.float()
+                if isinstance(found, Tensor)
+                else torch.full((1,), torch.inf, dtype=torch.float32, device="cpu")
+            )
             if not _are_shares(values, sure) or (whole and not _sum_to_one(values, sure)):
                 return None
         return "probabilities" if whole else "sigmoids"

@@ -30,9 +30,9 @@ class BlackBox(nn.Module):
         returned = self.function(images.detach().float().clamp(0, 1))  # a copy: it may write
         try:
             tensor = isinstance(returned, Tensor)
-            scores = returned if tensor else torch.as_tensor(np.asarray(returned))
+            scores = returned if tensor else torch.as_tensor(np.asarray(returned), device="cpu")
         except (TypeError, ValueError):
-            scores = torch.empty(())
+            scores = torch.empty((), dtype=torch.float32, device="cpu")
         if not scores.ndim or len(scores) != count:
             what = f"scores {tuple(scores.shape)}" if scores.ndim else type(returned).__name__
             raise BadModel(

@@ -53,7 +53,10 @@ class Forward:
     def pictures(self, count: int) -> Images:
         """The first of the nine probe pictures, in the network's precision, on its device."""
         values = [*self.module.parameters(), *self.module.buffers()]
-        like = next((v for v in values if v.is_floating_point()), torch.zeros(()))
+        like = next(
+            (v for v in values if v.is_floating_point()),
+            torch.zeros((), dtype=torch.float32, device="cpu"),
+        )
         return strips(self.size, self.channels)[:count].to(like)
 
     def scores(self, count: int) -> Tensor:

@@ -47,7 +47,7 @@ class _Wind:
         for k in range(count):
             ones = []
             for _, shape in self.roots:
-                one = torch.zeros(shape[0], shape[1:].numel())
+                one = torch.zeros(shape[0], shape[1:].numel(), dtype=torch.float32, device="cpu")
                 one[:, (k * 7919 + 1) % one.shape[1]] = 1
                 ones.append(one.view(shape).to(like))
             found.append(_gradients(self.roots, ones, edges))
@@ -305,9 +305,9 @@ def _signed(shape: torch.Size, seed: int) -> Tensor:
     """
     dice = torch.Generator().manual_seed(seed)
     if len(shape) > 2:
-        return torch.randn(shape, generator=dice)
-    mixed = torch.zeros(shape)
+        return torch.randn(shape, generator=dice, dtype=torch.float32, device="cpu")
+    mixed = torch.zeros(shape, dtype=torch.float32, device="cpu")
     columns = mixed.view(shape[0], -1)
-    few = torch.randperm(columns.shape[1], generator=dice)[:_MIXED]
-    columns[:, few] = torch.randn(len(few), generator=dice)
+    few = torch.randperm(columns.shape[1], generator=dice, device="cpu")[:_MIXED]
+    columns[:, few] = torch.randn(len(few), generator=dice, dtype=torch.float32, device="cpu")
     return mixed

@@ -87,8 +87,8 @@ class _Exchange:
         layout = seen.layout
         assert layout is not None and layout.grid is not None
         draw = torch.Generator().manual_seed(0)
-        which = torch.arange(layout.grid[0] * layout.grid[1]) % _PARTS
-        which = which[torch.randperm(len(which), generator=draw)].view(layout.grid)
+        which = torch.arange(layout.grid[0] * layout.grid[1], device="cpu") % _PARTS
+        which = which[torch.randperm(len(which), generator=draw, device="cpu")].view(layout.grid)
         moved = 0
         for part in range(min(_PARTS, which.numel())):
 

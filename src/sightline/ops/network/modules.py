@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...errors import ShapeError
 
 _Made = TypeVar("_Made")
+_Net = TypeVar("_Net", bound=nn.Module)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _COMPUTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -31,6 +32,13 @@ class Recent(Generic[_Made]):
         made = make(module) if found is None else found
         self.pairs = [*others, (module, made)][-self.count :]
         return made
+
+
+def blank(make: Callable[[], _Net]) -> _Net:
+    """A network that is about to be filled with weights: float32 on the CPU, whatever PyTorch's
+    defaults are, and the random state as before its first weights were drawn."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        return make().float()
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

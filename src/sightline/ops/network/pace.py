@@ -39,9 +39,9 @@ def measure_batch(
     run: images (n, *image_shape) -> scores. Costs 56 forwards: ask before thousands of them.
     """
     best, pace = 1, float("inf")
-    run(torch.rand(BATCHES[0], *image_shape, device=device))
+    run(torch.rand(BATCHES[0], *image_shape, device=device, dtype=torch.float32))
     for size in BATCHES:
-        images = torch.rand(size, *image_shape, device=device)
+        images = torch.rand(size, *image_shape, device=device, dtype=torch.float32)
         try:
             spent = _seconds(lambda images=images: run(images)[0].sum().item(), device) / size
         except (RuntimeError, MemoryError) as error:

@@ -112,5 +112,7 @@ def _drawn(fresh: Tensor, trained: Tensor, seed: int, name: str) -> Tensor:
     centre = values.mean()
     if not untouched:
         centre, spread = fresh.double().mean(), min(spread, MOST)
-    noise = torch.randn(values.shape, generator=generator(seed, name), dtype=torch.float64)
+    noise = torch.randn(
+        values.shape, generator=generator(seed, name), dtype=torch.float64, device="cpu"
+    )
     return (centre + spread * noise).to(trained.dtype)

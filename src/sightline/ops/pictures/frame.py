@@ -36,7 +36,7 @@ class Frame:
 
         The map may be coarser than the model's input: it is taken to cover all of it.
         """
-        cells = np.asarray(torch.as_tensor(values).detach().cpu().float())
+        cells = np.asarray(torch.as_tensor(values, device="cpu").detach().cpu().float())
         x0, y0, x1, y1 = self.box
         rows = _seen(y0, y1, self.original[0], cells.shape[0])
         cols = _seen(x0, x1, self.original[1], cells.shape[1])

@@ -35,7 +35,7 @@ def apply(transform: Callable[..., Any], image: Image.Image) -> object:
         made = made["pixel_values"]
     if isinstance(made, list) and len(made) == 1:
         made = made[0]
-    made = torch.as_tensor(made) if isinstance(made, np.ndarray) else made
+    made = torch.as_tensor(made, device="cpu") if isinstance(made, np.ndarray) else made
     return made[0] if isinstance(made, Tensor) and made.ndim == 4 and len(made) == 1 else made
 
 

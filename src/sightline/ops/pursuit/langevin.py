@@ -35,6 +35,8 @@ def langevin(
 ) -> Iterator[Places]:
     """The chains after each step, without end; gradient: of the log density at all places."""
     while True:
-        noise = torch.randn(places.shape, generator=dice).to(places)
+        noise = torch.randn(places.shape, generator=dice, dtype=torch.float32, device="cpu").to(
+            places
+        )
         places = moved(places, gradient(places), noise, step, cap)
         yield places

@@ -26,14 +26,14 @@ class Questions:
     @staticmethod
     def single(count: int) -> "Questions":
         """One question for each bit."""
-        return Questions(torch.arange(count)[:, None])
+        return Questions(torch.arange(count, device="cpu")[:, None])
 
     @staticmethod
     def patches(rows: int, cols: int, side: int = 3) -> "Questions":
         """Every patch of side x side pixels of a binary picture, row by row."""
         if side > min(rows, cols):
             raise ShapeError(f"a patch of {side} x {side} does not fit into {rows} x {cols} bits.")
-        grid = torch.arange(rows * cols).view(rows, cols)
+        grid = torch.arange(rows * cols, device="cpu").view(rows, cols)
         found = grid.unfold(0, side, 1).unfold(1, side, 1)
         return Questions(found.reshape(-1, side * side))
 
@@ -65,7 +65,7 @@ class Questions:
         half = self.reads.shape[1] // 2
         width = bits.shape[1] * len(self) * 2 ** (self.reads.shape[1] - half)
         found = bits.new_zeros(())
-        for rows in torch.arange(len(bits)).split(max(1, _AT_ONCE // width)):
+        for rows in torch.arange(len(bits), device="cpu").split(max(1, _AT_ONCE // width)):
             read = bits[rows][..., self.reads]
             low, high = _patterns(read[..., :half]), _patterns(read[..., half:])
             low = low * weights[rows][..., None, None]
@@ -91,7 +91,10 @@ class Known:
 
     @staticmethod
     def nothing(count: int) -> "Known":
-        return Known(torch.zeros(count), torch.zeros(count, dtype=torch.bool))
+        return Known(
+            torch.zeros(count, dtype=torch.float32, device="cpu"),
+            torch.zeros(count, dtype=torch.bool, device="cpu"),
+        )
 
     def and_of(self, truth: Bits, reads: Tensor) -> "Known":
         """With the bits that a question reads."""

@@ -25,7 +25,7 @@ def clustered(points: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _spread(points: Tensor, k: int, source: torch.Generator) -> Tensor:
-    drawn = torch.rand(k, generator=source)
+    drawn = torch.rand(k, generator=source, dtype=torch.float32, device="cpu")
     chosen = [int(drawn[0] * len(points))]
     nearest = (points - points[chosen[0]]).square().sum(1)
     for u in drawn[1:].tolist():

@@ -31,14 +31,14 @@ class Seen:
         few = model.batch or (AT_ONCE if image.device.type == "cpu" else 0)
         for part in maps.split(few or model.chunk(image, len(maps))):
             masks = as_masks(resize(part[:, None], image.shape[-2:])[:, 0])[:, None]
-            rows = torch.full((len(masks),), self.row)
+            rows = torch.full((len(masks),), self.row, device="cpu")
             pictures = blend(image, masks.to(image), filled)
             found.append(model.scores(pictures, self.target, rows=rows))
         return torch.cat(found).float().to(maps.device)
 
     def empty(self) -> Tensor:
         """The score of the picture with everything hidden, (1,)."""
-        rows = torch.tensor([self.row])
+        rows = torch.tensor([self.row], device="cpu")
         return self.view.model.scores(self._filled, self.target, rows=rows).float()
 
     @property

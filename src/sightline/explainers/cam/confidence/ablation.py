@@ -48,7 +48,7 @@ class AblationCAM(WeightedCAM):
             raise BadField(f"over is 'falls' or 'score'; got {self.over!r}.")
 
     def weigh(self, view: LayerView) -> Weights:
-        found = torch.zeros(view.maps.shape[:2], device=view.maps.device)
+        found = torch.zeros(view.maps.shape[:2], device=view.maps.device, dtype=torch.float32)
         head = Head(view)
         for row, maps in enumerate(view.maps):
             live = maps.flatten(1).any(1).nonzero()[:, 0]
@@ -56,7 +56,7 @@ class AblationCAM(WeightedCAM):
                 keep = torch.ones(
                     (len(live), len(maps), 1, 1), dtype=torch.bool, device=live.device
                 )
-                keep[torch.arange(len(live)), live] = False
+                keep[torch.arange(len(live), device="cpu"), live] = False
                 rise = head.masked(row, len(live), lambda part, keep=keep: keep[part])
                 whole = rise.abs().sum() if self.over == "falls" else view.scores[row].abs()
                 found[row, live] = -rise / whole.clamp(min=LEAST)

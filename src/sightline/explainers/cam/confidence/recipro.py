@@ -78,9 +78,14 @@ class ReciproCAM(Explainer):
 
 def _masks(rows: int, cols: int, wide: bool) -> Tensor:
     """One mask for each place and an empty one, (place + 1, 1, row, col)."""
-    down, right = torch.arange(rows).float(), torch.arange(cols).float()
+    down, right = torch.arange(rows, device="cpu").float(), torch.arange(cols, device="cpu").float()
     reach = 2.0 if wide else 1.0  # weights 1 and, beside, 1/2, or 1 alone
     tall = (1 - (down[:, None] - down).abs() / reach).clamp(min=0)
     broad = (1 - (right[:, None] - right).abs() / reach).clamp(min=0)
     masks = torch.einsum("pr,qc->pqrc", tall, broad).reshape(rows * cols, 1, rows, cols)
-    return torch.cat([masks / 4 if wide else masks, torch.zeros(1, 1, rows, cols)])
+    return torch.cat(
+        [
+            masks / 4 if wide else masks,
+            torch.zeros(1, 1, rows, cols, dtype=torch.float32, device="cpu"),
+        ]
+    )

@@ -72,7 +72,7 @@ class ScoreCAM(WeightedCAM):
         return ScoreCAM(**{**self.__dict__, "clusters": "auto"})
 
     def weigh(self, view: LayerView) -> Weights:
-        found = torch.zeros(view.maps.shape[:2], device=view.maps.device)
+        found = torch.zeros(view.maps.shape[:2], device=view.maps.device, dtype=torch.float32)
         for row, maps in enumerate(view.maps):
             live = (maps.flatten(1).amax(1) > maps.flatten(1).amin(1)).nonzero()[:, 0]
             if len(live):
@@ -112,7 +112,11 @@ def _fewest(maps: Tensor, rise: Callable[[Tensor], Tensor], seed: int) -> Tensor
     """The scores of the fewest clusters that agree with a sample of maps scored by themselves."""
     if PROBES + COUNTS[0] > WORTH * len(maps):
         return rise(maps)
-    probes = torch.linspace(0, len(maps) - 1, PROBES).long().to(maps.device)
+    probes = (
+        torch.linspace(0, len(maps) - 1, PROBES, dtype=torch.float32, device="cpu")
+        .long()
+        .to(maps.device)
+    )
     own, spent = rise(maps[probes]), PROBES
     for k in COUNTS:
         spent += k
@@ -123,7 +127,9 @@ def _fewest(maps: Tensor, rise: Callable[[Tensor], Tensor], seed: int) -> Tensor
             return guessed.index_copy(0, probes, own)
     rest = torch.ones(len(maps), dtype=torch.bool, device=maps.device)
     rest[probes] = False
-    found = torch.zeros(len(maps), device=maps.device).index_copy(0, probes, own)
+    found = torch.zeros(len(maps), device=maps.device, dtype=torch.float32).index_copy(
+        0, probes, own
+    )
     found[rest] = rise(maps[rest])
     return found
 

@@ -76,7 +76,9 @@ class ShapCAM(Explainer):
         head, size = Head(view), view.maps.shape[2:]
         pairs = 1 if head.affine else self.orders // 2
         draw = generator(self.seed, "shap-cam")
-        one_way = torch.stack([torch.randperm(size.numel(), generator=draw) for _ in range(pairs)])
+        one_way = torch.stack(
+            [torch.randperm(size.numel(), generator=draw, device="cpu") for _ in range(pairs)]
+        )
         orders = one_way.to(view.maps.device)
         samples = [self._shares(head, row, orders) for row in range(len(images))]
         shares = torch.stack([s.mean(0) for s in samples]).unflatten(1, size)
@@ -88,7 +90,7 @@ class ShapCAM(Explainer):
             standard_error=error,
             low=shares - SURE * error,
             high=shares + SURE * error,
-            orders=torch.full((len(images),), 2 * pairs),
+            orders=torch.full((len(images),), 2 * pairs, device="cpu"),
         )
 
     def _shares(self, head: Head, row: int, orders: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class Patches:
                 self._differences(plan, near)
         for start in range(0, len(fresh), _BLOCK):
             part = fresh[start : start + _BLOCK]
-            rows = torch.full((len(part),), self.row)
+            rows = torch.full((len(part),), self.row, device="cpu")
             self._keep(part, self.model.scores(self._shown(part), self.target, rows=rows))
         return [self.confidences[s] for s in sets]
 
@@ -120,7 +120,7 @@ class Patches:
         """Around all that each patch changes, soft edges included, (patch, 4), of one size."""
         lines = []
         for length, cells in zip(self.image.shape[-2:], self.grid, strict=True):
-            alone = torch.eye(cells)[None, :, :, None]
+            alone = torch.eye(cells, dtype=torch.float32, device="cpu")[None, :, :, None]
             seen = resize(alone, (length, 1))[0, :, :, 0] > 0  # (patch, place)
             starts, sizes = seen.int().argmax(1), seen.sum(1)
             lines.append((starts.clamp(max=length - sizes.max()), sizes.max()))
@@ -144,7 +144,7 @@ class Patches:
                 replay = Replay(plan, untouched, windows, pictures)
                 seen = (self.image, self._masks(sets), self.hidden)
                 output = replay.play(blend(*(replay.inside(each) for each in seen)))
-                rows = torch.full((len(sets),), self.row)
+                rows = torch.full((len(sets),), self.row, device="cpu")
                 trace = Trace(self.image, output, {}, {}, rows, gives=self.model.gives)
                 self._keep(sets, self.target.score(trace))
             self.recorded += len(held)
@@ -152,7 +152,7 @@ class Patches:
 
     def _masks(self, sets: Sequence[int]) -> Tensor:
         """Where each set shows the image, (set, 1, row, col)."""
-        bits = torch.tensor([[s >> i & 1 for i in range(self.count)] for s in sets])
+        bits = torch.tensor([[s >> i & 1 for i in range(self.count)] for s in sets], device="cpu")
         coarse = bits.view(len(sets), 1, *self.grid).to(self.image)
         return resize(coarse, self.image.shape[-2:])
 

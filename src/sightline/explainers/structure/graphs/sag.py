@@ -120,7 +120,11 @@ class SAG(Explainer):
         asked = target.with_probability(True)
         hidden = filled(images, model, self.fill)
         with torch.no_grad():
-            whole = model.scores(images, asked, rows=torch.arange(len(images))).double().tolist()
+            whole = (
+                model.scores(images, asked, rows=torch.arange(len(images), device="cpu"))
+                .double()
+                .tolist()
+            )
             found = [
                 self._of_one(
                     Patches(
