@@ -261,3 +261,14 @@ def test_a_label_that_became_known_is_measured_again(tmp_path: Path) -> None:
         next(r for r in t.rows if r["metric"] == "pointing")["value"] for t in (first, second)
     ]
     assert values[0] is None and values[1] is not None
+
+
+def test_labels_that_come_later_name_what_was_finished_before(tmp_path: Path) -> None:
+    model = _model(count=3)
+    first = _run(model, [np.asarray(GREY)], tmp_path / "run")
+    lines = (tmp_path / "run" / "cells.jsonl").read_bytes()
+    model.labels = ["cat", "dog", "fish"]
+    second = _run(model, [np.asarray(GREY)], tmp_path / "run")
+    top = int(first.rows[0]["target"])
+    assert {(r["target"], r["prediction"]) for r in second.rows} == {(model.labels[top],) * 2}
+    assert (tmp_path / "run" / "cells.jsonl").read_bytes() == lines

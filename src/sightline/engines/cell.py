@@ -134,12 +134,11 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
         blind = partial(blind_map, column.label) if column.blind else None
         case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
         scores, sure = _judged(setup, case, job.judges, scene.lacking)
-        explained, predicted = _told(model, images, aimed)
+        told = _told(model, images, aimed)
     record = {
         "cell": job.key,
         "error": "",
-        "target": explained,
-        "prediction": predicted,
+        **told,
         "notes": [str(n.message) for n in notes if issubclass(n.category, SightlineWarning)],
         "passes": [found.provenance.get("evaluations", {}).get(k, 0) for k in _COUNTED],
         "seconds": round(seconds, 4),
@@ -150,15 +149,15 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
     return Finished(record=record, sure=sure)
 
 
-def _told(model: Model, images: Tensor, aimed: Target) -> tuple[str, str]:
-    """What is explained and what the model says, as tables hold it: a class by its label or its
-    number; no prediction where the output is no row of scores."""
-    index, plain = aimed.indices(1)[0], isinstance(aimed, Class) and not aimed.negated
-    explained = model.label(index) if plain and index is not None else in_words(aimed, model.labels)
+def _told(model: Model, images: Tensor, aimed: Target) -> Record:
+    """What is explained and what the model says: classes by their numbers, for labels may come
+    later; what is no class in words. No prediction where the output is no row of scores."""
+    plain = isinstance(aimed, Class) and not aimed.negated
     said = prediction(model, images, aimed)
-    if said is None or said.index is None:
-        return explained, said.label if said else ""
-    return explained, model.label(said.index)
+    return {
+        "target": aimed.indices(1)[0] if plain else in_words(aimed, model.labels),
+        "prediction": "" if said is None else said.label if said.index is None else said.index,
+    }
 
 
 def _remarks() -> Any:  # a context manager

@@ -113,6 +113,11 @@ def evaluate(
     return table
 
 
+def _called(model: Model, told: int | str) -> str:
+    """A class by its label or its number; what is in words already, as it is."""
+    return model.label(told) if isinstance(told, int) else told
+
+
 def _doubts(setup: Setup, meanings: Iterable[Meaning]) -> dict[str, str]:
     """What is to be said of how labels became classes; nothing where one target was given."""
     return sentences(setup.model, meanings) if setup.target is None else {}
@@ -362,8 +367,7 @@ class _Board:
         top = meaning.doubt == UNKNOWN and self.setup.target is None
         told = [meaning.note, "The model's top class is explained." if top else ""]
         known = {
-            "target": record.get("target", ""),
-            "prediction": record.get("prediction", ""),
+            **{key: _called(model, record.get(key, "")) for key in ("target", "prediction")},
             "label": meaning.told if entry.label is None else model.label(entry.label),
             "note": " ".join(filter(None, [*told, *record.get("notes", ())])),
         }
