@@ -66,7 +66,7 @@ class Trace(Pass):
         return f"<Trace: {len(self.rows)} rows, read: {', '.join(self.raw) or 'nothing'}>"
 
     @property
-    def maps(self) -> Mapping[str, Tensor]:
+    def maps(self) -> "_Maps":
         """Each layer that was read, as (batch, filter, row, col) whatever its layout."""
         return _Maps(self)
 
