@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline.errors import MissingExtra
+from sightline.errors import MissingExtra, SightlineWarning
 from sightline.worlds import analytic
 
 
@@ -26,7 +26,8 @@ def test_boxes_outside_the_picture_and_missing_labels_are_said(
         "path,label,box\na.png,cat,40 40 50 50\nb.png,cow,1 1 5 5\nc.png,,1 1 5 5\n"
     )
     pointing = sl.create("metric", "pointing")
-    table = sl.evaluate(model, tmp_path / "all.csv", ["gradient"], [pointing], tmp_path / "o")
+    with pytest.warns(SightlineWarning, match="'cow'"):
+        table = sl.evaluate(model, tmp_path / "all.csv", ["gradient"], [pointing], tmp_path / "o")
     first, second = table.errors
     assert "a.png, gradient: the box x0,y0,x1,y1 = 40,40,50,50 lies outside" in first
     assert second.startswith("b.png") and "'cow'" in second

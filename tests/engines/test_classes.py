@@ -218,7 +218,8 @@ def test_an_unknown_label_is_said_once_and_marked_in_each_row(lazy: bool, tmp_pa
     assert ["top class is explained" in found[k]["note"] for k in range(3)] == [True, False, True]
     if not lazy:  # the box is that of the label, and its map was not made
         assert [found[k]["value"] is None for k in range(3)] == [True, False, True]
-        assert "label is no class of the model" in found[2]["error"]
+        assert "needs boxes" in found[2]["error"]
+        assert "The label 'cta' is no class of the model" in found[2]["error"]
         assert "'cta' is no class of the model" in found[2]["note"]
 
 

@@ -38,9 +38,6 @@ from .small_map import packed
 from .sources.item import Item
 
 _COUNTED = ("forward", "backward")
-_STRANGE = (  # cells of pictures with equal bytes are shared, so no label stands here
-    "The picture's label is no class of the model, so metrics are not told what is true of it."
-)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -78,7 +75,7 @@ class _Scene:
     images: Tensor
     target: Target
     truth: Truth | None
-    lacking: str = ""  # why there is no truth, where it is left out
+    strange: bool = False  # whether truth is left out, as that of a label that is not explained
 
 
 def compute(setup: Setup, task: Task) -> Iterator[Finished]:
@@ -118,9 +115,8 @@ def _scene(setup: Setup, item: Item) -> _Scene:
     truth = None if strange else item.truth(model, picture)
     images = model.prepare([picture] if isinstance(picture, Picture) else picture)
     own = Top() if item.label is None else Class(item.label)
-    lacking = _STRANGE if strange else ""
     target = setup.target or own
-    return _Scene(model=model, images=images, target=target, truth=truth, lacking=lacking)
+    return _Scene(model=model, images=images, target=target, truth=truth, strange=strange)
 
 
 def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
@@ -133,7 +129,7 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
         aimed = model.aim(images, scene.target)
         blind = partial(blind_map, column.label) if column.blind else None
         case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
-        scores, sure = _judged(setup, case, job.judges, scene.lacking)
+        scores, sure = _judged(setup, case, job.judges, scene.strange)
         told = _told(model, images, aimed)
     record = {
         "cell": job.key,
@@ -197,18 +193,20 @@ def blind_map(name: str, images: Tensor) -> Tensor:
 
 
 def _judged(
-    setup: Setup, case: Case, wanted: Sequence[int], lacking: str
+    setup: Setup, case: Case, wanted: Sequence[int], strange: bool
 ) -> tuple[dict[str, Any], bool]:
-    """What each metric says, by its key; and whether all of it would come again. lacking: why
-    nothing is known to be true."""
+    """What each metric says, by its key; and whether all of it would come again. strange: whether
+    truth was left out, which the row of a number that lacks it explains."""
     scores, sure = {}, True
     for k in wanted:
         try:
             scores[setup.measure_keys[k]] = score(setup.measures[k], case)
         except Exception as error:
             sure &= isinstance(error, SightlineError)
-            why = f" {lacking}" if lacking and isinstance(error, NotExplainable) else ""
-            scores[setup.measure_keys[k]] = {"value": None, "error": _reason(error) + why}
+            found: dict[str, Any] = {"value": None, "error": _reason(error)}
+            if strange and isinstance(error, NotExplainable):
+                found["strange"] = True
+            scores[setup.measure_keys[k]] = found
     return scores, sure
 
 

@@ -379,7 +379,9 @@ class _Board:
                     **start,
                     "metric": judge.label,
                     "value": found["value"],
-                    "error": found["error"],
+                    "error": f"{found['error']} {meaning.note}".rstrip()
+                    if found.get("strange")
+                    else found["error"],
                     **known,
                     "curve": found.get("curve"),
                 }
