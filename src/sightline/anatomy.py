@@ -258,7 +258,7 @@ def _fingerprint(run: Forward) -> str:
         " ".join(
             f"{name}{tuple(w.shape)}{w.dtype}" for name, w in weights if isinstance(w, Tensor)
         ),
-        " ".join(f"{float(s):.2e}" for s in scores),
+        " ".join(f"{float(s):.5e}" for s in scores),
     ]
     values = [_sample(w) for _, w in weights if isinstance(w, Tensor) and w.numel()]
     found = hashlib.sha256("\n".join(parts).encode())

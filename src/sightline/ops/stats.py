@@ -22,6 +22,7 @@ _BUDGET = 1 << 12  # numbers per image that suffice to locate a change
 _FIRM = 0.7  # correlation from which a layout counts as measured
 _APART = 0.4  # of a strip: how far apart two tensors may see the same place
 _LINE = 3  # places from which a single row or column of them can be told from chance
+_SHARP = 0.6  # of an index's response, by one strip, from which that index is a place
 
 
 def strips(size: tuple[int, int], channels: int) -> Images:
@@ -63,7 +64,8 @@ def responses(values: Tensor) -> list[Tensor] | None:
 def locate(values: Tensor, size: tuple[int, int]) -> tuple[Layout, list[Tensor]] | None:
     """The best layout of a tensor made from `strips` pictures of this size, and its responses.
 
-    None where the tensor has no layout to try. Layout.score tells how far to believe it.
+    None where the tensor has no layout to try. Layout.score tells how far to believe it; the style
+    is `moved` where places are there, but not where the picture has them.
     """
     if values.ndim not in (3, 4, 5) or not values.numel() or not values.is_floating_point():
         return None
@@ -73,8 +75,47 @@ def locate(values: Tensor, size: tuple[int, int]) -> tuple[Layout, list[Tensor]]
     if moved is None:
         return None
     if values.ndim == 4:
-        return _located_maps(values.shape, moved, size), moved
-    return _located_tokens(moved[0], size[0] / size[1]), moved
+        found = _located_maps(values.shape, moved, size)
+        axes = ((1, 2), (0, 1), (2, 1))  # of rows and columns; the last two exchanged
+    else:
+        found = _located_tokens(moved[0], size[0] / size[1])
+        axes = ((0, 0),)
+    ways = {axes_: (moved[axes_[0]][:STRIPS], moved[axes_[1]][STRIPS:]) for axes_ in axes}
+    own = {"nchw": (1, 2), "nhwc": (0, 1), "tokens": (0, 0)}.get(found.style)
+    shifted = found.style == "nchw" and any(map(_is_shifted, ways[1, 2]))
+    kept = own is not None and is_firm(found) and not shifted
+    apart = [axes_ for axes_, (rows, cols) in ways.items() if _is_apart(rows, cols)]
+    if shifted or (apart and not (kept and own in apart)):
+        found = Layout("moved", score=-1.0)
+    return found, moved
+
+
+def _is_apart(rows: Tensor, cols: Tensor) -> bool:
+    """Whether places are kept apart, wherever they lie: each index of both axes responds to one
+    strip. Where locality is merely weak it is not so.
+
+    rows, cols: responses (4, length) to row strips and to column strips along one axis each.
+    """
+    return all(len(r[0]) >= STRIPS and _sharpness(r) > _SHARP for r in (rows, cols))
+
+
+def _sharpness(moved: Tensor) -> float:
+    """The share of an index's response that one strip makes, mean over the indices; a quarter
+    where none stands out."""
+    scaled = moved / moved.mean(1, keepdim=True).clamp_min(1e-300)
+    total = scaled.sum(0)
+    shares = scaled.amax(0)[total > 0] / total[total > 0]
+    return float(shares.mean()) if len(shares) else 0.0
+
+
+def _is_shifted(moved: Tensor) -> bool:
+    """Whether the strips' responses lie, on average, beside the middle of the axis."""
+    length = moved.shape[1]
+    if length < STRIPS or not bool((moved.sum(1) > 0).all()):
+        return False
+    at = torch.arange(length, device="cpu").to(moved)
+    middle = float(((moved * at).sum(1) / moved.sum(1)).mean())
+    return abs(middle - (length - 1) / 2) > 0.12 * length + 0.25
 
 
 def same_places(one: list[Tensor], other: list[Tensor], style: str) -> bool:

@@ -100,7 +100,8 @@ class Seen:
     """A tensor that a module returned. item: its place in a tuple; `named` is false where no
     address reaches it.
 
-    weights: how many modules with parameters had ended before. moved: its responses to the strips.
+    weights: how many modules with parameters had ended before. elsewhere: it shows places of the
+    picture, but not where the picture has them. moved: its responses to the strips.
     """
 
     call: Call
@@ -111,6 +112,7 @@ class Seen:
     time: int
     weights: int
     layout: Layout | None = None
+    elsewhere: bool = False
     moved: list[Tensor] | None = None
 
 
@@ -322,7 +324,9 @@ def _settle(calls: list[Call], paths: Paths | None, size: tuple[int, int]) -> No
     for seen in sorted((s for c in calls for s in c.outputs), key=lambda s: s.time):
         found, seen.layout = seen.layout, None
         key = tuple(seen.shape[1:2] if len(seen.shape) == 3 else seen.shape[1:])
-        if found is not None and is_firm(found):
+        if found is not None and found.style == "moved":
+            seen.elsewhere = True
+        elif found is not None and is_firm(found):
             seen.layout = firm[key] = found
         elif seen.named and key in firm and len(seen.shape) in (3, 4, 5):
             score = found.score if found is not None else 0.0

@@ -62,7 +62,7 @@ def choose(census: Census) -> Choice:
         return choose_by_exchange(census)
     groups = [g for g in groups_of(census, paths) if not is_image(g, census)]
     if not groups:
-        return Choice(reason="no layer's output keeps places of the picture apart.")
+        return Choice(reason=_why_no_place(census))
     wind = _Wind([(paths.root, census.scores.shape)])
     choice = _Search(census, paths, groups, wind).run()
     if choice.spatial is not None:
@@ -73,6 +73,15 @@ def choose(census: Census) -> Choice:
     choice = _Search(census, paths, groups, _Wind(roots)).run()
     note = "the scores do not depend on the picture: the classifier is all zero"
     return replace(choice, independent=True, notes=(note, *choice.notes))
+
+
+def _why_no_place(census: Census) -> str:
+    if any(seen.elsewhere for seen in census.seen):
+        return (
+            "the network moves places before its layers see them (it mirrors, rolls, pads or turns"
+            " the picture), so their maps do not lie on it. Do that in `preprocess`, outside of it."
+        )
+    return "no layer's output keeps places of the picture apart."
 
 
 @dataclass(eq=False)
@@ -107,7 +116,8 @@ class _Search:
             last, joint, partial = exit_, [], True
         if last is None:
             reason = "no gradient of its scores reaches a layer that keeps places apart."
-            return Choice(reason=reason)
+            moved = any(seen.elsewhere for seen in self.census.seen)
+            return Choice(reason=_why_no_place(self.census) if moved else reason)
         earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
         together = repeated(self.paths, self.groups, joint) if len(joint) > 1 else []
         notes = ["the layer carries a part of the score only"] if partial else []

@@ -57,7 +57,8 @@ class _Exchange:
 
     def last(self, *, whole: bool) -> Seen | None:
         """The last maps whose places matter; with `whole`, that everything passes."""
-        size, total = self.census.run.size, max(s.weights for s in self.census.seen)
+        size = self.census.run.size
+        total = max((s.weights for s in self.census.seen), default=0)
         fitting = []
         for seen in reversed(self.census.seen):  # of one tensor the outermost module comes first
             layout = seen.layout
