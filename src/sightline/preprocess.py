@@ -295,8 +295,7 @@ def understand(transform: object) -> Preprocess | None:
 def _natural(made: object, known: Preprocess) -> Tensor:
     if not isinstance(made, Tensor):
         raise ShapeError(f"a transform gave {type(made).__name__}; expected a tensor.")
-    mean, std = (column(values) for values in (known.mean, known.std))
-    return made.float() * std + mean
+    return made.float() * column(known.std) + column(known.mean)
 
 
 def _apart(known: Preprocess, probes: Sequence[tuple[Picture, Tensor]]) -> float:
