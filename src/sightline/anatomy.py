@@ -30,7 +30,7 @@ from .ops.network.unharmed import scores_in, unharmed
 from .ops.tracing.layouts import Layout
 from .ops.tracing.replay import JOINT, Address
 
-_PROCEDURE = 3  # raise when the procedure changes, so that cached answers are forgotten
+_PROCEDURE = 4  # raise when the procedure changes, so that cached answers are forgotten
 _log = logging.getLogger("sightline")
 
 
@@ -46,7 +46,9 @@ class Anatomy:
     " + ". head: `pooled-linear`, `pooled-mlp`,
     `pooled-relu`, `max-pool`, `class-token`, `attention-pool`, `flattened-mlp`, `convolutional` or
     `unknown`. class_map: a layer with one map per class. attention: modules that
-    attend; fused_attention: those that never show their weights. silent: modules that never ran.
+    attend; fused_attention: those that never show their weights; attentions: how many run in one
+    forward. readers: what each prefix token and, last, all places together count for the scores, of
+    the last tokens; weighs: a softmax weighs those first. silent: modules that never ran.
     n_classes: 0 where the output is not one row of scores. independent: the scores do not depend on
     the picture. partial: the layer carries a part of the score only. notes: what was guessed.
     """
@@ -63,6 +65,9 @@ class Anatomy:
     class_map: str | None = None
     attention: tuple[str, ...] = ()
     fused_attention: tuple[str, ...] = ()
+    attentions: int = 0
+    readers: tuple[float, ...] = ()
+    weighs: bool = False
     silent: tuple[str, ...] = ()
     n_classes: int = 0
     input_size: tuple[int, int] = (0, 0)
@@ -227,6 +232,9 @@ def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
         class_map=choice.class_map,
         attention=tuple(sorted(census.attention)),
         fused_attention=tuple(sorted(census.fused)),
+        attentions=sum(call.attentions for call in census.calls),
+        readers=choice.reading.shares,
+        weighs=choice.reading.weighs,
         silent=census.silent,
         n_classes=_count(scores),
         input_size=run.size,

@@ -188,8 +188,8 @@ class RecordAttention:
     """Opens fused attention and keeps the weights (batch, head, token, token) of every call, in
     order.
 
-    Plain attention (a softmax over a square) is recorded as it is. The network's output does not
-    change.
+    Every softmax of at least three axes is recorded as it is: plain attention, its keys last, and
+    what else there may be. The network's output does not change.
     """
 
     operations: tuple[str, ...] = ("attention", "softmax")
@@ -199,7 +199,7 @@ class RecordAttention:
     def run(self, call: Call) -> Tensor:
         if call.operation == "softmax":
             value = call.compute(*call.inputs)
-            if value.ndim == 4 and value.shape[-1] == value.shape[-2]:
+            if value.ndim > 2:
                 self.weights.append((call.layer, value))
             return value
         if call.attend is None:

@@ -1,15 +1,17 @@
 """Attention rollout: multiply the attention of all layers, with the residual path as half of each.
 
 Paper: Abnar and Zuidema, ACL 2020, section 3: A' = 0.5 A + 0.5 I, rollout = A'_L ... A'_1, heads
-averaged. Deviations: networks that average their tokens have no class token to read from, so there
-the mean over all places is shown.
+averaged. Deviations: what is shown are the rows that the head reads, which is measured: a class
+token, the mean of several (distillation), the mean over places of networks that average their
+tokens or take the largest of each filter, or, where attention pools the tokens at the end, the rows
+weighed by it.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import BadField, NotExplainable
 from ...explainer import Explainer
@@ -34,9 +36,9 @@ AT_ONCE = 4  # images; twelve layers of twelve heads of 197 x 197 weights are 22
 class Rollout(Explainer):
     """From which places does information flow to the output, as far as attention weights tell?
 
-    values: shares of attention at the class token, at least 0; native: the same on the grid of
-    tokens. residual: the share of each layer that stays in place. heads: how the heads of a layer
-    become one.
+    values: shares of attention at the tokens that the head reads, at least 0; native: the same on
+    the grid of tokens. residual: the share of each layer that stays in place. heads: how the heads
+    of a layer become one.
 
     Do not trust it as an explanation of a class: it does not look at the target at all, so every
     class gets the same map, and what the values and the layers between attentions do is ignored.
@@ -64,55 +66,102 @@ class Rollout(Explainer):
         """The rollout of some images on the grid of tokens, (batch, row, col)."""
         record = RecordAttention()
         model.trace(images[rows[0] : rows[-1] + 1], rules=(record,), rows=rows)
-        tokens = _one_size(record.weights, len(rows), model)
-        rows_cols = images.shape[-2], images.shape[-1]
-        layout = _layout(model, tokens, rows_cols)
-        eye = torch.eye(tokens, device=record.weights[0][1].device, dtype=torch.float32)
+        weights, pool = _squares(_attentions(record.weights, model), len(rows), model)
+        tokens = weights[0].shape[-1]
+        layout = _layout(model, tokens, (images.shape[-2], images.shape[-1]))
+        eye = torch.eye(tokens, device=weights[0].device, dtype=torch.float32)
         flow = eye.expand(len(rows), -1, -1)
-        for _, weights in record.weights:
-            mixed = (1 - self.residual) * self._joined(weights.float()) + self.residual * eye
+        for found in weights:
+            mixed = (1 - self.residual) * self._joined(found.float()) + self.residual * eye
             flow = mixed / mixed.sum(2, keepdim=True) @ flow
-        return to_maps(self._read(model, flow, layout), layout)[:, 0]
+        if pool is not None:
+            read = (self._joined(pool.float()) @ flow).mean(1)
+        else:
+            read = _read(model, flow, layout)
+        return to_maps(read[:, :, None], layout)[:, 0]
 
     def _joined(self, weights: Tensor) -> Tensor:
         """Weights (batch, head, token, token) with one head."""
         return {"mean": weights.mean(1), "max": weights.amax(1), "min": weights.amin(1)}[self.heads]
 
-    def _read(self, model: Model, flow: Tensor, layout: Layout) -> Tensor:
-        """What the output receives from each token, (batch, token, 1)."""
-        places = slice(layout.prefix, None)
-        if layout.prefix and layout.prefix_at == "back":
-            places = slice(0, -layout.prefix)
-        if layout.prefix and not model.anatomy.head.startswith("pooled"):
-            reader = 0 if layout.prefix_at == "front" else flow.shape[1] - layout.prefix
-            return flow[:, reader, :, None]
-        return flow[:, places].mean(1)[:, :, None]
+
+def _read(model: Model, flow: Tensor, layout: Layout) -> Tensor:
+    """What the output receives from each token, (batch, token). Raises: NotExplainable where it is
+    not known which tokens the head reads."""
+    known, prefix = model.anatomy, layout.prefix
+    if known.weighs or len(known.readers) != prefix + 1:
+        why = (
+            "weighs its tokens by a softmax that" if known.weighs else "reads tokens in a way that"
+        )
+        raise NotExplainable(f"the head of {model.name} {why} rollout cannot follow; use a CAM.")
+    first = 0 if layout.prefix_at == "front" else flow.shape[1] - prefix
+    places = slice(prefix, None) if layout.prefix_at == "front" else slice(0, first)
+    *shares, rest = known.readers
+    found = rest * flow[:, places].mean(1)
+    for i, share in enumerate(shares):
+        found = found + share * flow[:, first + i]
+    return found
 
 
-def _one_size(weights: list[tuple[str, Tensor]], images: int, model: Model) -> int:
-    """The number of tokens that all layers share. Raises: NotExplainable where they do not attend
-    everywhere.
+def _attentions(recorded: list[tuple[str, Tensor]], model: Model) -> list[tuple[str, Tensor]]:
+    """The recorded weights of attentions, in order. Raises: NotExplainable where they are not all
+    those that the network has, each once, or where several streams attend side by side.
     """
-    if not weights:
+    known = model.anatomy
+    if known.joint or known.partial:
+        streams = f" ({', '.join(known.joint)})" if known.joint else ""
+        raise NotExplainable(
+            f"{model.name} has several streams or exits{streams}, and rollout multiplies one after"
+            " the other; use a CAM."
+        )
+    inner = {n for n, part in model.module.named_modules() if isinstance(part, nn.Softmax)}
+    names = set(known.attention)
+    found = [(n, w) for n, w in recorded if n in names | inner]
+    if not found:
         raise NotExplainable(
             f"rollout saw no attention while {model.name} ran, so there is nothing to multiply;"
             " use a CAM."
         )
-    tokens = weights[0][1].shape[-1]
-    for layer, found in weights:
-        if found.ndim != 4 or len(found) != images:
+    if len(found) != known.attentions:
+        missing = sorted(names - {n for n, _ in found}) if not inner else []
+        which = f", not those of {', '.join(map(repr, missing[:3]))}" if missing else ""
+        raise NotExplainable(
+            f"rollout could read {len(found)} of {known.attentions} attentions of"
+            f" {model.name}{which}; it needs them all. Use a CAM."
+        )
+    return found
+
+
+def _squares(
+    weights: list[tuple[str, Tensor]], images: int, model: Model
+) -> tuple[list[Tensor], Tensor | None]:
+    """The weights of each layer (batch, head, token, token), and of a pooling at the end (batch,
+    head, query, token) or None. Raises: NotExplainable where the layers do not attend everywhere.
+    """
+    found = [(layer, _with_heads(w, images)) for layer, w in weights]
+    layer, last = found[-1]
+    pool = last if last.ndim == 4 and last.shape[2] < last.shape[3] and len(found) > 1 else None
+    tokens = found[0][1].shape[-1]
+    for layer, each in found:
+        if each.ndim != 4 or len(each) != images:
             raise NotExplainable(
-                f"{layer!r} of {model.name} attends inside windows ({tuple(found.shape)} for"
-                f" {images} pictures); rollout"
-                " needs every token to see every other. Use a CAM."
+                f"{layer!r} of {model.name} attends inside windows ({tuple(each.shape)} for"
+                f" {images} pictures); rollout needs every token to see every other. Use a CAM."
             )
-        if found.shape[2:] != (tokens, tokens):
+        queries = each.shape[2] if each is pool else tokens
+        if each.shape[2:] != (queries, tokens):
             raise NotExplainable(
-                f"{layer!r} of {model.name} attends from {found.shape[2]} to {found.shape[3]}"
-                " tokens where the first"
-                f" layer has {tokens}; rollout needs the same tokens in all layers. Use a CAM."
+                f"{layer!r} of {model.name} attends from {each.shape[2]} to {each.shape[3]}"
+                f" tokens where the first layer has {tokens}; rollout needs the same tokens in all"
+                " layers. Use a CAM."
             )
-    return tokens
+    return [each for _, each in found if each is not pool], pool
+
+
+def _with_heads(weights: Tensor, images: int) -> Tensor:
+    """Weights of three axes as (batch, head, query, token): heads may be folded into the batch."""
+    folded = weights.ndim == 3 and images and len(weights) % images == 0
+    return weights.unflatten(0, (images, -1)) if folded else weights
 
 
 def _layout(model: Model, tokens: int, size: tuple[int, int]) -> Layout:

@@ -79,13 +79,19 @@ class Call:
     axes: tuple[int, ...] = ()
     came: tuple[tuple[GradientEdge, torch.Size], ...] = ()
     weighted: bool = False
-    softmax: bool = False
+    softmaxes: int = 0
+    fused: int = 0
     product: bool = False
     outputs: list["Seen"] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
         return self.name.count(".")
+
+    @property
+    def attentions(self) -> int:
+        """How many attentions ran directly in this call."""
+        return self.fused + self.softmaxes * self.product
 
     def within(self, other: "Call") -> bool:
         """Whether this call ran inside another."""
@@ -196,7 +202,6 @@ class _Watch:
     module: nn.Module
     look: Callable[[Seen, Tensor], None] = lambda seen, tensor: None
     calls: list[Call] = field(default_factory=list)
-    fused: set[str] = field(default_factory=set)
     _stack: list[Call] = field(default_factory=list)
     _clock: int = 0
     _weights: int = 0
@@ -257,12 +262,12 @@ class _Watch:
             return
         call = self._stack[-1]
         if func in _FUSED:
-            self.fused.add(call.name)
+            call.fused += 1
         elif func in _PRODUCT:
             call.product = True
         elif func in _SOFTMAX and isinstance(args[0], Tensor) and args[0].ndim > 2:
             inner = call.name in self._softmax_modules and call.parent is not None
-            (call.parent if inner else call).softmax = True  # pyright: ignore
+            (call.parent if inner else call).softmaxes += 1  # pyright: ignore
 
     @cached_property
     def _softmax_modules(self) -> set[str]:
@@ -270,8 +275,8 @@ class _Watch:
 
     def attention(self) -> tuple[frozenset[str], frozenset[str]]:
         """Names of the modules that attend, and of those that attend in one fused operation."""
-        open_ones = {call.name for call in self.calls if call.softmax and call.product}
-        return frozenset(open_ones | self.fused), frozenset(self.fused)
+        attending = frozenset(call.name for call in self.calls if call.attentions)
+        return attending, frozenset(call.name for call in self.calls if call.fused)
 
 
 class _Attending(TorchFunctionMode):

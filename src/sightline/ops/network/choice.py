@@ -17,6 +17,7 @@ from ..tracing.layouts import to_maps
 from .census import Call, Census, Seen
 from .exchange import choose_by_exchange
 from .groups import Choice, Group, cut_addresses, groups_of, is_image, large
+from .reading import read_tokens
 from .streams import aligned, latest_streams, repeated
 
 _MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, all are too many
@@ -131,6 +132,7 @@ class _Search:
             head=_head(last, self.paths, self.wind, self.census.scores),
             class_map=class_map,
             partial=partial,
+            reading=read_tokens(self.census, self.paths, self.wind.blow),
             notes=(*notes, *(["several layers carry the evidence together"] * (len(joint) > 1))),
         )
 

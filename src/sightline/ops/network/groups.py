@@ -2,7 +2,7 @@
 to which of them is looked at.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.autograd.graph import GradientEdge
@@ -10,6 +10,7 @@ from torch.autograd.graph import GradientEdge
 from ..graph import Paths
 from ..tracing.layouts import Layout, filters_of
 from .census import Census, Seen
+from .reading import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Choice:
     class_map: str | None = None
     independent: bool = False
     partial: bool = False
+    reading: Reading = field(default_factory=Reading)
     notes: tuple[str, ...] = ()
 
 
