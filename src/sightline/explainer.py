@@ -30,6 +30,7 @@ from .errors import (
 )
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
+from .ops.batches import fit_side
 from .ops.tracing.replay import JOINT, Address
 from .refusals import Refusal, in_words, saturated, together, unknown_facts
 from .target import PerImage, Target, to_target
@@ -84,6 +85,7 @@ class Explainer(ABC):
         """
         model = Model.of(model)
         tensors = model.prepare(images)
+        fit_side(model.side, len(tensors))
         aimed = to_target(target).bind(model, tensors)
         self.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
         self._warn_of_parts(model)

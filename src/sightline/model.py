@@ -21,7 +21,7 @@ from .calling import Calling, Settings
 from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
 from .images import Picture, read
-from .ops.batches import batched, check, chunks, listed
+from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
 from .ops.calling.failures import refuse_scripted
 from .ops.labels import class_names, find_label
 from .ops.network.black_box import BlackBox
@@ -84,6 +84,7 @@ class Model:
         self.preprocess: Preprocess | Opaque | None = known
         if known is None and preprocess is not None:
             self.preprocess = Opaque(cast(Callable[..., Any], preprocess))
+        self.natural = known is not None  # in [0, 1], so that a colour has a value
         self.labels = class_names(labels) if labels is not None else None
         self.multilabel, self.precision = multilabel, precision
         self.name = name or type(self.module).__name__
@@ -151,8 +152,7 @@ class Model:
         """
         sources = listed(images)
         if isinstance(sources, Tensor):
-            beyond = getattr(self.preprocess, "beyond", None)
-            images = check(sources, natural=beyond is not None, beyond=beyond or 0.0)
+            images = check(sources, beyond=getattr(self.preprocess, "beyond", None))
             return images if self.calling.forward else refuse_turned(self.module, images)
         if self.preprocess is None:
             raise BadImage(
@@ -161,10 +161,9 @@ class Model:
             )
         pictures = [s if isinstance(s, Picture) else read(s) for s in sources]
         tensors = batched([self.preprocess.prepare(p) for p in pictures])
-        known = self.preprocess if isinstance(self.preprocess, Preprocess) else None
-        frames = [known.frame(p.size) for p in pictures] if known else None
-        self.origins.add(tensors, pictures, frames)
-        return tensors
+        made = self.preprocess
+        frames = [made.frame(p.size) for p in pictures] if isinstance(made, Preprocess) else None
+        return self.origins.add(tensors, pictures, frames)
 
     def pictures(self, images: Tensor) -> list[Picture] | None:
         """The pictures that these rows were prepared from (slices and copies too), or None."""
@@ -284,7 +283,7 @@ class Model:
             run, layouts = partial(self.calling, module), known.layouts if known else {}
             chunk, fans = self.batch or BATCH, self.engine.fans
             circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans, self.calling)
-            rows = torch.arange(len(images), device="cpu") if rows is None else rows
+            rows = rows_of(images, rows, self.side)
             return circuit.trace(images, read, edit, rules, rows)
 
     def outputs(self, images: Any) -> Tensor:
@@ -356,7 +355,7 @@ class Model:
         if rows is None and self._session and images is self._session.images:
             yield self.trace(images, read=read)
             return
-        rows = torch.arange(len(images), device="cpu") if rows is None else rows
+        rows = rows_of(images, rows, self.side)
         for part in chunks(len(images), self.chunk(images, len(images))):
             yield self.trace(images[part], read=read, rows=rows[part])
 
@@ -387,14 +386,14 @@ class Model:
         """Evaluation mode and frozen weights while it lasts; all comes back, after errors too."""
         return unharmed(self.module)
 
-    def given(self, **side: Tensor) -> "Model":
-        """The model with side inputs (a question, a command); their first axis is the batch."""
+    def given(self, **side: Any) -> "Model":
+        """The model with side inputs (a question, a command), one for each image or one for all."""
         other = copy(self)
-        other.side = {**self.side, **side}
+        other.side = {**self.side, **as_side(side)}
         other.calling = replace(self.calling, side=other.side)
         other._session, other.engine = None, Engine(other.calling, self.engine.plans)
         return other
 
     def take(self, rows: Sequence[int] | slice) -> "Model":
         """The model for some images of the batch: side inputs follow `rows`."""
-        return self.given(**{k: v[rows] for k, v in self.side.items()}) if self.side else self
+        return self.given(**side_rows(self.side, rows)) if self.side else self

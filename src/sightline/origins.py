@@ -70,8 +70,8 @@ class Origins:
 
     def add(
         self, images: Tensor, pictures: Sequence[Picture], frames: Sequence[Frame] | None
-    ) -> None:
-        """Remember what `images`, just prepared, were made from."""
+    ) -> Tensor:
+        """`images`, just prepared, with what they were made from remembered."""
         fresh = [
             Origin(p.name, frames[i] if frames else None, weakref.ref(p), _coarse(images[i]))
             for i, p in enumerate(pictures)
@@ -90,6 +90,7 @@ class Origins:
             self._held += sum(p.array.nbytes for p in pictures)
             while self._held > HELD:
                 self._held -= self._latest.popleft().array.nbytes
+        return images
 
     def follow(self, part: Tensor, whole: Tensor, rows: slice) -> Tensor:
         """`part`, remembered as the rows of `whole`, whatever its device."""

@@ -23,6 +23,7 @@ from .explainer import BATCH, Explainer, shared
 from .explanation import Explanation
 from .metric import Metric
 from .model import Model
+from .ops.batches import fit_side
 from .refusals import in_words
 from .target import to_target
 
@@ -211,6 +212,7 @@ def _together(
     if len(tensors) <= BATCH:
         with shared(model, tensors, explainers):
             return [explainer.attempt(model, tensors, target) for explainer in explainers]
+    fit_side(model.side, len(tensors))
     aimed = to_target(target).bind(model, tensors)
     rows = [slice(i, i + BATCH) for i in range(0, len(tensors), BATCH)]
     slices = [model.origins.follow(tensors[r], tensors, r) for r in rows]

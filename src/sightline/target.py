@@ -318,7 +318,7 @@ class PerImage(Target):
                 f"{len(self.targets)} targets for {len(images)} images; give one for all, or one"
                 " per image."
             )
-        return self._each(lambda i, t: t.bind(model, images[i : i + 1]))
+        return self._each(lambda i, t: t.bind(model.take([i]), images[i : i + 1]))
 
     def fix(self, trace: Pass) -> Target:
         return self._each(lambda i, t: t.fix(trace.alone(i)))

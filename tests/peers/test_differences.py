@@ -231,10 +231,10 @@ def test_whether_integrated_gradients_have_converged(captum: Any) -> None:
     )
     assert_close(found, again)
     assert delta.abs() > 0.05  # of a score of 1; without asking nobody says so
-    heat = create("explainer", "integrated-gradients", baseline="black")(Model(net), images, 0)
+    heat = create("explainer", "integrated-gradients", baseline=0.0)(Model(net), images, 0)
     assert heat.details["steps"] < 50 and heat.details["completeness"] < 0.02
     fifty = create(
-        "explainer", "integrated-gradients", baseline="black", steps=50, nodes="gauss-legendre"
+        "explainer", "integrated-gradients", baseline=0.0, steps=50, nodes="gauss-legendre"
     )(Model(net), images, 0)
     assert_close(fifty.channels, found, atol=1e-6, rtol=1e-4)
     assert fifty.details["completeness"] > 0.05

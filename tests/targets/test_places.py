@@ -120,7 +120,7 @@ def test_a_box_on_a_changed_picture_is_refused_and_bound_is_the_way_out(change) 
 
 
 def test_a_box_in_a_transform_of_unknown_geometry_is_refused() -> None:
-    model = Model(Cells(), lambda image: torch.rand(3, 24, 24), ["a", "thing"], output=detections)
+    model = Model(Cells(), lambda image: torch.ones(3, 24, 24), ["a", "thing"], output=detections)
     images = model.prepare([picture(0)])
     with pytest.raises(BadTarget, match="unknown geometry"):
         model.aim(images, Box(FIRST, "thing"))

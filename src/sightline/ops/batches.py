@@ -1,6 +1,6 @@
 """Batches: what people pass as images, as a checked tensor or a list of sources, and in chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,54 @@ def chunks(n: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def check(images: Tensor, *, natural: bool, beyond: float = 0.01) -> Tensor:
-    """`images`, if they are a batch that a model can take; `natural` means values in [0, 1], or so
-    far `beyond`.
+def fit_side(side: Mapping[str, Any], count: int) -> None:
+    """Side inputs that have one entry for each of `count` images, or one for all.
+
+    Raises: ShapeError for any other number.
+    """
+    for name, values in side.items():
+        if len(values) not in (1, count):
+            raise ShapeError(
+                f"{name!r} has {len(values)} entries for {count} images; give one for all, or one"
+                f" for each: `model.given({name}=...)`."
+            )
+
+
+def rows_of(images: Tensor, rows: Tensor | None, side: Mapping[str, Any]) -> Tensor:
+    """`rows`, or each image as its own, with side inputs that fit them.
+
+    Raises: ShapeError where they do not.
+    """
+    if rows is None:
+        fit_side(side, len(images))
+        rows = torch.arange(len(images), device="cpu")
+    return rows
+
+
+def side_rows(side: Mapping[str, Any], rows: Sequence[int] | slice) -> dict[str, Any]:
+    """The side inputs of some images; one for all stays."""
+    return {name: v if len(v) == 1 else v[rows] for name, v in side.items()}
+
+
+def as_side(side: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Side inputs as tensors, batch first. Raises: ShapeError for what has no batch axis."""
+    found = {}
+    for name, value in side.items():
+        try:
+            found[name] = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            found[name] = torch.empty(())
+        if not found[name].ndim or not len(found[name]):
+            raise ShapeError(
+                f"the side input {name!r} is a tensor with one entry per image; got"
+                f" {str(value)[:40]}. Add a batch axis with `[None]`, or turn words into numbers."
+            )
+    return found
+
+
+def check(images: Tensor, *, beyond: float | None) -> Tensor:
+    """`images`, if they are a batch that a model can take; beyond: how far values may lie
+    outside [0, 1]; None where units are unknown.
 
     Raises: ShapeError for a wrong shape or type, BadImage for values that are not numbers or out of
     range.
@@ -67,7 +112,7 @@ def check(images: Tensor, *, natural: bool, beyond: float = 0.01) -> Tensor:
     low, high = torch.aminmax(images)
     if not (torch.isfinite(low) and torch.isfinite(high)):
         raise BadImage("the images hold NaN or infinite values; every pixel must be a number.")
-    if natural and (low < -beyond or high > 1 + beyond):
+    if beyond is not None and (low < -beyond or high > 1 + beyond):
         raise BadImage(
             "images are in natural units, [0, 1], and the model normalises them; got values from"
             f" {low:.3g} to {high:.3g}. Use `sl.Model(net, preprocess=None)` for normalised"

@@ -15,14 +15,18 @@ from .blur import gaussian_blur
 from .noise import generator
 
 NAMES = ("mean", "blur", "noise", "black", "white", "grey", "image-mean")
+_COLOURS = {"black": 0.0, "white": 1.0, "grey": 0.5}
 
 
 @runtime_checkable
 class HasMean(Protocol):
-    """A model, seen from here: the mean colour that it subtracts, (1, channel, 1, 1)."""
+    """A model, seen from here: the mean colour that it subtracts, (1, channel, 1, 1), and whether
+    pictures come in natural units, so that it is known what black is."""
 
     @property
     def mean(self) -> Tensor: ...
+    @property
+    def natural(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Fill:
     """What does a hidden pixel look like?
 
     name: `mean` (the model's mean colour), `image-mean` (each picture's own), `blur` (an 11 pixel
-    Gaussian blur, sigma 5, as RISE's insertion uses), `noise` (uniform, seeded), `black`, `white`,
-    `grey`, or a number in [0, 1] written as text or float.
+    Gaussian blur, sigma 5, as RISE's insertion uses), `noise` (uniform, seeded; over each channel's
+    own range in each picture where units are unknown), `black`, `white`, `grey`, or a number, in
+    the units of the pictures, written as text or float.
     """
 
     name: str | float = "mean"
@@ -49,7 +54,11 @@ class Fill:
         object.__setattr__(self, "name", value)
 
     def like(self, images: Tensor, model: HasMean) -> Tensor:
-        """Pictures of the shape of `images` that hold nothing but the fill."""
+        """Pictures of the shape of `images` that hold nothing but the fill.
+
+        Raises: BadField for a colour where tensors come as the network eats them: its value there
+        is unknown, and 0 would be the mean.
+        """
         if self.name == "mean":
             return model.mean.to(images).expand_as(images)
         if self.name == "image-mean":
@@ -63,6 +72,16 @@ class Fill:
                 dtype=torch.float32,
                 device="cpu",
             )
-            return drawn.to(images).expand_as(images)
-        value = {"black": 0.0, "white": 1.0, "grey": 0.5}.get(str(self.name), self.name)
-        return torch.full_like(images, float(value))
+            drawn = drawn.to(images).expand_as(images)
+            if model.natural:
+                return drawn
+            low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+            return low + (high - low) * drawn
+        if self.name in _COLOURS and not model.natural:
+            raise BadField(
+                f"the fill {self.name!r} is a colour, and it is not known what {self.name} is in"
+                " tensors that come as the network eats them (normalised, most often). Use"
+                ' "mean", a number in the units of the tensor, or a model that normalises:'
+                " `sl.Model(net, preprocess=sl.Preprocess(size, mean=..., std=...))`."
+            )
+        return torch.full_like(images, float(_COLOURS.get(str(self.name), self.name)))

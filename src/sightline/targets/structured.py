@@ -30,7 +30,7 @@ class Similarity(Target):
     to: Any
 
     def bind(self, model: Any, images: Tensor) -> Target:
-        to = _embedding(self.to, lambda: model.outputs(images[:1]).shape[1])
+        to = _embedding(self.to, lambda: model.take([0]).outputs(images[:1]).shape[1])
         to = model.outputs(model.prepare(self.to)) if to is None else to
         if to.ndim == 2 and len(to) not in (1, len(images)):
             raise ShapeError(

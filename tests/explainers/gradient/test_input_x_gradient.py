@@ -35,9 +35,9 @@ def test_it_is_the_normalised_picture_times_the_gradient_with_respect_to_it() ->
 
 def test_the_baseline_is_a_named_fill() -> None:
     known = analytic.linear()
-    white = create("explainer", "input-x-gradient", baseline="white")
+    white = create("explainer", "input-x-gradient", baseline=1.0)
     heat = white(known.model, known.images, known.target)
-    filled = Fill("white").like(known.images, known.model)
+    filled = Fill(1.0).like(known.images, known.model)
     weight = known.model.module.weight[1].detach()
     assert_close(heat.channels, weight * (known.images - filled))
     with pytest.raises(BadField):

@@ -55,7 +55,7 @@ def test_of_a_linear_model_each_pixel_gets_its_own_product() -> None:
 
 def test_it_is_the_paper_s_sum_over_midpoints() -> None:
     net, images = CNN(), torch.rand(2, 3, *CNN.size)
-    heat = create("explainer", "integrated-gradients", steps=11, baseline="grey")(
+    heat = create("explainer", "integrated-gradients", steps=11, baseline=0.5)(
         Model(net, size=CNN.size), images, 3
     )
     net, empty = net.double(), torch.full_like(images, 0.5, dtype=torch.float64)
@@ -118,9 +118,9 @@ def test_completeness_is_told_for_each_image() -> None:
 
 def test_the_baseline_is_a_named_fill() -> None:
     known = analytic.linear()
-    white = create("explainer", "integrated-gradients", baseline="white")
+    white = create("explainer", "integrated-gradients", baseline=1.0)
     heat = white(known.model, known.images, known.target)
-    filled = Fill("white").like(known.images, known.model)
+    filled = Fill(1.0).like(known.images, known.model)
     weight = known.model.module.weight[1].detach()
     assert_close(heat.channels, weight * (known.images - filled))
     for fields in ({"baseline": "pink"}, {"steps": 0}, {"tolerance": 0.0}, {"limit": 9}):

@@ -151,7 +151,7 @@ def test_it_finds_a_planted_patch() -> None:
 
 def test_the_fill_matters_and_gaps_are_refused() -> None:
     known = analytic.linear()
-    explain = create("explainer", "occlusion", window=1, stride=1, fill="white")
+    explain = create("explainer", "occlusion", window=1, stride=1, fill=1.0)
     heat = explain(known.model, known.images, Class(1, probability=False))
     weight = known.model.module.weight[1].detach()
     assert_close(heat.native, (weight * (known.images - 1)).sum(1))

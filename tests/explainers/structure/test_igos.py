@@ -45,7 +45,7 @@ def saturated() -> tuple[Model, Tensor, int]:
 
 
 def planted(name: str, **fields: Any) -> Heatmap:
-    asked = {"cells": 8, "iterations": 20, "smooth": 1.0, "fill": "black", **fields}
+    asked = {"cells": 8, "iterations": 20, "smooth": 1.0, "fill": 0.0, **fields}
     return create("explainer", name, **asked)(*saturated())
 
 
@@ -361,6 +361,6 @@ def test_a_picture_that_hiding_does_not_change_is_refused(name: str) -> None:
 
 def test_a_map_of_something_says_nothing() -> None:
     model, images, target = saturated()
-    explain = create("explainer", "igos", cells=8, iterations=4, fill="black", smooth=1.0)
+    explain = create("explainer", "igos", cells=8, iterations=4, fill=0.0, smooth=1.0)
     found = explain(model, images, target)
     assert found.accepted.tolist() != [0] and found.remark == [""]

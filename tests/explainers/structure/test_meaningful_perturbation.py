@@ -29,7 +29,7 @@ class Sure(nn.Module):
 
 
 def explained(slope: float, name: str = "meaningful-perturbation", **fields: Any) -> Any:
-    explain = create("explainer", name, cells=8, smooth=1.0, fill="black", **fields)
+    explain = create("explainer", name, cells=8, smooth=1.0, fill=0.0, **fields)
     return explain(Model(Sure(slope), size=(32, 32)), torch.ones(1, 3, 32, 32), 0)
 
 

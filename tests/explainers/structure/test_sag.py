@@ -143,7 +143,7 @@ class Planted(nn.Module):
 
 def planted(**fields: Any) -> tuple[sl.Model, Tensor, SAG]:
     model = sl.Model(Planted(), size=(21, 21))
-    made: dict[str, Any] = {"explainer": "rise", "fill": "black", "successors": 49, **fields}
+    made: dict[str, Any] = {"explainer": "rise", "fill": 0.0, "successors": 49, **fields}
     return model, torch.ones(1, 3, 21, 21), SAG(**made)
 
 
@@ -216,7 +216,7 @@ def test_no_set_within_the_bounds_shows_the_best_one() -> None:
 
 
 def test_a_fill_that_is_enough_is_told() -> None:
-    model, images, method = planted(fill="white")
+    model, images, method = planted(fill=1.0)
     regions = method(model, images, 0)
     assert regions.outcome == ["fill"] and regions.minimal == [[frozenset()]]
     assert "Try another `fill`" in regions.notes[0][-1]
@@ -318,7 +318,7 @@ def test_a_black_box_is_told_which_ranking_it_can_have() -> None:
     with pytest.raises(NotExplainable, match="explainer=rise"):
         sl.create("explainer", "sag")(model, images)
     ranked = sl.create("explainer", "rise", masks=64, grid=2)
-    found = sl.create("explainer", "sag", explainer=ranked, grid=2, fill="black")(model, images)
+    found = sl.create("explainer", "sag", explainer=ranked, grid=2, fill=0.0)(model, images)
     assert found.minimal == [[{(0, 0)}]]
 
 

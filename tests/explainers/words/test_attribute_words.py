@@ -39,7 +39,7 @@ def painted(*places: tuple[int, slice, slice]) -> Tensor:
 
 RED, BLUE = (0, slice(2, 7), slice(3, 8)), (2, slice(12, 16), slice(11, 15))
 MODEL = Model(Coloured(), size=(20, 20), labels=["robin", "parrot"])
-EXPLAIN = create("explainer", "attribute-words", fill="black")
+EXPLAIN = create("explainer", "attribute-words", fill=0.0)
 LOGIT = Class(0, probability=False)
 
 
@@ -79,7 +79,7 @@ def test_alone_is_as_in_a_batch() -> None:
 
 
 def test_only_so_many_words_are_measured_and_those_that_describe_the_class_come_first() -> None:
-    one = create("explainer", "attribute-words", words=1, fill="black")
+    one = create("explainer", "attribute-words", words=1, fill=0.0)
     assert [f["word"] for f in one(MODEL, painted(RED, BLUE), LOGIT).facts[0]] == ["red crest"]
 
 

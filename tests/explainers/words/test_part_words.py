@@ -48,7 +48,7 @@ LOGIT = Class(0, probability=False)
 def test_on_a_linear_model_the_evidence_is_the_sum_of_the_part_s_own_products() -> None:
     known = analytic.linear()
     boxes = {"left": (0, 0, 2, 3), "right": (4, 2, 7, 6)}
-    explain = create("explainer", "part-words", named=boxes, fill="black")
+    explain = create("explainer", "part-words", named=boxes, fill=0.0)
     found = explain(known.model, known.images, Class(1, probability=False))
     for row in range(2):
         for fact in found.facts[row]:
@@ -60,7 +60,7 @@ def test_on_a_linear_model_the_evidence_is_the_sum_of_the_part_s_own_products() 
 
 def test_what_matters_is_said_what_does_not_is_not_and_what_speaks_against_is_named() -> None:
     model, images = patches()
-    found = create("explainer", "part-words", named=NAMED, fill="black")(model, images, LOGIT)
+    found = create("explainer", "part-words", named=NAMED, fill=0.0)(model, images, LOGIT)
     for row in range(3):
         facts = {fact["word"]: fact for fact in found.facts[row]}
         weight = model.module.weight.detach().clamp(min=0)
@@ -163,7 +163,7 @@ def test_parts_from_files_follow_the_picture_into_the_model_s_frame(tmp_path: Pa
     (tmp_path / "parts.csv").write_text("\n".join(["image,part,x0,y0,x1,y1", *lines]))
     pictures = [tmp_path / "a.png", tmp_path / "b.png"]
     for file in ("parts.json", "parts.csv"):
-        found = create("explainer", "part-words", named=tmp_path / file, fill="black")(
+        found = create("explainer", "part-words", named=tmp_path / file, fill=0.0)(
             model, pictures, LOGIT
         )
         for facts in found.facts:
@@ -227,7 +227,7 @@ def test_parts_in_one_place_say_that_no_drop_tells_them_apart() -> None:
     model, images = patches(1)
     x0, y0, x1, y1 = CREST
     named = {"crest": CREST, "crown": (x0, y0, x1, y1 + 1), "tail": TAIL}
-    found = create("explainer", "part-words", named=named, fill="black")(model, images, LOGIT)
+    found = create("explainer", "part-words", named=named, fill=0.0)(model, images, LOGIT)
     same = {fact["word"]: fact["same"] for fact in found.facts[0]}
     assert same == {"crest": ["crown"], "crown": ["crest"], "tail": []}
     assert ", one place)" in found.sentences[0] and found.sentences[0].count("(") == 2
@@ -237,6 +237,6 @@ def test_parts_in_one_place_say_that_no_drop_tells_them_apart() -> None:
 
 def test_a_value_that_is_no_class_is_not_called_anything() -> None:
     model, images = patches(1)
-    found = create("explainer", "part-words", named=NAMED, fill="black")(model, images, Axis(0))
+    found = create("explainer", "part-words", named=NAMED, fill=0.0)(model, images, Axis(0))
     assert found.sentences[0].startswith("The value of Axis(0) rests on: crest (")
     assert found.top == [None]

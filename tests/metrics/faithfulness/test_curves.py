@@ -39,7 +39,7 @@ def additive(heat: list[float], values: tuple[float, ...] = VALUES) -> Case:
 
 def both(case: Case) -> tuple[float, float]:
     deletion = create("metric", "deletion", steps=4)
-    insertion = create("metric", "insertion", steps=4, fill="black")
+    insertion = create("metric", "insertion", steps=4, fill=0.0)
     return round(deletion(case).item(), 6), round(insertion(case).item(), 6)
 
 
@@ -78,7 +78,7 @@ def test_steps_are_weighed_by_the_pixels_that_they_change(
     images = torch.ones(1, 3, 1, 5)
     case = Case(model, images, model.aim(images, Axis(0)), Heatmap(worth[None]))
     deletion = create("metric", "deletion", steps=steps)
-    insertion = create("metric", "insertion", steps=steps, fill="black")
+    insertion = create("metric", "insertion", steps=steps, fill=0.0)
     assert deletion.changed(5) == counts
     assert_close(deletion(case).item(), area, atol=1e-6, rtol=0)
     assert_close(deletion.measure(case)[0].item(), area, atol=1e-6, rtol=0)
@@ -112,8 +112,8 @@ def test_curves_start_and_end_at_the_picture_and_the_fill() -> None:
 def test_with_one_substrate_deletion_of_a_map_is_insertion_of_its_negative_backwards() -> None:
     model, images = cnn()
     case = Case(model, images, model.aim(images, 1), Heatmap(torch.rand(2, 32, 32)))
-    deleted = create("metric", "deletion", fill="grey").curves(case)
-    inserted = create("metric", "insertion", fill="grey").curves(case.with_heat(-case.heat))
+    deleted = create("metric", "deletion", fill=0.5).curves(case)
+    inserted = create("metric", "insertion", fill=0.5).curves(case.with_heat(-case.heat))
     assert_close(inserted.flip(1), deleted)
 
 

@@ -34,11 +34,11 @@ def case(heat: Tensor, logit: float = 2.0, target: object = None) -> Case:
 
 
 def drop(whole: Case) -> float:
-    return create("metric", "average-drop", fill="black")(whole).item()
+    return create("metric", "average-drop", fill=0.0)(whole).item()
 
 
 def increase(whole: Case) -> float:
-    return create("metric", "average-increase", fill="black")(whole).item()
+    return create("metric", "average-increase", fill=0.0)(whole).item()
 
 
 def test_showing_everything_drops_nothing_and_raises_nothing() -> None:
@@ -90,7 +90,7 @@ def test_what_sums_to_the_score_is_complete_and_parts_of_it_are_not() -> None:
     assert_close(gap(whole, baseline="zero"), torch.zeros(2), atol=1e-5, rtol=0)
     assert_close(gap(whole.with_heat(expected / 2)), torch.full((2,), 0.5), atol=1e-5, rtol=0)
     assert_close(gap(whole.with_heat(0 * expected)), torch.ones(2))
-    assert (gap(whole, baseline="white") > 0.01).all()
+    assert (gap(whole, baseline=1.0) > 0.01).all()
 
 
 def test_the_native_map_is_summed_and_equal_scores_have_no_number() -> None:

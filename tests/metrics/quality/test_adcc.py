@@ -53,7 +53,7 @@ def test_coherency_is_what_it_says_step_by_step() -> None:
         (1 + torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) / 2
         for a, b in zip(whole.heat, again, strict=True)
     ]
-    found = create("metric", "coherency", fill="black")(whole)
+    found = create("metric", "coherency", fill=0.0)(whole)
     assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-4)
 
 

@@ -54,7 +54,7 @@ def case(
 
 
 def metric(name: str, **fields: object) -> Metric:
-    return create("metric", name, fill="black", **fields)
+    return create("metric", name, fill=0.0, **fields)
 
 
 @pytest.mark.parametrize("edges", ["soft", "hard"])
@@ -100,8 +100,8 @@ def test_what_was_not_found_has_no_number_and_nothing_at_all_may_be_enough() -> 
     for name in NAMES:
         assert metric(name)(nothing).isnan().all()
         assert metric(name).null_levels(nothing)["random"].isnan().all()
-    blank = create("metric", "sufficiency", fill="white")(case([()]))
-    assert blank.min() > 0.99 and create("metric", "minimality", fill="white")(case([()])).all()
+    blank = create("metric", "sufficiency", fill=1.0)(case([()]))
+    assert blank.min() > 0.99 and create("metric", "minimality", fill=1.0)(case([()])).all()
 
 
 def test_a_picture_that_scores_nothing_has_no_number() -> None:
@@ -174,7 +174,7 @@ def test_sets_are_no_map(name: str) -> None:
 
 
 def test_the_sets_that_sag_finds_in_the_planted_picture_are_what_it_says() -> None:
-    sag = create("explainer", "sag", explainer="rise", grid=GRID, fill="black")
+    sag = create("explainer", "sag", explainer="rise", grid=GRID, fill=0.0)
     found = judged(sag, Model(Planted(), size=(SIDE, SIDE)), images(1), Class(1))
     assert set(found.explanation.minimal[0]) == {frozenset(BOTH), frozenset(ALONE)}
     for name in NAMES:
