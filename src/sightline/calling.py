@@ -6,6 +6,7 @@ observed before its first pass (ops/calling/conduct.py).
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import BadModel, NotExplainable
+from .errors import BadModel, NotExplainable, SightlineWarning
 from .ops.calling.conduct import GIVES, Conduct, Observer
 from .ops.calling.failures import network_errors
 from .ops.network.modules import channels_of, like_of
@@ -96,7 +97,7 @@ class Calling:
         """Raises: NotExplainable where layers of so many pictures cannot be read in one pass."""
         if self.alone and count > 1:
             raise NotExplainable(
-                "the network takes one picture at a time, and this pass reads layers of"
+                "the network is run one picture at a time, and this pass reads layers of"
                 f" {count}; explain the pictures one by one, or use a method that reads none."
             )
 
@@ -114,7 +115,12 @@ class Calling:
             )
             found, ran = watched.conduct()
         classes = found.gives == "features" and self.settings.labels
+        known = self.conduct.doubts
         self.conduct = replace(found, gives="logits") if classes else found
+        for doubt in self.conduct.doubts:
+            if doubt not in known:  # said once, also where weights change or side inputs come
+                name = type(module).__name__
+                warnings.warn(f"{name}: {doubt}.", SightlineWarning, stacklevel=2)
         for note in self.conduct.notes:
             _log.info("%s: %s", type(module).__name__, note)
         return ran

@@ -21,6 +21,7 @@ from .endings import is_backbone, is_bounded, is_hidden, is_linear
 
 GIVES = ("logits", "probabilities", "sigmoids", "features")
 _SURE = 1e-3  # by how much probabilities may miss [0, 1] and a sum of 1, in float32
+_ALIKE = 1e-2  # of what another picture changes: kernels differ by less between batch sizes
 _EMBEDDING = 8  # numbers from which rows of length 1 are an embedding
 
 
@@ -29,14 +30,17 @@ class Conduct:
     """How is this network called, and what comes back?
 
     meets: name of the first floating parameter or buffer that the forward meets; pictures get its
-    type and device. alone: one picture at a time. squeezed: one picture's output has no batch axis.
-    channels_last: pictures are given as (batch, row, col, channel). gives: `logits`;
-    `probabilities` that sum to 1; `sigmoids`, each a probability of its own; or `features`, which
-    are no classes.
+    type and device. alone: one picture at a time. company: a picture's scores depend on the others
+    of its batch, so it is run alone where it can be. chance: they differ from run to run. squeezed:
+    one picture's output has no batch axis. channels_last: pictures are given as (batch, row, col,
+    channel). gives: `logits`; `probabilities` that sum to 1; `sigmoids`, each a probability of its
+    own; or `features`, which are no classes.
     """
 
     meets: str = ""
     alone: bool = False
+    company: bool = False
+    chance: bool = False
     squeezed: bool = False
     channels_last: bool = False
     gives: str = "logits"
@@ -51,7 +55,8 @@ class Conduct:
             "features": "the network gives features, no scores of classes",
         }
         said = (
-            "the network takes one picture at a time" if self.alone else "",
+            *self.doubts,
+            "the network takes one picture at a time" if self.alone and not self.company else "",
             "one picture's scores come without a batch axis" if self.squeezed else "",
             "pictures are given to the network as (batch, row, col, channel)"
             if self.channels_last
@@ -59,6 +64,20 @@ class Conduct:
             gives.get(self.gives, ""),
         )
         return tuple(filter(None, said))
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why scores are not those of a picture by itself, in sentences."""
+        how = "it is run one at a time" if self.alone else "and it fails on one picture alone"
+        company = (
+            "scores depend on the other pictures of a batch (batch statistics that were not kept,"
+            f" or a sum over the batch); {how}"
+        )
+        chance = (
+            "scores differ from run to run (a dropout that stays on, or noise), so maps rest on"
+            " chance too"
+        )
+        return (*[company] * self.company, *[chance] * self.chance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +101,7 @@ class Observer:
         """
         channels, rows, cols = self.shape
         probe = strips((rows, cols), channels)[[0, 5]].to(self.device)
+        probe[1] *= 0.3  # darker, so that what is shared with the first one moves
         meets = first_met(self.module, lambda: self.run(self.module, probe[:1], Conduct()))
         plain = Conduct(meets=meets)
         for known in (plain, replace(plain, channels_last=True)):
@@ -100,6 +120,7 @@ class Observer:
         if isinstance(two, Tensor) and two.ndim and len(two) == 2:
             loose = isinstance(one, Tensor) and one.shape == two.shape[1:] and one.shape[:1] != (1,)
             known = replace(known, squeezed=loose)
+            known = self._steady(known, two, one if loose else _first(one), probe[:1])
             return replace(known, gives=self._gives(two, known, last))
         if isinstance(one, Tensor) and one.ndim and len(one) == 1:
             known = replace(known, alone=True)
@@ -108,6 +129,18 @@ class Observer:
         else:
             return None if two is None and one is None else known
         return replace(known, gives=self._gives(one, known, last))
+
+    def _steady(self, known: Conduct, together: Tensor, one: Any, probe: Tensor) -> Conduct:
+        """Whether the scores of a picture depend on its company, or on chance. together: of it and
+        another picture. one: of it alone, None where that fails."""
+        if not isinstance(one, Tensor):
+            return replace(known, company=one is None)
+        again = self._tried(probe, known)
+        again = again if known.squeezed else _first(again)
+        if isinstance(again, Tensor) and not _alike(again, one, together):
+            return replace(known, chance=True)
+        company = not _alike(together[0], one, together)
+        return replace(known, company=company, alone=company)
 
     def _tried(self, images: Tensor, known: Conduct, last: "_LastIdentity | None" = None) -> Any:
         """What the network gives, with its graph where it can have one, or our own error about
@@ -169,6 +202,27 @@ class Observer:
         black, white = torch.zeros_like(noise), torch.ones_like(noise)
         made = [black, white, noise / 4, 1 - noise / 4, hard, 1 - hard]
         return torch.cat(made).to(self.device)
+
+
+def _first(scores: Any) -> Any:
+    """The row of the only picture; what is no such row as it is."""
+    return scores[0] if isinstance(scores, Tensor) and scores.ndim else scores
+
+
+def _alike(found: Tensor, other: Tensor, pictures: Tensor) -> bool:
+    """Whether two rows of scores of one picture are the same, but for what kernels round.
+
+    pictures: the scores of two pictures, which tell how far a picture moves them.
+    """
+    if found.shape != other.shape or not found.is_floating_point() or not found.numel():
+        return True
+    left, right, two = (t.detach().double() for t in (found, other, pictures))
+    if not all(bool(torch.isfinite(t).all()) for t in (left, right, two)):
+        return True
+    eps = torch.finfo(found.dtype).eps
+    moved = float((two[0] - two[1]).abs().max())
+    allowed = max(_ALIKE, 16 * eps) * moved + 64 * eps * float(two.abs().max())
+    return float((left - right).abs().max()) <= allowed
 
 
 def _are_shares(values: Tensor, sure: float) -> bool:
