@@ -21,7 +21,7 @@ ORDER = (
     "model",
     "saving",
     "explanation",
-    "refusals",
+    "refusals admission",
     "explanations",
     "explainer",
     "metric attack recipe",

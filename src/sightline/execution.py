@@ -296,6 +296,11 @@ class Engine:
                 self._paces[key] = measure_batch(run, tuple(images.shape[1:]), images.device.type)
         return self._paces.get(key)
 
+    def fast(self, module: nn.Module, images: Tensor) -> bool:
+        """Whether there is a bfloat16 copy of the network as it is now; `facts` are then of it."""
+        self._copy(module, images, (), "fast")
+        return self._copies.get("fast") is not None
+
     def digest(self, module: nn.Module) -> str:
         """A fingerprint of the weights, computed again when they change."""
         self._renew(module)

@@ -176,6 +176,9 @@ def _there(values: Tensor) -> Tensor:
 def _explained(method: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:
     """The maps of a batch, without notes of where from."""
     images = images.to(model.device)
+    served = method.served(model, images, target)
+    if served is not model:  # another clean pass than the one that is shared
+        model, images = served, images[:]
     read, gradients = reading(model, (method,))
     with (
         warnings.catch_warnings(category=SightlineWarning, action="ignore"),
