@@ -247,8 +247,12 @@ class Explainer(ABC):
         except (NotExplainable, BadTarget) as error:
             if len(images) == 1:
                 return [Refusal(error, facts)]
-        every = [(model.take([i]), images[i : i + 1], target.take([i])) for i in range(len(images))]
-        return [piece for each in every for piece in self._pieces(*each)]
+        pieces: list[Explanation | Refusal] = []
+        for i in range(len(images)):
+            one = slice(i, i + 1)
+            picture = model.origins.follow(images[one], images, one)
+            pieces += self._pieces(model.take(one), picture, target.take(one))
+        return pieces
 
     @final
     def _part(
