@@ -151,9 +151,8 @@ def _squares(
         queries = each.shape[2] if each is pool else tokens
         if each.shape[2:] != (queries, tokens):
             raise NotExplainable(
-                f"{layer!r} of {model.name} attends from {each.shape[2]} to {each.shape[3]}"
-                f" tokens where the first layer has {tokens}; rollout needs the same tokens in all"
-                " layers. Use a CAM."
+                f"{layer!r} of {model.name} attends from {each.shape[2]} to {each.shape[3]} tokens;"
+                " rollout needs the same tokens on both sides in all layers. Use a CAM."
             )
     return [each for _, each in found if each is not pool], pool
 
