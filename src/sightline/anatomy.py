@@ -30,7 +30,7 @@ from .ops.network.unharmed import scores_in, unharmed
 from .ops.tracing.layouts import Layout
 from .ops.tracing.replay import JOINT, Address
 
-_PROCEDURE = 4  # raise when the procedure changes, so that cached answers are forgotten
+_PROCEDURE = 5  # raise when the procedure changes, so that cached answers are forgotten
 _log = logging.getLogger("sightline")
 
 
