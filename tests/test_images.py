@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageFile
 
 from sightline import images
-from sightline.errors import BadImage, SightlineError
+from sightline.errors import BadImage, SightlineError, SightlineWarning
+from sightline.formats.tiff import turned
 
 MODES = "1 L P LA PA La RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I F I;16 I;16L I;16B".split()
 ANY_SIZE = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -66,12 +67,10 @@ def test_floats_of_any_width_are_scaled_from_zero_one(size, dtype, colours):
         (np.zeros((3, 8, 9), np.uint8), "transpose"),
         (np.zeros((1, 8, 9)), "transpose"),
         (np.zeros((2, 8, 9, 3), np.uint8), "not one picture"),
-        (np.zeros((8, 9, 2), np.uint8), "colour"),
         (np.zeros((0, 9, 3), np.uint8), "not one picture"),
         (np.zeros(5, np.uint8), "not one picture"),
         (np.zeros((), np.uint8), "not one picture"),
         (np.zeros((4, 4, 3), np.int64), "uint8"),
-        (np.zeros((4, 4), np.uint16), "uint8"),
         (np.zeros((4, 4), complex), "uint8"),
     ],
 )
@@ -117,7 +116,8 @@ def test_sixteen_bits_are_scaled_and_not_clipped(form):
 def test_a_dark_sixteen_bit_picture_stays_dark():
     dark = np.full((4, 4), 900, np.uint16)
     for form in ("PNG", "PPM", "TIFF"):
-        assert images.read(saved(Image.fromarray(dark), form)).array.max() == 4
+        with pytest.warns(SightlineWarning, match="10-bit numbers"):
+            assert images.read(saved(Image.fromarray(dark), form)).array.max() == 4
 
 
 def sixteen_bit_colour_png(rows: int, cols: int, value: int) -> bytes:
@@ -169,7 +169,7 @@ def test_a_palette_with_a_transparent_colour_is_put_over_white():
     image.putpalette([10, 20, 30, 200, 0, 0])
     read = images.read(saved(image, "PNG", transparency=0)).array
     assert read[0].tolist() == [[255, 255, 255], [200, 0, 0]]
-    grey = Image.fromarray(np.array([[0, 7]], np.uint16))
+    grey = Image.fromarray(np.array([[0, 65535]], np.uint16))
     assert images.read(saved(grey, "PNG")).array[0, 0].tolist() == [0, 0, 0]
 
 
@@ -189,7 +189,7 @@ def test_the_exif_orientation_is_applied(orientation, form):
     undo = {6: 8, 8: 6}.get(orientation, orientation)
     stored = Image.fromarray(upright)
     if undo > 1:
-        stored = stored.transpose(images._UPRIGHT[undo])
+        stored = Image.fromarray(turned(upright, undo))
     exif = Image.Exif()
     exif[0x0112] = orientation
     read = images.read(saved(stored, form, exif=exif)).array

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "src" / "sightline"
 ORDER = (
     "errors",
     "shapes",
+    "formats",
     "ops registry images",
     "preprocess origins truth",
     "target anatomy calling",

@@ -117,7 +117,7 @@ def test_short_forms_stand_for_whole_ones(fields, expected):
     [
         {"size": 0},
         {"size": [3, 4, 5]},
-        {"size": 9, "mean": (1, 2)},
+        {"size": 9, "mean": (1, 2), "std": (1, 2, 3)},
         {"size": 9, "std": 0},
         {"size": 9, "mean": math.nan},
         {"size": 9, "crop": "left"},
@@ -126,7 +126,7 @@ def test_short_forms_stand_for_whole_ones(fields, expected):
         {"size": None, "crop": "center"},
         {"size": 9, "crop": None, "resize": 12},
         {"size": 9, "interpolation": "cubic"},
-        {"size": 9, "channels": 4},
+        {"size": 9, "channels": 0},
     ],
 )
 def test_fields_that_make_no_sense_are_refused(fields):
@@ -250,7 +250,7 @@ def test_a_very_long_picture_does_not_fill_the_memory(size):
 def test_the_window_of_a_long_picture_is_that_of_the_whole_one(monkeypatch):
     prepare, image = Preprocess(size=224, resize=256), picture(40, 400)
     whole = prepare.prepare(image)
-    monkeypatch.setattr("sightline.preprocess._WHOLE", 1)
+    monkeypatch.setattr("sightline.preprocess.WHOLE", 1)
     torch.testing.assert_close(prepare.prepare(image), whole, rtol=0, atol=1.01 / 255)
 
 

@@ -51,6 +51,10 @@ class MissingExtra(SightlineError, ImportError):
     """An optional library is not installed; the text names the extra that brings it."""
 
 
+class MissingReader(BadImage, MissingExtra):
+    """A picture whose format needs an optional library; the text names what brings it."""
+
+
 class FileProblem(SightlineError, OSError):
     """A result that cannot be written: disk full, no permission, or a file that would be lost."""
 

@@ -268,6 +268,13 @@ class Heatmap(Explanation):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
+    def bands(self, i: int = 0) -> tuple[int, int, int] | None:
+        """The channels of image `i` that stand for red, green and blue; None where all are seen."""
+        if self.images is None or self.images.shape[1] < 4:
+            return None
+        picture = self.pictures[i] if self.pictures is not None else None
+        return (picture.shown if picture else None) or (0, 1, 2)
+
     def overlay(self, i: int = 0, scale: Any = "per-image") -> np.ndarray:
         """Image `i` under its map, uint8 (row, col, 3), in the model's input frame; one without a
         map is dimmed, with the reason written over it."""
@@ -276,6 +283,8 @@ class Heatmap(Explanation):
                 "this heatmap carries no images, so there is nothing to lay it over."
             )
         array = self.images[i].detach().float().permute(1, 2, 0).cpu().numpy()
+        if (order := self.bands(i)) is not None:
+            array = array[..., list(order)]
         reason = self.refused[i]
         note = "" if reason is None else f"No map: {reason}"
         return registry.view(type(self), "overlay")(array, self.numpy()[i], scale, note=note)

@@ -1,115 +1,176 @@
 """Reading pictures safely: whatever comes, the pixels that a viewer would show, or one clear error.
 
 A picture is turned upright (EXIF), put over white where it is transparent, and brought to eight
-bits of red, green and blue. Nothing is changed in what was passed in, and Pillow's global settings
-are afterwards as they were.
+bits of red, green and blue; the numbers of files with other bands or more bits are kept beside them
+for the network. Nothing is changed in what was passed in, and Pillow's global settings stay as they
+are.
 """
 
-import glob
 import io
 import os
+import re
+import struct
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
-from .errors import BadImage, near
+from .errors import BadImage, SightlineWarning
+from .formats import arrays, kinds
+from .formats.dicom import read_dicom
+from .formats.files import existing, formats, gather, printable
+from .formats.levels import (
+    GivenRange,
+    Range,
+    Raster,
+    band_notes,
+    bands_shown,
+    check_range,
+    over_white,
+    raster_of,
+    span_of,
+)
+from .formats.pillow import orientation, raster_of_image
+from .formats.tiff import read_tiff, turned
+
+__all__ = ["Picture", "Pixels", "encode_jpeg", "encode_png", "gather", "printable", "read"]
 
 Pixels = UInt8[np.ndarray, "row col 3"]
 """Eight bits of red, green and blue."""
 
 Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
-"""One picture: a path, the bytes of a file, a Pillow image or an array (row, col[, colour])."""
+"""One picture: a path, the bytes of a file, a Pillow image or an array (row, col[, band])."""
 
 LARGEST = 200_000_000
 """Pixels above which a picture is taken for a decompression bomb."""
 
-_RUNS_PROGRAMS = ("EPS", "WMF")  # Pillow hands these to Ghostscript or to the system
-_PILLOW = threading.Lock()
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_BANDS = 8  # times as many numbers as pixels are read
+_STRICT = threading.Lock()
+_REFUSALS = (SyntaxError, IndexError, TypeError, struct.error)  # how Pillow's formats say no
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """What does a viewer show for this file?
 
-    array: upright. notes: what had to be decided while reading, in sentences.
+    array: upright. notes: what had to be decided while reading, in sentences. raster: the numbers
+    of the file, where they are more than `array` shows; range, span: how they were read, and which
+    of them are black and white; shown: the bands that are shown as red, green and blue.
     """
 
     array: Pixels
     name: str
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    raster: Raster | None = None
+    range: Range | None = None
+    span: tuple[float, float] = (0.0, 255.0)
+    shown: tuple[int, int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(rows, cols)."""
         return self.array.shape[0], self.array.shape[1]
 
+    @property
+    def caption(self) -> str:
+        """Which bands are shown, where there are others; otherwise empty."""
+        return next((note for note in self.notes if note.startswith("bands ")), "")
+
     def pil(self) -> Image.Image:
         """The same pixels as a Pillow image."""
         return Image.fromarray(self.array)
 
+    def ranged(
+        self, range: GivenRange | None, shown: tuple[int, int, int] | None = None
+    ) -> "Picture":
+        """The same picture with other numbers as black and white, or other bands shown.
 
-def read(source: object, *, limit: int = LARGEST) -> Picture:
+        **Raises:** `BadImage` where the picture has no such bands.
+        """
+        chosen, shown = check_range(range) or self.range, shown or self.shown
+        if (chosen, shown) == (self.range, self.shown) or (self.raster is None and not chosen):
+            return self
+        with _about(self.name):
+            made = _shown(self.raster or raster_of(self.array), self.name, self.path, chosen, shown)
+        kept = [note for note in self.notes if not note.startswith(("bands ", "its values "))]
+        return replace(made, notes=tuple(dict.fromkeys([*kept, *made.notes])))
+
+    def bands(self, channels: int) -> Shaped[np.ndarray, "row col channel"]:
+        """What a network of so many channels is given: bytes, or float32 in [0, 1].
+
+        **Raises:** `BadImage` where the picture has another number of bands.
+        """
+        raster = self.raster
+        if raster is None or (raster.alpha and channels != raster.bands):
+            if channels not in (1, 3):
+                raise self._misfit(3 if raster is None else raster.bands, channels)
+            return np.asarray(self.pil().convert("L"))[..., None] if channels == 1 else self.array
+        values = raster.natural(self.span)
+        if raster.bands == channels:
+            return values
+        values = values[..., :1] if raster.paged else values
+        if values.shape[2] == 1 and channels == 3:
+            return np.repeat(values, 3, axis=2)
+        if values.shape[2] == 3 and channels == 1:
+            grey = values.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+            return grey.astype(values.dtype)[..., None]
+        raise self._misfit(raster.bands, channels)
+
+    def _misfit(self, bands: int, channels: int) -> BadImage:
+        first = " Its channels come first: transpose it." if self.array.shape[0] == channels else ""
+        return BadImage(
+            f"{self.name} has {bands} bands, and the network takes {channels};{first} expected as"
+            f" many as mean and std have numbers, `sl.Preprocess(..., mean=[...], std=[...])` with"
+            f" {bands} each, or a file with {channels}."
+        )
+
+
+def read(source: object, *, limit: int = LARGEST, range: GivenRange | None = None) -> Picture:
     """Which pixels does this path, Pillow image or array show?
 
-    source: a `Source`; anything else is refused. limit: most pixels that are accepted. Arrays
-    are uint8, or floats in [0, 1]. A Pillow image gives the frame at which it stands, a file its
+    source: a `Source`; anything else is refused. limit: most pixels that are accepted. range: which
+    numbers are black and white, where the picture has other than eight bits. Arrays are uint8,
+    uint16, or floats in [0, 1]. A Pillow image gives the frame at which it stands, a file its
     first.
 
     **Raises:** `BadImage`: missing, empty, truncated, too large, not a picture, or out of range.
     """
+    chosen = check_range(range)
     if isinstance(source, np.ndarray):
-        return Picture(_from_array(source), f"array {source.shape}")
+        with _about(name := f"array {source.shape}"):
+            raster = arrays.from_array(source)
+            kept = replace(raster, values=raster.values.copy())
+            return _plain(_shown(kept, name, None, chosen))
     if isinstance(source, Image.Image):
         name = source.filename if isinstance(source, ImageFile.ImageFile) else ""
-        return _picture(source, str(name) or "Pillow image", None, limit, [])
+        name = printable(os.fsdecode(name)) if name else "Pillow image"
+        return _picture(source, name, None, limit, chosen)
     if isinstance(source, bytes):
-        return _from_stream(io.BytesIO(source), f"{len(source)} bytes", None, limit)
+        return _from_stream(io.BytesIO(source), f"{len(source)} bytes", None, limit, chosen)
     if not isinstance(source, str | os.PathLike):
         raise BadImage(
             f"cannot read a picture from {type(source).__name__}; expected a path, a Pillow image "
             "or an array (row, col[, colour]). A tensor is what `model.prepare` returns."
         )
-    path = _existing(Path(source))
+    name, path = printable(Path(source)), existing(Path(source))
     try:
         with path.open("rb") as stream:
-            return _from_stream(stream, str(path), path, limit)
+            return _from_stream(stream, name, path, limit, chosen)
     except OSError as problem:
-        why = problem.strerror or problem
-        raise BadImage(f"{path} cannot be opened: {why}. Check its permissions.") from None
-
-
-def gather(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Which files do these folders (with all below, sorted), globs and files stand for?
-
-    Folders and globs give the files whose ending is that of a picture and that are not hidden; a
-    file that is named is kept whatever it is. Each file comes once.
-
-    **Raises:** `BadImage` when something does not exist or holds no picture.
-    """
-    listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    if not listed:
-        raise BadImage("no pictures were named; expected at least one file, folder or glob.")
-    found: dict[Path, None] = {}
-    for source in listed:
-        found.update(dict.fromkeys(_expanded(Path(source).expanduser())))
-    return list(found)
+        why = problem.strerror or type(problem).__name__
+        raise BadImage(f"{name} cannot be opened: {why}. Check its permissions.") from None
 
 
 def encode_png(array: UInt8[np.ndarray, "row col *colour"]) -> bytes:
@@ -126,175 +187,160 @@ def encode_jpeg(array: Pixels, quality: int = 88) -> bytes:
     return stream.getvalue()
 
 
-def _expanded(source: Path) -> Iterator[Path]:
-    if source.is_dir():
-        inside = [Path(at, name) for at, _, names in os.walk(source) for name in names]
-        pictures = sorted(f for f in inside if _looks_like_a_picture(f.relative_to(source)))
-        if not pictures:
-            raise BadImage(
-                f"no pictures in the folder {source} ({len(inside)} other files); expected at "
-                "least one. Name another folder."
-            )
-        yield from pictures
-    elif glob.has_magic(str(source)) and not source.exists():
-        root = Path(source.anchor or ".")
-        matches = sorted(root.glob(str(source.relative_to(source.anchor))))
-        pictures = [m for m in matches if m.is_file() and _looks_like_a_picture(Path(m.name))]
-        if not pictures:
-            raise BadImage(
-                f"no pictures match {source} ({len(matches)} other matches); expected at least "
-                "one. Check the pattern."
-            )
-        yield from pictures
-    else:
-        yield _existing(source)
-
-
-def _looks_like_a_picture(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and Image.registered_extensions().get(path.suffix.lower()) in _formats()
-
-
-def _formats() -> list[str]:
-    Image.init()
-    return [form for form in Image.OPEN if form not in _RUNS_PROGRAMS]
-
-
-def _existing(path: Path) -> Path:
-    try:
-        path = path.expanduser()
-        if path.is_file():
-            return path
-        folder, other = path.is_dir(), path.exists()
-        siblings = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
-    except (OSError, ValueError, RuntimeError) as problem:  # too long, null byte, locked folder
-        raise BadImage(
-            f"{str(path)[:200]!r} cannot be opened: {problem}. Check the path and its permissions."
-        ) from None
-    if folder:
-        raise BadImage(
-            f"{path} is a folder; expected one picture. `sightline.images.gather` lists a folder."
-        )
-    if other:
-        raise BadImage(f"{path} is a device or a pipe; expected a picture in a regular file.")
-    if str(path).startswith(("http:/", "https:/")):
-        raise BadImage(f"{path} is an address; expected a file. Save the picture first.")
-    raise BadImage(f"no such file: {path}{near(path.name, siblings)} Check the path.")
-
-
-def _from_stream(stream: io.BufferedIOBase, name: str, path: Path | None, limit: int) -> Picture:
-    start = stream.read(16)
-    if not start:
+def _from_stream(
+    stream: BufferedIOBase, name: str, path: Path | None, limit: int, chosen: Range | None
+) -> Picture:
+    head = stream.read(kinds.FIRST)
+    if not head:
         raise BadImage(f"{name} is empty (0 bytes); expected a picture. Fetch or export it again.")
-    stream.seek(0)
-    notes: list[str] = []
-    with _opened(stream, name, start, notes) as image:
-        picture = _picture(image, name, path, limit, notes)
+    with _about(name):
+        raster = _raster(stream, head, partial(_check_size, limit))
+        if raster is not None:
+            return _plain(_shown(raster, name, path, chosen))
+        image = _opened(stream, head)
+    with image:
+        picture = _picture(image, name, path, limit, chosen, stream)
         if image.format == "JPEG" and _ends_in_filler(picture.array):
             _check_jpeg_is_whole(stream, image, name)
     return picture
 
 
 @contextmanager
-def _calm(notes: list[str]) -> Iterator[None]:
-    """Pillow for a moment without its bomb limit (ours follows), its warnings turned into notes."""
-    with _PILLOW, warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        kept = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = kept
-    notes.extend(dict.fromkeys(str(one.message).strip() for one in said))
-
-
-def _opened(stream: io.BufferedIOBase, name: str, start: bytes, notes: list[str]) -> Image.Image:
+def _about(name: str) -> Iterator[None]:
+    """Errors begin with the name and are ours."""
     try:
-        with _calm(notes):
-            return Image.open(stream, formats=_formats())  # pyright: ignore[reportArgumentType]
-    except UnidentifiedImageError:
+        yield
+    except BadImage as problem:
+        raise type(problem)(f"{name} {problem}") from None
+    except SightlineWarning:  # where warnings are errors
+        raise
+    except MemoryError:
+        raise BadImage(f"{name}: its pixels do not fit into memory. Make it smaller.") from None
+    except Image.DecompressionBombError:
         raise BadImage(
-            f"{name} is not a picture, or its first bytes are broken ({start!r}); expected JPEG, "
-            "PNG, WebP, TIFF, GIF, BMP or another format that Pillow reads. Convert it first."
+            f"{name} is above Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`, which this format "
+            "checks by itself. Raise that one, or make the picture smaller."
         ) from None
-    except Exception as problem:  # decoders of broken headers raise almost anything
-        raise BadImage(f"{name} has a broken header: {problem}. Fetch it again.") from None
+    except Exception as problem:  # readers of broken files raise almost anything
+        raise BadImage(f"{name} is truncated or broken{_why(problem)}. Fetch it again.") from None
 
 
-def _picture(
-    image: Image.Image, name: str, path: Path | None, limit: int, notes: list[str]
-) -> Picture:
-    columns, rows = image.size
-    if not rows or not columns:
-        raise BadImage(f"{name} is {rows} x {columns} pixels; expected at least one.")
-    if rows * columns > limit:
+def _why(problem: Exception) -> str:
+    """A reader's own words, without anything that stands in the file or names a place."""
+    if isinstance(problem, UnicodeError) or not isinstance(problem, (OSError, SyntaxError)):
+        return f" ({type(problem).__name__})"
+    text = re.sub(r"b(['\"]).*?\1|<[^>]*>", "...", str(problem), flags=re.DOTALL)
+    return f": {printable(text)[:160]}" if text else ""
+
+
+def _raster(stream: BufferedIOBase, head: bytes, check: arrays.Check) -> Raster | None:
+    """The numbers of a file that Pillow does not read, or not whole; None for others."""
+    stream.seek(0)
+    if head.startswith(arrays.MAGIC):
+        return arrays.read_npy(stream, check)
+    if head.startswith(b"PK\x03\x04") and arrays.holds_arrays(stream):
+        return arrays.read_npz(stream, check)
+    if kinds.is_dicom(head):
+        return read_dicom(stream, check)
+    return read_tiff(stream, check) if kinds.is_tiff(head) else None
+
+
+def _quietly(make: Callable[[], Made]) -> Made:
+    """What `make` returns, also where warnings are errors.
+
+    Pillow's remarks about metadata go the way of all warnings; only where they would cost the
+    picture, they are ignored.
+    """
+    try:
+        return make()
+    except Warning:
+        with _STRICT, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make()
+
+
+def _opened(stream: BufferedIOBase, head: bytes) -> Image.Image:
+    """The picture as Pillow opens it, without Pillow's limit of pixels (ours follows)."""
+    for form in formats():
+        opener, accepts = Image.OPEN[form]
+        try:
+            accepted = True if accepts is None else accepts(head[:16])
+            if accepted and not isinstance(accepted, str):
+                return _quietly(partial(_from_start, opener, stream))
+        except _REFUSALS:
+            continue
+    image = kinds.opened_by_plugin(stream, head)
+    if image is not None:
+        return image
+    kinds.refuse_foreign(head)
+    raise BadImage(
+        "is not a picture, or its first bytes are broken; expected JPEG, PNG, WebP, TIFF, GIF, BMP,"
+        " .npy or another format that Pillow reads. Convert it first."
+    )
+
+
+def _from_start(opener: Callable[..., Image.Image], stream: BufferedIOBase) -> Image.Image:
+    stream.seek(0)
+    return opener(stream, "")
+
+
+def _check_size(limit: int, rows: int, cols: int, bands: int = 1) -> None:
+    """Refuses what is too large before it is decoded. **Raises:** `BadImage`."""
+    if not rows or not cols:
+        raise BadImage(f"is {rows} x {cols} pixels; expected at least one.")
+    if rows * cols > limit or rows * cols * bands > _BANDS * limit:
+        times = f" x {bands} bands" if bands > 1 else ""
         raise BadImage(
-            f"{name} is {rows} x {columns} = {rows * columns / 1e6:.0f} million pixels; at most "
+            f"is {rows} x {cols}{times} = {rows * cols / 1e6:.0f} million pixels; at most "
             f"{limit / 1e6:g} million are read, because such files are often decompression bombs. "
             "Make it smaller, or pass a larger `limit` to `sightline.images.read`."
         )
-    try:
-        image.load()
+
+
+def _picture(
+    image: Image.Image,
+    name: str,
+    path: Path | None,
+    limit: int,
+    chosen: Range | None,
+    stream: BufferedIOBase | None = None,
+) -> Picture:
+    notes: list[str] = []
+    with _about(name):
+        _check_size(limit, image.size[1], image.size[0])
+        _quietly(image.load)
         if getattr(image, "is_animated", False):  # only formats with frames know the word
             notes.append("it has several frames; one is used")
-        array = _colours(_upright(image, notes), image.format, notes)
-    except BadImage as problem:
-        raise BadImage(f"{name} {problem}") from None
-    except MemoryError:
-        raise BadImage(
-            f"{name}: {rows} x {columns} pixels do not fit into memory. Make it smaller."
-        ) from None
-    except Exception as problem:  # decoders of broken files raise almost anything
-        raise BadImage(f"{name} is truncated or broken: {problem}. Fetch it again.") from None
-    return Picture(array, name, path, tuple(notes))
+        turn = orientation(image, notes)
+        made = raster_of_image(image, stream)
+        raster = replace(made, values=turned(made.values, turn), notes=tuple(notes) + made.notes)
+        return _plain(_shown(raster, name, path, chosen))
 
 
-def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
-    try:
-        with _calm(notes):
-            turn = _UPRIGHT.get(image.getexif().get(0x0112, 1))
-    except Exception:  # a broken EXIF block does not make the pixels worse
-        notes.append("its EXIF block is broken and was ignored")
-        return image
-    return image if turn is None else image.transpose(turn)
+def _shown(
+    raster: Raster,
+    name: str,
+    path: Path | None,
+    chosen: Range | None,
+    shown: tuple[int, int, int] | None = None,
+) -> Picture:
+    """The raster with what a viewer shows of it."""
+    span, notes = span_of(raster, chosen)
+    order = bands_shown(raster, shown)
+    seen = raster.natural(span)[..., order] if order else over_white(raster.natural(span))
+    array = np.rint(seen * 255.0).astype(np.uint8) if seen.dtype != np.uint8 else seen
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    notes = (*raster.notes, *notes, *band_notes(raster, order))
+    return Picture(np.ascontiguousarray(array), name, path, notes, raster, chosen, span, shown)
 
 
-def _colours(image: Image.Image, form: str | None, notes: list[str]) -> Pixels:
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        grey = ((wide + 128) // 257).astype(np.uint8)
-        if isinstance(clear := image.info.get("transparency"), int):
-            grey = np.where(wide == clear, np.uint8(255), grey)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("I", "F"):
-        grey = _eight_bits(np.asarray(image), form, notes)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
-
-
-def _eight_bits(
-    values: Shaped[np.ndarray, "row col"], form: str | None, notes: list[str]
-) -> UInt8[np.ndarray, "row col"]:
-    """Grey of 32 bits, whose range no file states: the smallest usual one that holds it."""
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise BadImage("holds NaN or infinity; expected finite values. Replace them first.")
-    tops = (255.0, 65535.0) if values.dtype.kind == "i" else (1.0, 255.0, 65535.0)
-    if form == "PPM":  # Pillow has already brought these to 16 bits
-        tops = (65535.0,)
-    top = next((t for t in tops if low >= 0 and high <= t), None)
-    if top is None:
-        notes.append(f"its values from {low:g} to {high:g} were stretched from black to white")
-        values, top = values.astype(np.float64) - low, (high - low) or 1.0
-    else:
-        notes.append(f"its 32-bit values were read as 0 (black) to {top:g} (white)")
-    return np.rint(values.astype(np.float64) * (255 / top)).astype(np.uint8)
+def _plain(picture: Picture) -> Picture:
+    """Without the raster, where it holds no more than the array."""
+    raster = picture.raster
+    assert raster is not None
+    usual = raster.values.dtype == np.uint8 and raster.bands in (1, 3) and picture.range is None
+    return replace(picture, raster=None) if usual and not raster.inverted else picture
 
 
 def _ends_in_filler(array: Pixels) -> bool:
@@ -303,14 +349,14 @@ def _ends_in_filler(array: Pixels) -> bool:
     return bool((corners == 128).all(1).any())
 
 
-def _check_jpeg_is_whole(stream: io.BufferedIOBase, image: Image.Image, name: str) -> None:
+def _check_jpeg_is_whole(stream: BufferedIOBase, image: Image.Image, name: str) -> None:
     """Bytes before the end mark change the picture only if the decoder had run out of data."""
     stream.seek(0)
     data = stream.read()
     end = data.rfind(b"\xff\xd9")
     longer = io.BytesIO(data[:end] + b"\x5a" * 64 + data[end:])
     try:
-        with _opened(longer, name, b"", []) as other:
+        with _opened(longer, data[: kinds.FIRST]) as other:
             whole = np.array_equal(np.asarray(image), np.asarray(other))
     except (BadImage, OSError):
         return
@@ -318,36 +364,3 @@ def _check_jpeg_is_whole(stream: io.BufferedIOBase, image: Image.Image, name: st
         raise BadImage(
             f"{name} is truncated: it holds fewer pixels than its header says. Fetch it again."
         )
-
-
-def _from_array(array: Shaped[np.ndarray, "..."]) -> Pixels:
-    shape, colours = array.shape, array.shape[2] if array.ndim == 3 else 1
-    if colours not in (1, 3, 4) and shape[0] in (1, 3, 4):
-        raise BadImage(
-            f"array {shape} has its channels first; expected (row, col, colour). Transpose it: "
-            "`array.transpose(1, 2, 0)`."
-        )
-    if array.ndim not in (2, 3) or colours not in (1, 3, 4) or not array.size:
-        raise BadImage(
-            f"array {shape} is not one picture; expected (row, col) or (row, col, colour) with "
-            "1, 3 or 4 colours. Pass pictures one by one or as a list."
-        )
-    if array.dtype.kind == "f":
-        low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 1):  # also true for NaN
-            raise BadImage(
-                f"float array has values from {low:g} to {high:g}; expected [0, 1]. Scale it, or "
-                "pass uint8 (0 to 255)."
-            )
-        array = np.rint(array.astype(np.float64) * 255).astype(np.uint8)
-    elif array.dtype.kind == "b":
-        array = array.astype(np.uint8) * np.uint8(255)
-    elif array.dtype != np.uint8:
-        raise BadImage(
-            f"array has dtype {array.dtype}; expected uint8 (0 to 255) or floats in [0, 1]. Divide "
-            "it by its largest possible value."
-        )
-    if colours == 4:
-        return _colours(Image.fromarray(np.ascontiguousarray(array)), None, [])
-    array = array.reshape(*shape[:2], colours)
-    return np.repeat(array, 3, axis=2) if colours == 1 else array.copy()

@@ -20,7 +20,7 @@ from .anatomy import Anatomy, study
 from .calling import Calling, Settings
 from .errors import BadImage, BadModel, NotExplainable, UnknownName
 from .execution import Engine
-from .images import Picture, read
+from .images import Picture
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
 from .ops.calling.failures import refuse_scripted
 from .ops.labels import class_names, find_label
@@ -159,7 +159,7 @@ class Model:
                 f"{self.name} has no preprocessing, so it takes tensors only."
                 " Give `sl.Model(net, preprocess=...)`, or load it by name."
             )
-        pictures = [s if isinstance(s, Picture) else read(s) for s in sources]
+        pictures = [self.preprocess.read(source) for source in sources]
         tensors = batched([self.preprocess.prepare(p) for p in pictures])
         made = self.preprocess
         frames = [made.frame(p.size) for p in pictures] if isinstance(made, Preprocess) else None

@@ -17,8 +17,18 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import BadField, BadImage, NotExplainable, ShapeError, SightlineWarning
-from .images import Picture
+from .formats.levels import GivenRange, Range, check_range
+from .images import Picture, read
 from .ops.batches import column
+from .ops.pictures.bands import WHOLE, resize_bands
+from .ops.pictures.fields import (
+    Fit,
+    Number,
+    channel_count,
+    geometry,
+    per_channel,
+    three_bands,
+)
 from .ops.pictures.frame import Frame
 from .ops.pictures.resampling import RESAMPLINGS, resample
 from .ops.pictures.transforms import apply, hard_edges, read_transform, varies
@@ -26,16 +36,10 @@ from .ops.pictures.transforms import apply, hard_edges, read_transform, varies
 Prepared = Float[Tensor, "channel row col"]
 """One image in the model's input frame."""
 
-Number = float | int
-
 Size = int | tuple[int, int] | list[int]
 """Pixels of a side, or (rows, cols)."""
 
-Fit = Literal["cover", "contain", "stretch", "keep"]
-
-_LARGEST_PART = 4.0  # timm's crop_pct reaches 1.14
 _SAME = 4.0  # 255ths: libraries round differently, once in each of a few steps
-_WHOLE = 64_000_000  # resized pixels up to which all of a picture is resized before the crop
 _RESAMPLING = {way.name.lower(): way for way in Image.Resampling}
 
 
@@ -53,6 +57,10 @@ class Preprocess:
     rounding of half a pixel. resampling: "pillow" (in eight bits), or torch on "bytes", on "floats"
     (a bicubic overshoot stays and leaves [0, 1]) or on floats "clamped" to [0, 1]. A single number
     stands for both sides or for all channels.
+    channels: as many as mean and std have numbers, else 3. range: which numbers of a file of more
+    than eight bits are black and white: "full" (all that its type allows; the default), "data" (the
+    least and the largest), or two numbers. shown: the three bands, counted from 0, that are shown
+    of pictures that have more; the first ones by default.
 
         >>> Preprocess(size=224, crop=0.875, mean=0.5, std=0.5).describe()
         'short side to 256 (bilinear), centre 224 x 224, mean 0.5, std 0.5'
@@ -70,6 +78,8 @@ class Preprocess:
     fill: tuple[float, ...]
     floor_offset: bool
     resampling: str
+    range: Range | None
+    shown: tuple[int, int, int] | None
 
     def __init__(
         self,
@@ -82,13 +92,14 @@ class Preprocess:
         fit: Fit | None = None,
         interpolation: str = "bilinear",
         antialias: bool = True,
-        channels: int = 3,
+        channels: int | None = None,
         fill: Number | Sequence[Number] = 0.0,
         floor_offset: bool = False,
         resampling: str = "pillow",
+        range: GivenRange | None = None,
+        shown: Sequence[int] | None = None,
     ) -> None:
-        if channels not in (1, 3):
-            raise BadField(f"channels={channels}; pictures have 1 (grey) or 3 (colour).")
+        channels = channel_count(channels, mean, std, fill)
         ways = [*_RESAMPLING, "nearest-exact"]
         for name, value, known in (
             ("interpolation", interpolation, ways),
@@ -96,16 +107,29 @@ class Preprocess:
         ):
             if value not in known:
                 raise BadField(f"{name}={value!r}; expected one of {', '.join(known)}.")
-        fields: dict[str, Any] = _geometry(size, crop, resize, fit)
+        fields: dict[str, Any] = geometry(size, crop, resize, fit)
         for name, values in (("mean", mean), ("std", std), ("fill", fill)):
-            fields[name] = _per_channel(name, values, channels)
+            fields[name] = per_channel(name, values, channels)
         fields |= {"interpolation": interpolation, "antialias": antialias}
         fields |= {"channels": channels, "floor_offset": floor_offset, "resampling": resampling}
+        fields |= {"range": check_range(range), "shown": three_bands(shown)}
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    def read(self, source: object) -> Picture:
+        """The picture, in the range and with the bands shown that the fields say.
+
+        **Raises:** `BadImage`, as `sightline.images.read`.
+        """
+        picture = source if isinstance(source, Picture) else read(source, range=self.range)
+        return picture.ranged(self.range, self.shown)
+
     def prepare(self, picture: Picture) -> Prepared:
-        """What the network sees of the picture, in [0, 1], before mean and std."""
+        """What the network sees of the picture, in [0, 1], before mean and std.
+
+        **Raises:** `BadImage` for a picture of another number of bands.
+        """
+        picture = picture.ranged(self.range, self.shown)
         rows, cols, top, left = self._geometry(picture.size)
         height, width = self.size or (rows, cols)
         above, before = max(-top, 0), max(-left, 0)
@@ -128,7 +152,9 @@ class Preprocess:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them; `Preprocess(**fields)` makes it again."""
-        return {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self).items()}
+        fields = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self).items()}
+        unset = [n for n in ("range", "shown") if fields[n] is None]
+        return {n: v for n, v in fields.items() if n not in unset}
 
     @property
     def beyond(self) -> float:
@@ -149,7 +175,10 @@ class Preprocess:
             parts = [f"{verb or 'made to cover'} {self.resize[0]} x {self.resize[1]} {how}"]
         if self.crop and self.size:
             parts.append(f"centre {self.size[0]} x {self.size[1]}")
-        parts += ["grey"] if self.channels == 1 else []
+        parts += {1: ["grey"], 3: []}.get(self.channels, [f"{self.channels} channels"])
+        if self.range is not None:
+            known = isinstance(self.range, str)
+            parts.append(f"range {self.range if known else '{:g} to {:g}'.format(*self.range)}")
         parts += [f"{n} {_brief(getattr(self, n))}" for n in ("mean", "std")]
         return ", ".join(parts)
 
@@ -179,19 +208,24 @@ class Preprocess:
     ) -> Prepared:
         """The window (top, left, bottom, right) of the picture resized to (rows, cols)."""
         top, left, bottom, right = window
-        image = picture.pil().convert("L") if self.channels == 1 else picture.pil()
-        large = size[0] * size[1] > _WHOLE
-        if not self.antialias or self.resampling != "pillow":
+        values = picture.bands(self.channels)
+        by_pillow = self.antialias and self.resampling == "pillow"
+        if values.dtype != np.uint8 or (by_pillow and self.channels not in (1, 3)):
+            way = self.interpolation
+            return resize_bands(values, size, window, way, antialias=self.antialias)
+        large = size[0] * size[1] > WHOLE
+        if not by_pillow:
             if large:
                 raise BadImage(
                     f"{picture.name} would be resized to {size[0]} x {size[1]} pixels; at most "
-                    f"{_WHOLE / 1e6:g} million without antialiasing by Pillow. Cut it first."
+                    f"{WHOLE / 1e6:g} million without antialiasing by Pillow. Cut it first."
                 )
             if self.fit == "keep":
-                return _tensor(image, window)
-            pixels = torch.from_numpy(np.array(image)).reshape(*picture.size, -1).permute(2, 0, 1)
+                return resize_bands(values, size, window, "nearest")
+            pixels = torch.from_numpy(np.array(values)).permute(2, 0, 1)
             options = (self.interpolation, self.antialias, self.resampling)
             return resample(pixels.contiguous(), size, *options)[:, top:bottom, left:right]
+        image = Image.fromarray(values[..., 0] if self.channels == 1 else values)
         way = _RESAMPLING[self.interpolation.removesuffix("-exact")]
         if not large:
             resized = image if image.size == size[::-1] else image.resize((size[1], size[0]), way)
@@ -228,11 +262,16 @@ class Opaque:
                 stacklevel=4,
             )
 
+    def read(self, source: object) -> Picture:
+        """The picture. **Raises:** `BadImage`, as `sightline.images.read`."""
+        return source if isinstance(source, Picture) else read(source)
+
     def prepare(self, picture: Picture) -> Prepared:
         """What the transform makes of the picture.
 
         **Raises:** `BadField` when it fails, `ShapeError` when it gives no (channel, row, col).
         """
+        picture.bands(3)  # an unknown transform is given colours, never some of the bands
         try:
             made = apply(self.transform, picture.pil())
         except Exception as problem:  # someone else's code
@@ -280,7 +319,7 @@ def understand(transform: object) -> Preprocess | None:
         fields = read_transform(transform)
         if fields is None or not callable(transform):
             return None
-        known = Preprocess(**fields)
+        known = Preprocess(**{"channels": 3, **fields})
         pictures = [Picture(array, "probe") for array in hard_edges()]
         probes = [(p, _natural(apply(transform, p.pil()), known)) for p in pictures]
         if _apart(known, probes) < 0.01:
@@ -310,80 +349,6 @@ def _apart(known: Preprocess, probes: Sequence[tuple[Picture, Tensor]]) -> float
             return math.inf
         apart = max(apart, 255 * float((theirs - ours).abs().max()))
     return apart
-
-
-def _geometry(
-    size: object, crop: object, resize: object, fit: Fit | None
-) -> dict[str, tuple[int, int] | int | str | None]:
-    """`size`, `crop`, `resize` and `fit` with short forms written out."""
-    sides = None if size is None else _pair(size)
-    to = resize if resize is None or isinstance(resize, int) else _pair(resize)
-    if isinstance(crop, bool):
-        crop = "center" if crop else None
-    if isinstance(crop, int | float | tuple | list) and sides is not None:
-        part = _part(crop)
-        if part is None:
-            to, sides = to or _one(sides), _pair(crop)
-        elif to is None and part > 0:
-            to = _one((math.floor(sides[0] / part), math.floor(sides[1] / part)))
-        else:
-            raise BadField(
-                f"crop={crop!r} with resize={resize}; expected a part above 0, which says how far"
-                " to resize, and no `resize`. Give one of them, or the crop as a side."
-            )
-        crop, fit = "center", fit or "cover"
-    if crop not in ("center", None) or (crop and sides is None):
-        raise BadField(
-            f"crop={crop!r} with size={size}; expected 'center', None, a part such as 0.875 or a "
-            "side, and a size to crop to."
-        )
-    fit = fit or ("cover" if isinstance(to, int) or (to is None and crop) else "stretch")
-    to = _one(sides) if to is None and sides is not None else to
-    if to is None or fit == "keep":
-        to, fit = None, "keep"
-    elif fit != "cover":
-        to = _pair(to)
-    if crop is None and sides is not None and (fit, to) != ("stretch", sides):
-        raise BadField(
-            f"size={size} without a crop needs a stretch to exactly that; got resize={resize}, "
-            f"fit={fit}. Set crop='center', or size=None."
-        )
-    return {"size": sides, "crop": crop, "resize": to, "fit": fit}
-
-
-def _part(crop: object) -> float | None:
-    """The part of the picture that is kept, where `crop` is one. Raises: BadField for a side with a
-    point."""
-    if isinstance(crop, float) and crop > _LARGEST_PART:
-        raise BadField(
-            f"crop={crop}: a number with a point is the part that is kept, up to {_LARGEST_PART};"
-            " expected that, or a whole number of pixels. Write the side without a point."
-        )
-    return float(crop) if isinstance(crop, float) or (isinstance(crop, int) and crop == 1) else None
-
-
-def _per_channel(name: str, given: Number | Sequence[Number], channels: int) -> tuple[float, ...]:
-    values = (given,) if isinstance(given, int | float) else tuple(given)
-    values = values * channels if len(values) == 1 else values
-    if channels == 1 and len(values) == 3:
-        values = (sum(values) / 3,)
-    if len(values) != channels or not all(map(math.isfinite, values)):
-        raise BadField(f"{name}={given}; expected one number or {channels}.")
-    if name == "std" and not all(values):
-        raise BadField(f"std={given}; expected numbers other than 0.")
-    return tuple(float(v) for v in values)
-
-
-def _pair(value: object) -> tuple[int, int]:
-    given = value if isinstance(value, tuple | list) else (value, value)
-    sides = [side for side in given if isinstance(side, int) and side > 0]
-    if len(given) != 2 or len(sides) != 2:
-        raise BadField(f"size {value!r}; expected a positive number of pixels or (rows, cols).")
-    return sides[0], sides[1]
-
-
-def _one(sides: tuple[int, int]) -> int | tuple[int, int]:
-    return sides[0] if sides[0] == sides[1] else sides
 
 
 def _brief(values: tuple[float, ...]) -> str:

@@ -121,7 +121,8 @@ class Item:
     geometry is. box: the x0, y0, x1, y1 in pixels of `picture` that the model's frame shows; None
     means that only `shown` fits the maps. top: the most probable labels, falling. prediction: what
     the model says, the first of `top` where it is not given. target, probability: what is
-    explained. parts: masks in the model's frame whose truth is known.
+    explained. parts: masks in the model's frame whose truth is known. notes: what was decided
+    while the picture was read.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Item:
     maps: tuple[MapEntry, ...] = ()
     panels: tuple[PanelEntry, ...] = ()
     headline: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> tuple[str, float | None] | None:

@@ -28,6 +28,7 @@ from .target import PerImage, Target
 from .targets.words import in_words, prediction, share_of
 from .views import summary
 from .views.packed import page_picture
+from .views.paint import seen
 
 log = logging.getLogger("sightline")
 
@@ -226,14 +227,16 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Ite
     shares = model.probabilities(tensors)[0] if ranked else tensors.new_empty(0)
     order = shares.argsort(descending=True)[:5].tolist()
     frames = model.frames(tensors)
+    picture = (model.pictures(tensors) or [picture])[0]  # with the range and bands as they are read
     shown, box = page_picture(picture, frames[0].box if frames else None)
     return Item(
         name=picture.name,
         picture=shown,
-        shown=(tensors[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        shown=seen(tensors[0].clamp(0, 1).permute(1, 2, 0).cpu().numpy(), picture.shown)
         if model.preprocess
         else None,
         box=box,
+        notes=picture.notes,
         top=tuple((class_name(i, model.labels), float(shares[i])) for i in order),
         prediction=predicted,
         target=in_words(aimed, model.labels),

@@ -54,6 +54,16 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="full|data|LOW,HIGH",
+        help="Which numbers of pictures of more than 8 bits are black and white: all that the type"
+        " allows (full, the default), the least and the largest (data), or two, such as 0,4095.",
+        show_default=False,
+    ),
+]
 Metrics = Annotated[
     str,
     typer.Option("--metrics", help="How to judge each map: names separated by commas, or none."),

@@ -12,8 +12,10 @@ import torch
 from .. import images, registry, run, zoo
 from ..errors import BadField, BadImage, UnknownName, near
 from ..explainer import Explainer
+from ..formats.levels import Range, parse_range
 from ..metric import Metric
 from ..model import Model
+from ..preprocess import Preprocess
 
 log = logging.getLogger("sightline")
 
@@ -22,15 +24,35 @@ Method = Explainer | Metric
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def model(name: str | None, *, device: str, precision: str, batch: int | None = None) -> Model:
+def model(
+    name: str | None,
+    *,
+    device: str,
+    precision: str,
+    batch: int | None = None,
+    range: str | None = None,
+) -> Model:
     """The model of that name on the device; the embedded one, said aloud, for no name."""
-    made = zoo.load(name or DEFAULT, precision=precision)
+    chosen = None if range is None else parse_range(range)
+    made = in_range(zoo.load(name or DEFAULT, precision=precision), chosen)
     if name is None:
         count = len(made.labels or ())
         log.info("no model was named: using %s, which knows %d drawn birds only", DEFAULT, count)
     made.module.to(_device(device))
     made.batch = batch or made.batch
     return made
+
+
+def in_range(model: Model, chosen: Range | None) -> Model:
+    """The model, reading pictures in that range. Raises: BadField where it reads none."""
+    if chosen is not None:
+        if not isinstance(model.preprocess, Preprocess):
+            raise BadField(
+                f"--range says how pictures are read, and the preprocessing of {model.name} is"
+                " unknown; leave it out, or give `mean=`, `std=` and `size=` beside `file:`."
+            )
+        model.preprocess = replace(model.preprocess, range=chosen)
+    return model
 
 
 def _device(name: str) -> torch.device:

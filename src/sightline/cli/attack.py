@@ -63,6 +63,7 @@ def attack(
     away: Away = False,
     settings: Settings = None,
     out: options.Out = Path("sightline-attack"),
+    range: options.Range = None,
     device: options.Device = "auto",
     limit: options.Limit = None,
     json: options.Json = False,
@@ -81,7 +82,7 @@ def attack(
         from ..targets import written
         from . import _settings
 
-        net = _settings.model(model, device=device, precision="exact")
+        net = _settings.model(model, device=device, precision="exact", range=range)
         made, rest = _attacking(attack, settings or ())
         explainers = _settings.methods(net, method, settings=rest)
         aim = written.target(net, target) if target is not None or away else None

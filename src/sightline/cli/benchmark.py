@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +51,7 @@ def benchmark(
         ),
     ] = "all",
     track: Annotated[str, typer.Option("--track", help="known, real or all.")] = "all",
+    range: options.Range = None,
     out: options.Out = Path("sightline-benchmark"),
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="At most so many pictures in a contest.")
@@ -86,9 +88,9 @@ def benchmark(
         from ..errors import FileProblem, SightlineError
 
         names = model_names(model or "")
-        arenas = _arenas(data, track, limit, names)
+        arenas = _arenas(data, track, limit, names, range)
         explainers = entrants([word.strip() for word in methods.split(",") if word.strip()])
-        command = _command(data, model, methods, track, limit, few)
+        command = _command(data, model, methods, track, limit, few, range)
         outcomes: list[Outcome] = []
         broken: list[str] = []
         with _Bar(quiet or json) as bar:
@@ -117,10 +119,14 @@ def model_names(text: str) -> list[str]:
     return [word.strip() for word in re.split(r",(?!\s*[\d.])", text) if word.strip()]
 
 
-def _arenas(data: str | None, track: str, limit: int, names: Sequence[str]) -> "list[Arena]":
+def _arenas(
+    data: str | None, track: str, limit: int, names: Sequence[str], range: str | None
+) -> "list[Arena]":
     """The contests that were asked for. Raises: BadField where none is, or a word is wrong."""
     from ..engines.benchmark import arenas
     from ..errors import BadField
+    from ..formats.levels import Range, parse_range
+    from . import _settings
 
     if track not in TRACKS:
         raise BadField(f"--track is known, real or all; got {track!r}.")
@@ -132,7 +138,11 @@ def _arenas(data: str | None, track: str, limit: int, names: Sequence[str]) -> "
     if track != "real" and (ours or not names):
         found += arenas.known(limit, ours)
     if track != "known" and data is not None and (theirs or not names):
-        found += arenas.real(data, limit, theirs)
+        real = arenas.real(data, limit, theirs)
+        chosen: Range | None = None if range is None else parse_range(range)
+        found += [
+            replace(a, model=lambda make=a.model: _settings.in_range(make(), chosen)) for a in real
+        ]
     if not found:
         raise BadField(
             f"nothing to measure with --model {','.join(names)} and --track {track}; networks of"
@@ -167,13 +177,19 @@ def _hold(
 
 
 def _command(
-    data: str | None, model: str | None, methods: str, track: str, limit: int, few: int
+    data: str | None,
+    model: str | None,
+    methods: str,
+    track: str,
+    limit: int,
+    few: int,
+    range: str | None,
 ) -> str:
     """What makes the page again."""
     words = ["sightline", "benchmark", *([data] if data else [])]
     words += ["--model", model] if model else []
     words += ["--methods", methods, "--track", track, "--limit", str(limit), "--few", str(few)]
-    return shlex.join(words)
+    return shlex.join([*words, *(["--range", range] if range else [])])
 
 
 def _conclude(

@@ -88,6 +88,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    range: options.Range = None,
     device: options.Device = "auto",
     precision: Annotated[
         str | None,
@@ -130,6 +131,7 @@ def evaluate(
             device=device,
             precision=precision or (again.precision if again else "exact"),
             batch=batch,
+            range=range,
         )
         made = judges = None  # those of the run file
         own, rest = _settings.of_metrics(settings or ())

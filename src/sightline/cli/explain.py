@@ -21,6 +21,7 @@ def explain(
     settings: options.Settings = None,
     metrics: options.Metrics = "deletion,insertion",
     out: options.Out = Path("sightline-explain"),
+    range: options.Range = None,
     device: options.Device = "auto",
     precision: options.Precision = "exact",
     batch: options.Batch = None,
@@ -40,17 +41,21 @@ def explain(
     """
     with habits(quiet=quiet or json, debug=debug) as remarks:
         from .. import survey
-        from ..images import read
+        from ..images import printable, read
         from ..targets import written
         from . import _collection, _settings
 
-        net = _settings.model(model, device=device, precision=precision, batch=batch)
+        net = _settings.model(model, device=device, precision=precision, batch=batch, range=range)
         made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
         plan = survey.plan(
             net, made, metrics=_settings.judges(metrics), target=written.target(net, target)
         )
         files, absent = _settings.paths(images, limit)
-        sources = [_collection.Source(name=f.name, read=partial(read, f)) for f in files]
+        known = getattr(net.preprocess, "range", None)
+        sources = [
+            _collection.Source(name=printable(f.name), read=partial(read, f, range=known))
+            for f in files
+        ]
         done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
         _collection.missing(done, absent)
         page = survey.page("Where the model looks", plan, done.items, notes=tuple(remarks))

@@ -106,7 +106,7 @@ def _reason(error: Exception | str) -> str:
 
 
 def _scene(setup: Setup, item: Item) -> _Scene:
-    picture = item.load()
+    picture = item.load(setup.model)
     if item.error:
         raise BadField(item.error)
     model = setup.model

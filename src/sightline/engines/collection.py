@@ -21,7 +21,8 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..errors import BadField, BadImage
-from ..images import Picture, gather, read
+from ..formats.levels import GivenRange
+from ..images import Picture, gather, printable, read
 from ..model import Model
 from ..worlds.aviary import LABELS, Bird
 from .sources import hugging_face, shards
@@ -109,7 +110,7 @@ def _folder(path: Path, root: Path | None) -> str:
 
 
 def _relative(path: Path, root: Path | None) -> str:
-    return path.relative_to(root).as_posix() if root else path.name
+    return printable(path.relative_to(root).as_posix() if root else path.name)
 
 
 def _from_csv(path: Path, model: Model) -> Collection:
@@ -175,6 +176,7 @@ def _from_sequence(data: Any, model: Model) -> Collection:  # Any: what counts i
     held = data if isinstance(data, (Sequence, Tensor)) or _counted(data) else list(data)
     count = len(held)  # type: ignore[arg-type]
     known: dict[tuple[str, ...], Classes] = {}
+    way = getattr(model.preprocess, "range", None)
 
     def items() -> Iterator[Item]:
         width = len(str(max(count - 1, 0)))
@@ -189,7 +191,7 @@ def _from_sequence(data: Any, model: Model) -> Collection:  # Any: what counts i
                 continue
             if names not in known:
                 known[names] = Classes(model, names)
-            yield _entry(given, number, known[names])
+            yield _entry(given, number, known[names], way)
 
     notes = () if count else ("The collection is empty.",)
     name = "1 picture" if count == 1 else f"{count} pictures"
@@ -200,20 +202,20 @@ def _counted(data: Any) -> bool:
     return all(callable(getattr(type(data), name, None)) for name in ("__len__", "__getitem__"))
 
 
-def _entry(given: object, number: str, classes: Classes) -> Item:
+def _entry(given: object, number: str, classes: Classes, range: GivenRange | None) -> Item:
     try:
         if isinstance(given, Bird):
             return _bird(given, number, classes)
         if isinstance(given, tuple) and len(given) == 2:
-            return _entry(given[0], number, classes).labelled(_label(given[1], classes))
+            return _entry(given[0], number, classes, range).labelled(_label(given[1], classes))
         if isinstance(given, Tensor):
             single = given[None] if given.ndim == 3 else given
             return Item(name=f"tensor {number}", picture=single)
         if isinstance(given, (str, Path)):
-            return Item(name=str(given), picture=Path(given).expanduser())
+            return Item(name=printable(given), picture=Path(given).expanduser())
         if isinstance(given, Picture):
             return Item(name=given.name, picture=given)
-        return Item(name=f"picture {number}", picture=read(given))
+        return Item(name=f"picture {number}", picture=read(given, range=range))
     except (BadImage, BadField) as error:
         return Item(name=f"picture {number}", error=str(error))
 

@@ -328,7 +328,7 @@ class _Board:
         for index, item in enumerate(islice(self.collection.items(), max(wanted, default=-1) + 1)):
             if index in wanted:
                 with suppress(BadImage):
-                    found[index] = item.load()
+                    found[index] = item.load(self.setup.model)
         return found
 
     def _small_map(self, index: int, label: str) -> np.ndarray | None:

@@ -76,7 +76,7 @@ def _dress_timm(name: str, module: Any) -> Parts:  # Any: timm's modules carry t
     transform = understand(transform) or transform
     channels = getattr(module, "in_chans", config["input_size"][0])
     if channels not in (1, 3):
-        transform = None
+        transform = None  # mean and std of such bands are nowhere: they are given, or tensors
     elif isinstance(transform, Preprocess) and channels == 1:
         transform = replace(transform, channels=1)
     labels = module.pretrained_cfg.get("label_names")

@@ -79,7 +79,9 @@ def read_weight_file(specification: str) -> Parts:
         given = wish.ours["labels"]
         labels = read_class_names(Path(given).expanduser(), given)
         _check_labels(labels, module, wish)
-    return Parts(module, _preprocess(parts.transform, wish), labels, tuple(notes))
+    return Parts(
+        module, _preprocess(parts.transform, wish, fields.get("in_chans")), labels, tuple(notes)
+    )
 
 
 def _parsed(text: str) -> _Wish:
@@ -167,7 +169,7 @@ def _check_labels(labels: list[str], module: nn.Module, wish: _Wish) -> None:
         )
 
 
-def _preprocess(base: Any, wish: _Wish) -> Any:  # Any: a transform of one of the libraries
+def _preprocess(base: Any, wish: _Wish, channels: int | None) -> Any:  # Any: another library's
     """The builder's preprocessing with `mean`, `std`, `size` and `crop` as given."""
     ours = wish.ours
     changes = {key: _value(key, ours[key]) for key in ("mean", "std") if key in ours}
@@ -176,7 +178,7 @@ def _preprocess(base: Any, wish: _Wish) -> Any:  # Any: a transform of one of th
             return base
         if wish.sides is None:
             raise BadField(f"the preprocessing of {wish.arch} is not known; add `size=`.")
-        base = Preprocess(size=wish.sides)
+        base = Preprocess(size=wish.sides, channels=channels, **changes)
     crop = _crop(ours)
     sides = wish.sides or base.size
     if "crop" in ours:

@@ -121,6 +121,8 @@ def caption(heat: Heatmap, i: int) -> str:
         f"for {label}{share}" if label is not None else "",
     ]
     line = ", ".join(word for word in words if word)
+    if (order := heat.bands(i)) is not None:
+        line += ". Of the picture, bands {}, {} and {} are shown".format(*order)
     if told := refused.reason(heat, i):
         return f"{line}. {told}"
     doubt = _doubt(facts.get("method"))
@@ -144,13 +146,11 @@ def _nth(values: Any, i: int) -> Any:
 
 
 def _shown(heat: Heatmap, i: int) -> Pixels | None:
-    """What the model saw, as bytes; None where the heatmap carries no images of one or three
-    colours.
-    """
-    if heat.images is None or heat.images.shape[1] not in (1, 3):
+    """What the model saw, as bytes; None where the heatmap carries no images."""
+    if heat.images is None:
         return None
     tensor = heat.images[i].detach().float().cpu()
-    return paint.seen(tensor.permute(1, 2, 0).numpy())
+    return paint.seen(tensor.permute(1, 2, 0).numpy(), heat.bands(i))
 
 
 def _blank(values: Values) -> Pixels:

@@ -82,15 +82,18 @@ def overlay(
     return np.where(unseen, base * 0.35 + 128 * 0.3, mixed).round().astype(np.uint8)
 
 
-def seen(picture: Shaped[np.ndarray, "..."]) -> Pixels:
+def seen(picture: Shaped[np.ndarray, "..."], bands: tuple[int, int, int] | None = None) -> Pixels:
     """A picture that a network was given, as RGB bytes.
 
     One that reaches out of [0, 1], as networks without a preprocessing are given it, is stretched
-    from its least number to its largest; two channels are shown as one, of more the first three.
+    from its least number to its largest; two channels are shown as one, of more than three those
+    of `bands` (the first three unless told).
     """
     array = np.asarray(picture)
     if array.ndim == 3 and array.shape[-1] == 2:
         array = array.mean(-1)
+    if array.ndim == 3 and array.shape[-1] > 3:
+        array = array[..., list(bands or (0, 1, 2))]
     if array.dtype != np.uint8 and array.size:
         low, high = float(array.min()), float(array.max())
         if high > low and (low < -_OUTSIDE or high > 1 + _OUTSIDE):
@@ -103,6 +106,8 @@ def as_bytes(picture: Shaped[np.ndarray, "..."]) -> Pixels:
     array = np.asarray(picture)
     if array.ndim == 2:
         array = array[..., None]
+    if array.shape[-1] == 2:
+        array = array.mean(-1, keepdims=True).astype(array.dtype)
     if array.shape[-1] == 1:
         array = np.repeat(array, 3, axis=-1)
     if array.dtype != np.uint8:

@@ -50,6 +50,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "top": [_class(item, label, p) for label, p in item.top[:5]],
         "parts": part_list.outlined(item, shape, setting.tints),
         "plots": _plots(item),
+        "notes": [f"{note[0].upper()}{note[1:]}." for note in item.notes],
         "maps": maps,
         "panels": panels,
     }

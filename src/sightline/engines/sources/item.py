@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import BadField, BadImage
+from ...formats.levels import GivenRange
 from ...images import Picture, read
 from ...model import Model
 from ...ops.masks import two_valued
@@ -32,10 +33,10 @@ class Encoded:
     data: bytes
     name: str
 
-    def read(self) -> Picture:
+    def read(self, range: GivenRange | None = None) -> Picture:
         """The picture. Raises: BadImage."""
         try:
-            return replace(read(self.data), name=self.name)
+            return replace(read(self.data, range=range), name=self.name)
         except BadImage as error:
             said = str(error).replace(f"{len(self.data)} bytes", self.name, 1)
             raise BadImage(said) from None
@@ -80,7 +81,9 @@ class Item:
             except OSError:
                 read(self.picture)  # says what is wrong with it
                 raise
-        array = self.picture.array if isinstance(self.picture, Picture) else self.picture
+        array: Any = self.picture
+        if isinstance(array, Picture):
+            array = array.array if array.raster is None else array.raster.values
         values = np.ascontiguousarray(np.asarray(array))
         known.update(f"{values.shape} {values.dtype}".encode())
         known.update(values.tobytes())
@@ -97,13 +100,16 @@ class Item:
             known.update(b"" if mask is None else np.packbits(mask).tobytes())
         return known.hexdigest()
 
-    def load(self) -> Picture | Tensor:
-        """The picture. Raises: BadImage."""
+    def load(self, model: Model | None = None) -> Picture | Tensor:
+        """The picture, read in the range that the model's preprocessing says. Raises: BadImage."""
+        range = None if model is None else getattr(model.preprocess, "range", None)
         if self.picture is None:
             raise BadImage(self.error or f"{self.name} names no picture.")
         if isinstance(self.picture, Encoded):
-            return self.picture.read()
-        return read(self.picture) if isinstance(self.picture, Path) else self.picture
+            return self.picture.read(range)
+        if isinstance(self.picture, Path):
+            return read(self.picture, range=range)
+        return self.picture
 
     def truth(self, model: Model, picture: Picture | Tensor) -> Truth | None:
         """What metrics may know. Raises: BadField for a box that lies outside the picture."""
@@ -188,7 +194,9 @@ class _Frame:
         if self.preprocess is None:
             return mask
         drawn = np.repeat(mask.astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)
-        return (self.preprocess.prepare(Picture(drawn, "mask"))[0] > 0.5).numpy()
+        grey = {"channels": 1, "mean": 0.0, "std": 1.0, "fill": 0.0, "range": None, "shown": None}
+        way = replace(self.preprocess, **grey)  # a mask has neither bands nor a range
+        return (way.prepare(Picture(drawn, "mask"))[0] > 0.5).numpy()
 
     def points(self, points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
         if self.preprocess is None or not points:

@@ -66,9 +66,10 @@ def _pair(table: Table, found: Any, values: np.ndarray | None, signed: bool) -> 
         return {"picture": "", "map": "", "scale": ""}
     frame = model.prepare([found] if isinstance(found, Picture) else found)[0]
     colours = frame.cpu().numpy().transpose(1, 2, 0)
-    if colours.shape[2] not in (1, 3) or colours.min() < 0 or colours.max() > 1:
+    if colours.min() < 0 or colours.max() > 1:
         return {"picture": "", "map": "", "scale": ""}
-    shown = packed.fit_picture(paint.as_bytes(colours), _SIDE)
+    bands = getattr(model.preprocess, "shown", None)
+    shown = packed.fit_picture(paint.seen(colours, bands), _SIDE)
     if values is None:
         return {"picture": packed.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
     low, high = paint.ends(values)
