@@ -82,9 +82,10 @@ def as_side(side: Mapping[str, Any]) -> dict[str, Tensor]:
     found = {}
     for name, value in side.items():
         try:
-            found[name] = torch.as_tensor(value)
+            held = isinstance(value, Tensor)
+            found[name] = value if held else torch.as_tensor(value, device="cpu")
         except (TypeError, ValueError, RuntimeError):
-            found[name] = torch.empty(())
+            found[name] = torch.empty((), dtype=torch.float32, device="cpu")
         if not found[name].ndim or not len(found[name]):
             raise ShapeError(
                 f"the side input {name!r} is a tensor with one entry per image; got"
