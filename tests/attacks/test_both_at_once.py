@@ -73,3 +73,10 @@ def test_st_adv_bends_the_picture_into_another_class() -> None:
     found = outcome.run(made, trained(), images, None, [create("explainer", "cam")])
     assert found.success.all()
     assert torch.isfinite(found.alike).all()
+
+
+def test_a_picture_without_a_map_is_left_out_of_the_detector() -> None:
+    clean = torch.rand(12, 4, generator=torch.Generator().manual_seed(0))
+    lost = clean.clone()
+    lost[3] = torch.nan
+    assert countermeasures.detect(lost, clean + 1).pictures == 11

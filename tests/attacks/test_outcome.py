@@ -33,6 +33,10 @@ def test_equal_maps_are_alike_and_opposite_ones_are_not() -> None:
     assert_close(same["l1"], torch.zeros(2, dtype=torch.float64), atol=1e-6, rtol=0)
     assert_close(same["overlap"], torch.ones(2).float(), check_dtype=False)
     assert (same["rank"] > 0.999).all()
+    gone = maps.clone()
+    gone[1] = torch.nan
+    lost = outcome.compared_maps(maps, gone)
+    assert all(numbers[1].isnan() and numbers[0].isfinite() for numbers in lost.values())
     turned = outcome.compared_maps(maps, -maps)
     assert (turned["overlap"] == 0).all() and (turned["rank"] < -0.999).all()
 

@@ -47,7 +47,8 @@ class Detection:
 
 
 def disagreements(model: Model, images: Tensor, explainers: Sequence[Explainer]) -> Tensor:
-    """How far each two explainers are apart on the class that the model sees, (picture, number).
+    """How far each two explainers are apart on the class that the model sees, (picture, number);
+    NaN where one of them has no map.
 
     Raises: BadField for fewer than two explainers.
     """
@@ -67,7 +68,8 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
     for level in LEVELS:
         both, either = (a > level) & (b > level), (a > level) | (b > level)
         columns.append(both.flatten(1).sum(1) / either.flatten(1).sum(1).clamp(min=1))
-    return torch.stack(columns, 1)
+    found = torch.stack(columns, 1)
+    return torch.where(found[:, :1].isnan(), torch.nan, found)  # a map that is missing
 
 
 def detect(
@@ -76,8 +78,12 @@ def detect(
     """Fit the detector on part of the pictures and try it on the rest, in `splits` seeded ways.
 
     clean, attacked: `disagreements` of the same pictures, row by row; a picture and its attacked
-    twin always stand on the same side of a split. share: of the pictures that are held out.
+    twin always stand on the same side of a split. Pictures that lack a number are left out. share:
+    of the pictures that are held out.
     """
+    if clean.shape == attacked.shape:
+        whole = torch.isfinite(clean + attacked).all(1)
+        clean, attacked = clean[whole], attacked[whole]
     if clean.shape != attacked.shape or len(clean) < 4:
         raise BadField(
             "the detector needs at least 4 pictures, each clean and attacked; got"

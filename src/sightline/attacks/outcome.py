@@ -188,10 +188,12 @@ def judge(
 
 
 def compared_maps(benign: Tensor, attacked: Tensor) -> dict[str, Tensor]:
-    """L1, L2, rank correlation and overlap of maps (batch, row, col), for each picture."""
+    """L1, L2, rank correlation and overlap of maps (batch, row, col), for each picture; NaN where
+    one of its maps is missing."""
     a, b = stretched(benign.double()), stretched(attacked.double())
     upper = a > 0.5, b > 0.5
-    either = (upper[0] | upper[1]).flatten(1).sum(1)
+    either = (upper[0] | upper[1]).flatten(1).sum(1).double()
+    either[(a + b).isnan().flatten(1).any(1)] = torch.nan
     return {
         "l1": (a - b).abs().mean((1, 2)),
         "l2": (a - b).square().mean((1, 2)).sqrt(),
