@@ -199,5 +199,7 @@ def test_heads_that_are_convolutions_are_classifiers_and_removed_ones_are_not() 
         assert Model(net.eval()).meet(images).gives == "logits", net
     resnet, mobile = torchvision.models.resnet18(), torchvision.models.mobilenet_v2()
     resnet.fc, mobile.classifier = nn.Identity(), nn.Identity()  # pyright: ignore
-    for net in (resnet, mobile, Net(20, nn.functional.normalize)):
+    said = Net(20)
+    said.num_classes = 0  # pyright: ignore
+    for net in (resnet, mobile, said, Net(20, nn.functional.normalize)):
         assert Model(net.eval()).meet(images).gives == "features"

@@ -168,11 +168,14 @@ class Observer:
         shares = self._shares(scores, known, sure) if _are_shares(values, sure) else None
         if shares is not None:
             return shares
-        if scores.ndim != 2 or scores.shape[1] < _EMBEDDING or is_linear(scores):
+        if scores.ndim != 2 or scores.shape[1] < _EMBEDDING:
+            return "logits"
+        if getattr(self.module, "num_classes", None) == 0:  # as timm and others say it
+            return "features"
+        if is_linear(scores):
             return "logits"
         unit = bool((values.norm(dim=1) - 1).abs().max() < sure)
-        empty = last.gave(scores) or getattr(self.module, "num_classes", None) == 0
-        return "features" if unit or empty or is_backbone(scores) else "logits"
+        return "features" if unit or last.gave(scores) or is_backbone(scores) else "logits"
 
     def _shares(self, scores: Tensor, known: Conduct, sure: float) -> str | None:
         """The kind of probabilities, where more pictures agree; None where numbers happen to lie in
