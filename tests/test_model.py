@@ -137,7 +137,7 @@ def test_labels_come_as_a_list_or_a_mapping_and_one_for_each_class() -> None:
     for wrong in ("cat,dog", {1: "cat"}):
         with pytest.raises(BadField, match="labels"):
             made(labels=wrong)
-    with pytest.raises(UnknownName, match=r"classes 1 \(crane\), 3 \(crane\); give an index"):
+    with pytest.raises(UnknownName, match=r"classes 1 \(crane\), 3 \(crane\); give one of them"):
         made(labels=["a", "crane", "b", "crane", "c"])[0].index("crane")
     model, images = made(labels=LABELS[:4])
     for asked in (
