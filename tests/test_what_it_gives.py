@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 import sightline as sl
 from sightline import Model
-from sightline.errors import BadModel, BadTarget
+from sightline.errors import BadModel, BadTarget, NotExplainable
 from sightline.metric import Case
 from test_calling import SIZE, Net, pictures
 
@@ -203,3 +203,20 @@ def test_heads_that_are_convolutions_are_classifiers_and_removed_ones_are_not() 
     said.num_classes = 0  # pyright: ignore
     for net in (resnet, mobile, said, Net(20, nn.functional.normalize)):
         assert Model(net.eval()).meet(images).gives == "features"
+
+
+@pytest.mark.parametrize("wrap", [Model, black_box], ids=["module", "function"])
+def test_maps_of_one_place_are_rows_of_scores(wrap: Callable[[nn.Module], Model]) -> None:
+    model, plain = wrap(Net(end=lambda y: y[:, :, None, None])), wrap(Net())
+    assert_close(model.outputs(pictures()), plain.outputs(pictures()))
+    found, wanted = (sl.explain(m, pictures(), method="rise", target=3) for m in (model, plain))
+    assert_close(found.values, wanted.values)
+    assert found.provenance["target_index"] == [3, 3]
+
+
+@pytest.mark.parametrize("target", [None, 1])
+def test_a_decision_is_no_score(target: int | None) -> None:
+    model = Model(Net(end=lambda y: y.argmax(1)))
+    for method in ("grad-cam", "rise"):
+        with pytest.raises((BadTarget, NotExplainable), match=r"whole number.*decision such"):
+            sl.explain(model, pictures(), method=method, target=target)

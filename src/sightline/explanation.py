@@ -362,6 +362,7 @@ class Heatmap(Explanation):
                 " `probability=False`."
             )
         return (
-            f"{who} gives a map of zeros: the target does not depend on what the method reads. Try"
-            " an earlier layer, or another target."
+            f"{who} gives a map of zeros: nothing that the method reads moves the target (a picture"
+            " without evidence, or a network that rounds inside). Try another target or layer, or"
+            " occlusion or rise, which need no gradient."
         )

@@ -116,6 +116,16 @@ ONE_OUTPUT = (
 _HIDDEN = ("probability", "negated", "multilabel", "fixed")
 
 
+def _no_choice(trace: Pass, what: str) -> str:
+    if isinstance(trace.output, Tensor) and not trace.output.is_floating_point():
+        return (
+            f"the model returns one whole number a picture ({trace.output.dtype}), a decision such"
+            f" as `argmax` makes and no scores, so there is no {what}. Give it `output=`, or a"
+            " network that returns its scores."
+        )
+    return f"the model has one output, so there is no {what}; {ONE_OUTPUT}"
+
+
 def outputs_of(trace: Pass, target: Target) -> Tensor:
     """The output (batch, class) as the network gives it. Raises: BadTarget for another shape."""
     output = trace.output
@@ -165,9 +175,7 @@ class Class(Target):
     def fix(self, trace: Pass) -> Target:
         classes = logits_of(trace, self).shape[1]
         if classes == 1:
-            raise BadTarget(
-                f"the model has one output, so there is no class to choose; {ONE_OUTPUT}"
-            )
+            raise BadTarget(_no_choice(trace, "class to choose"))
         for index in self._list(1):
             if not 0 <= index < classes:
                 raise BadTarget(
@@ -227,7 +235,7 @@ class Top(Target):
     def fix(self, trace: Pass) -> Target:
         logits = logits_of(trace, self)
         if logits.shape[1] == 1:
-            raise BadTarget(f"the model has one output, so there is no top class; {ONE_OUTPUT}")
+            raise BadTarget(_no_choice(trace, "top class"))
         if trace.gives == "features":
             raise BadTarget(
                 f"the model gives {logits.shape[1]} features and no scores of classes, so there is"

@@ -26,7 +26,12 @@ _TRIES = 60  # forwards of two pictures
 
 def choose_by_exchange(census: Census) -> Choice:
     """The default layer of a network without a graph from its scores to the picture."""
-    search = _Exchange(census, census.run.scores(2).flatten(1).double())
+    if not census.scores.is_floating_point():
+        return Choice(
+            reason=f"it returns whole numbers ({census.scores.dtype}), a decision such as `argmax`"
+            " makes and no scores. Give it `output=`, or a network that returns its scores."
+        )
+    search = _Exchange(census, _rows(census))
     if float(search.apart) == 0 or not bool(torch.isfinite(search.scores).all()):
         return Choice(reason=f"{census.trouble or _CUT} Its scores do not tell two pictures apart.")
     cut = search.last(whole=True)
@@ -116,6 +121,11 @@ class _Exchange:
         handle = module.register_forward_hook(hook)
         self.spent += 1
         try:
-            return self.census.run.scores(2).flatten(1).double()
+            return _rows(self.census)
         finally:
             handle.remove()
+
+
+def _rows(census: Census) -> Tensor:
+    """The scores of two pictures, (2, number)."""
+    return census.run.scores(2).reshape(2, -1).double()

@@ -39,7 +39,7 @@ def scores_of(returned: Any) -> Any:  # Any: a tensor, or a detector's list of d
 
 def row_each(scores: Any, count: int, *, squeezed: bool) -> Any:
     """`scores` with one row for each of `count` pictures; with `squeezed`, the only picture's axis
-    is put back.
+    is put back. Maps (picture, class, 1, 1) of one place are the row of a convolutional classifier.
 
     Raises: BadModel where rows and pictures do not agree.
     """
@@ -53,7 +53,7 @@ def row_each(scores: Any, count: int, *, squeezed: bool) -> Any:
         return scores[None]
     if not scores.ndim or len(scores) != count:
         raise BadModel(_counted(f"a tensor {tuple(scores.shape)}", count))
-    return scores
+    return scores[..., 0, 0] if scores.ndim == 4 and scores.shape[2:] == (1, 1) else scores
 
 
 def _counted(what: str, count: int) -> str:
