@@ -224,6 +224,7 @@ class Steep(nn.Module):
 
 def test_whether_integrated_gradients_have_converged(captum: Any) -> None:
     net, images = Steep(), torch.rand(1, 3, 12, 16)
+    model = Model(net, gives="logits")  # the jump itself, not the log-odds behind it
     peer = captum.IntegratedGradients(net)
     found = peer.attribute(images, target=0)
     again, delta = peer.attribute(
@@ -231,11 +232,11 @@ def test_whether_integrated_gradients_have_converged(captum: Any) -> None:
     )
     assert_close(found, again)
     assert delta.abs() > 0.05  # of a score of 1; without asking nobody says so
-    heat = create("explainer", "integrated-gradients", baseline=0.0)(Model(net), images, 0)
+    heat = create("explainer", "integrated-gradients", baseline=0.0)(model, images, 0)
     assert heat.details["steps"] < 50 and heat.details["completeness"] < 0.02
     fifty = create(
         "explainer", "integrated-gradients", baseline=0.0, steps=50, nodes="gauss-legendre"
-    )(Model(net), images, 0)
+    )(model, images, 0)
     assert_close(fifty.channels, found, atol=1e-6, rtol=1e-4)
     assert fifty.details["completeness"] > 0.05
 

@@ -302,8 +302,9 @@ def test_a_few_relus_are_not_taken_for_a_linear_head(units: int, seed: int, imag
         create("explainer", "recipro-cam", layer="maps")(model, pictures[:1], Class(TARGET))
     places = torch.eye(AREA).view(AREA, 1, ROWS, COLS)
     silent = 1 - torch.eye(7)[:, :, None, None]
-    for name in ("recipro-cam", "ablation-cam"):
-        found = create("explainer", name, layer="maps")(model, images, Class(TARGET)).native
+    for name, fields in (("recipro-cam", {}), ("ablation-cam", {"over": "score"})):
+        explain = create("explainer", name, layer="maps", **fields)
+        found = explain(model, images, Class(TARGET)).native
         for heat, maps in zip(found, net.maps(images), strict=True):
             score, empty = net.behind(maps[None]), net.behind(0 * maps[None])
             if name == "recipro-cam":

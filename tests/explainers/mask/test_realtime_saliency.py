@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from kernels import rounded_otherwise
 from sightline import Axis, Class, Contrast, Model, Preprocess, Top, create, load
-from sightline.errors import BadField, BadModel, NotExplainable
+from sightline.errors import BadField, BadModel, NotExplainable, SightlineWarning
 from sightline.explainers.mask.iterative_saliency import stepped
 from sightline.nets.default import WEIGHTS
 from sightline.nets.mask_loss import MaskLoss, Shown
@@ -85,10 +85,21 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("learned_parts")
 @pytest.mark.parametrize("name", ["realtime-saliency", "iterative-saliency"])
-@pytest.mark.parametrize("target", [Contrast(0, 1), Axis(1), -Class(1), [Class(1), Axis(2)]])
+@pytest.mark.parametrize("target", [Contrast(0, 1), Axis(1), -Class(1), [Axis(1), Axis(2)]])
 def test_targets_that_are_no_class_are_refused(name: str, target: object) -> None:
     with pytest.raises(NotExplainable, match="masks a class"):
         create("explainer", name)(model(), torch.rand(2, 3, *CNN.size), target)
+
+
+@pytest.mark.usefixtures("learned_parts")
+@pytest.mark.parametrize("name", ["realtime-saliency", "iterative-saliency"])
+def test_a_picture_with_another_target_does_not_cost_the_others_theirs(name: str) -> None:
+    net, images = model(), torch.rand(2, 3, *CNN.size)
+    explain = create("explainer", name)
+    with pytest.warns(SightlineWarning, match=r"no result for 1 of 2 pictures. images\[1\]"):
+        heat = explain(net, images, [Class(1), Axis(2)])
+    assert torch.isnan(heat.values[1]).all() and "masks a class" in heat.refused[1]
+    assert_close(heat.values[0], explain(net, images[:1], 1).values[0])
 
 
 @pytest.mark.parametrize("target", [Top(), Class((1, 2)), [Class(1), Class(2)]])

@@ -65,14 +65,12 @@ class Head:
         pairs, trace = self._probes(sketch=True)
         if trace is not None and trace.output.ndim == 2:
             scores = self._scores(trace)
-            with suppress(NotExplainable):  # no gradient: copies will do
-                expected = pairs.flatten(1) @ self.view.grads.flatten(1).T
-                if scores.straight and scores.apart(expected):
+            if scores.straight and self.view.differentiable:  # else copies will do
+                if scores.apart(pairs.flatten(1) @ self.view.grads.flatten(1).T):
                     return True
-        if not self.view.differentiable:
-            return False
         _, trace = self._probes(sketch=False)
-        return trace is not None and self._scores(trace).straight
+        straight = trace is not None and self._scores(trace).straight
+        return straight and self.view.differentiable
 
     def _scores(self, trace: Trace) -> "Probed":
         """The target's scores of the probes."""
