@@ -122,8 +122,8 @@ def _summary(done: Collected, page: Path) -> list[str]:
 
 def _line(entry: JSON) -> str:
     numbers = [
-        f"{name} {m['value']:.2f}"
-        + (f" (random {m['nulls']['random']:.2f})" if "random" in m["nulls"] else "")
+        f"{name} {m['value']:z.2f}"
+        + (f" (random {m['nulls']['random']:z.2f})" if "random" in m["nulls"] else "")
         for name, m in entry["metrics"].items()
     ]
     return "  ".join([f"{entry['method']:<22}", *numbers, entry.get("text", "")]).rstrip()
