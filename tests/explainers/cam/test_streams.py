@@ -9,20 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from sightline import Model, available, create
+from cams import CAMS
+from sightline import Model, create
 from sightline.anatomy import study
 from sightline.errors import NotExplainable, SightlineWarning
-from sightline.registry import entry
 from sightline.worlds.miniatures import MINIATURES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive"),
     pytest.mark.filterwarnings("ignore:.*maps with negative values"),
-]
-CAMS = [
-    name
-    for name in available("explainer")
-    if entry("explainer", name).cls.__module__.startswith("sightline.explainers.cam.")
 ]
 
 

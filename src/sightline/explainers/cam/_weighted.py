@@ -70,9 +70,7 @@ class LayerView:
             torch.zeros(1, dtype=torch.long, device="cpu"),
             self.model.name,
         )
-        edit = {
-            layer: lambda maps: maps.roll(1, 1) + maps.abs().mean() + 1 for layer in self.layers
-        }
+        edit = dict.fromkeys(self.layers, _disturbed)
         with torch.no_grad():
             changed = self.model.trace(image, read=self.target.reads, edit=edit, rows=rows)
             moved = bool((self.target.score(changed) != self.scores[:1]).any())
