@@ -90,3 +90,12 @@ def test_what_is_no_run_file_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(BadField, match="run file"):
         sl.evaluate(run=tmp_path / "run.toml", out=tmp_path / "b")
+
+
+def test_a_model_that_was_renamed_goes_on_where_it_was(birds: Path, tmp_path: Path) -> None:
+    made = [sl.load("sightline:default") for _ in range(2)]
+    made[1].name = "file:elsewhere/bird-network.safetensors?arch=sightline:default"
+    for model in made:
+        sl.evaluate(model, birds, ["grad-cam"], ["pointing"], tmp_path / "run", batch=4)
+    finished = (tmp_path / "run" / "cells.jsonl").read_text("utf-8").splitlines()
+    assert len(finished) == 2 * (1 + 4)  # each picture's method and null maps once, not twice

@@ -1,10 +1,11 @@
 """What a run computes: model, methods, metrics, target and batch size; and the names under which
 finished cells are known.
 
-A cell's key is a hash of everything that its numbers depend on: the picture's bytes, the model with
-its weights and preprocessing, the method with its parameters, the target, precision, batch size and
-the versions of the libraries. A metric's key adds its parameters and the truth that it may read. So
-another method, metric or picture computes only what is new, and nothing stale is ever read.
+A cell's key is a hash of everything that its numbers depend on: the picture's bytes, the model's
+weights and preprocessing (its name and place may change), the method with its parameters, the
+target, precision, batch size and the versions of the libraries. A metric's key adds its parameters
+and the truth that it may read. So another method, metric or picture computes only what is new, and
+nothing stale is ever read.
 """
 
 import dataclasses
@@ -105,7 +106,6 @@ class Setup:
         return [
             SCHEMA,
             now(),
-            model.name,
             type(model.module).__qualname__,
             model.digest,
             model.preprocess.describe() if model.preprocess else None,
