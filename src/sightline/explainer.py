@@ -32,6 +32,7 @@ from .errors import (
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
 from .ops.batches import fit_side
+from .ops.loading.display import display_text, displayed
 from .ops.tracing.replay import JOINT, Address
 from .refusals import Refusal, in_words, saturated, together, unknown_facts
 from .target import PerImage, Target, to_target
@@ -113,7 +114,7 @@ class Explainer(ABC):
             result,
             provenance={
                 **result.provenance,
-                "refused": result.refused,
+                "refused": displayed(result.refused),
                 **facts,
                 "parameters": {k: ran.get(k, v) for k, v in facts["parameters"].items()},
                 "copies": spent.pop("copies"),
@@ -291,12 +292,12 @@ class Explainer(ABC):
         return {
             "schema": 1,
             "method": spec["name"],
-            "parameters": spec["fields"],
+            "parameters": displayed(spec["fields"]),
             "layer": layers[0] if layers else None,
             "partial": not all(map(model.anatomy.carries, layers)) if layers else False,
-            "model": model.name,
+            "model": model.display_name,
             "weights_digest": model.digest,
-            "preprocessing": str(model.preprocess)
+            "preprocessing": display_text(model.preprocess)
             if model.preprocess
             else "none (tensors as the network eats them)",
             "precision": model.precision,
@@ -377,7 +378,7 @@ def _aim_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict
         probability = [
             None if i is None else shares[row, i].item() for row, i in enumerate(indices)
         ]
-    kind = repr(target) if not isinstance(target, PerImage) else "one target per image"
+    kind = display_text(target) if not isinstance(target, PerImage) else "one target per image"
     return {
         "target": kind,
         "target_index": indices,

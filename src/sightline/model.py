@@ -18,14 +18,15 @@ from torch import Tensor, nn
 
 from .anatomy import Anatomy, study
 from .calling import Calling, Settings
-from .errors import BadImage, BadModel, NotExplainable, UnknownName
+from .errors import BadImage, BadModel, NotExplainable
 from .execution import Engine
 from .images import Picture
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
 from .ops.calling.failures import refuse_scripted
 from .ops.labels import class_names, find_label
+from .ops.loading.display import display_name
 from .ops.network.black_box import BlackBox
-from .ops.network.modules import Recent, like_of, refuse_turned, unwrapped
+from .ops.network.modules import Recent, device_of, refuse_inference, refuse_turned, unwrapped
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
 from .origins import Origins
@@ -110,7 +111,13 @@ class Model:
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else "{} x {} px".format(*self.size)
-        return f"<Model {self.name}: {size}, {len(self.labels or ())} labels, {self.precision}>"
+        facts = f"{size}, {len(self.labels or ())} labels, {self.precision}"
+        return f"<Model {self.display_name}: {facts}>"
+
+    @property
+    def display_name(self) -> str:
+        """The name without the folders of its files, for what is shown and shared."""
+        return display_name(self.name)
 
     def __copy__(self) -> "Model":
         other = object.__new__(type(self))
@@ -186,13 +193,6 @@ class Model:
         """Names of all layers, as `named_modules()` of the module that the user gave."""
         return [name for name, _ in self.module.named_modules() if name]
 
-    def name_of(self, module: nn.Module) -> str:
-        """The layer name of a module object. Raises: UnknownName for a stranger."""
-        for name, part in self.module.named_modules():
-            if part is module:
-                return name
-        raise UnknownName(f"this {type(module).__name__} is not part of {self.name}.")
-
     @property
     def anatomy(self) -> Anatomy:
         """What the model found out about itself, at its own input size (224 where it has none)."""
@@ -224,8 +224,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        like = like_of(self.module, self.calling.conduct.meets)
-        return torch.device("cpu") if like is None else like.device
+        return device_of(self.module, self.calling.conduct.meets)
 
     @property
     def digest(self) -> str:
@@ -267,10 +266,7 @@ class Model:
         rules: tuple[Rule, ...],
         rows: Tensor | None,
     ) -> Trace:
-        if torch.is_inference_mode_enabled() or images.is_inference():
-            raise NotExplainable(
-                "tensors of `torch.inference_mode` cannot be explained; leave it (no_grad is fine)."
-            )
+        refuse_inference(images)
         size = (images.shape[2], images.shape[3])
         if any(name != "input" for name in (*read, *edit)):
             self.study(size, images.shape[1])

@@ -20,6 +20,7 @@ from .errors import BadField, BadImage, NotExplainable, ShapeError, SightlineWar
 from .formats.levels import GivenRange, Range, check_range
 from .images import Picture, read
 from .ops.batches import column
+from .ops.loading.display import display_text
 from .ops.pictures.bands import WHOLE, resize_bands
 from .ops.pictures.fields import (
     Fit,
@@ -298,7 +299,7 @@ class Opaque:
 
     def to_json(self) -> dict[str, Any]:
         """What can be said about it."""
-        return {"opaque": repr(self.transform), "varies": self.varies}
+        return {"opaque": display_text(self.transform), "varies": self.varies}
 
     def describe(self) -> str:
         """One line for `sightline inspect`."""

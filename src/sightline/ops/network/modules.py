@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...errors import ShapeError
+from ...errors import NotExplainable, ShapeError
 
 _Made = TypeVar("_Made")
 _Net = TypeVar("_Net", bound=nn.Module)
@@ -76,6 +76,20 @@ def refuse_turned(module: nn.Module, images: Tensor) -> Tensor:
             " make the model with `forward=lambda m, x: m(x.permute(0, 2, 3, 1))`."
         )
     return images
+
+
+def refuse_inference(images: Tensor) -> None:
+    """Raises: NotExplainable for tensors of which no gradient can ever be taken."""
+    if torch.is_inference_mode_enabled() or images.is_inference():
+        raise NotExplainable(
+            "tensors of `torch.inference_mode` cannot be explained; leave it (no_grad is fine)."
+        )
+
+
+def device_of(module: nn.Module, name: str = "") -> torch.device:
+    """Where pictures are sent: to the tensor that `like_of` finds, or the processor."""
+    like = like_of(module, name)
+    return torch.device("cpu") if like is None else like.device
 
 
 def floats_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
