@@ -77,3 +77,22 @@ def test_text_can_be_read_on_the_page_in_both_themes() -> None:
 def test_matplotlib_gets_the_same_colours() -> None:
     drawn = colour.matplotlib_map("magnitude")(np.linspace(0, 1, 256))[:, :3] * 255
     assert np.abs(drawn - colour.table("magnitude")).max() < 1
+
+
+def contrast(a: str, b: str) -> float:
+    light, dark = sorted((_relative(a), _relative(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _relative(colour_name: str) -> float:
+    shares = [int(colour_name[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("tokens", [colour.LIGHT, colour.DARK], ids=["light", "dark"])
+def test_text_and_controls_stand_out_from_page_and_card(tokens: dict[str, str]) -> None:
+    for ground in (tokens["paper"], tokens["card"]):
+        for name in ("ink", "ink-2", "ink-3", "accent", "for", "against", "warn"):
+            assert contrast(tokens[name], ground) >= 4.5, name
+        assert contrast(tokens["edge"], ground) >= 3, "edge"
