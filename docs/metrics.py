@@ -1,5 +1,5 @@
-"""Fills the tables of `metrics.md` and draws its pictures: does each metric tell a map that knows
-from one that does not?
+"""Fills the tables of `metrics.md` and draws its pictures: does each metric distinguish the true
+map from a map that ignores the network?
 
 `python docs/metrics.py`, from an environment with the tests' requirements: the worlds and maps are
 those of `tests/metrics/`, so the page shows what the tests assert. Two minutes; the page and its
@@ -28,7 +28,7 @@ from sightline.worlds.miniatures import MINIATURES
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests" / "metrics"
-SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of noise in the map that knows
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of noise in the true map
 SEEDS = (20, 21)
 SIDE = 128  # of a bird in the strip
 
@@ -74,7 +74,7 @@ def tests(name: str) -> ModuleType:
 
 
 class Sanity:
-    """What one metric gives to maps that know more or less."""
+    """What one metric gives to the true map, its opposite, the baselines and noisy maps."""
 
     def __init__(self, worlds: ModuleType, name: str) -> None:
         self.worlds, self.name = worlds, name
@@ -127,7 +127,7 @@ def _told(value: float) -> str:
 def pointing(worlds: ModuleType) -> tuple[str, list[Sanity]]:
     """The table of the metrics that judge where a map points, and what they were asked."""
     asked = [Sanity(worlds, name) for name in worlds.POINTING]
-    lines = [*_top("knows", "opposite", *NULLS), *(each.row() for each in asked)]
+    lines = [*_top("true map", "opposite", *NULLS), *(each.row() for each in asked)]
     return "\n".join(lines), asked
 
 
@@ -194,7 +194,10 @@ def _exactness(name: str) -> Said:
 def _coherency(name: str) -> Said:
     known = tests("quality/test_adcc.py")
     found = [_of(name, known.case(known.Fixed(turning=turning))) for turning in (False, True)]
-    return ("the same map for every picture", found[0]), ("a map that turns over", found[1])
+    return ("the same map for every picture", found[0]), (
+        "a map inverted each time",
+        found[1],
+    )
 
 
 def _complexity(name: str) -> Said:
@@ -210,7 +213,7 @@ def _adcc(name: str) -> Said:
     found = float(known.harmonic(torch.tensor([[0.2, 0.9, 0.3]], dtype=torch.float64)))
     turned = _of(name, known.case(known.Fixed(turning=True)))
     text = "drop 0.2, coherency 0.9, complexity 0.3: 0.79162 by hand"
-    return (text, found), ("a map that turns over: no coherency", turned)
+    return (text, found), ("a map inverted each time: no coherency", turned)
 
 
 def _sensitivity(name: str) -> Said:
@@ -219,7 +222,7 @@ def _sensitivity(name: str) -> Said:
     steady = judged(create("explainer", "gradient"), Model(net, size=known.SIZE), _noise(), 1)
     wild = judged(known.Noise(), known.model(), _noise(), 1)
     return ("the gradient of a linear network", _of(name, steady, samples=4)), (
-        "a map that the least change throws over",
+        "a map that any small change replaces",
         _of(name, wild, samples=4),
     )
 
@@ -289,7 +292,7 @@ def plots(asked: list[Sanity], path: Path) -> None:
     figure, places = pyplot.subplots(rows, columns, figsize=(12, 2.3 * rows), dpi=80)
     styles = dict(zip(NULLS, (":", "-.", (0, (1, 4))), strict=True))
     for place, one in zip(places.flat, asked, strict=False):
-        place.plot(SHARES, one.noisy(), color="#1f4e79", marker="o", ms=3.5, lw=2, label="knows")
+        place.plot(SHARES, one.noisy(), color="#1f4e79", marker="o", ms=3.5, lw=2, label="true map")
         place.axhline(one.levels["opposite"], color="#c0504d", ls="--", lw=1.4, label="opposite")
         for name, style in styles.items():
             place.axhline(one.levels[name], color="#7f7f7f", ls=style, lw=1.4, label=name)
@@ -300,9 +303,9 @@ def plots(asked: list[Sanity], path: Path) -> None:
     for place in empty:
         place.axis("off")
     handles, labels = places.flat[0].get_legend_handles_labels()
-    labels[0] = "knows, with so much noise"
+    labels[0] = "true map with noise"
     empty[0].legend(handles, labels, loc="center", frameon=False, fontsize=9)
-    figure.supxlabel("share of noise in the map that knows", fontsize=10)
+    figure.supxlabel("share of noise in the true map", fontsize=10)
     figure.tight_layout()
     figure.savefig(path, metadata={"Software": None})
     pyplot.close(figure)

@@ -1,10 +1,10 @@
 """Our metrics in the form in which Quantus calls its own, so that a script keeps its loop.
 
 The form is that of Quantus 0.6 (documentation and signatures; no code of it is used): pictures as
-the network eats them, one class and one map per picture, a list of floats back. Deviations: nothing
-is guessed (pictures are channel first unless it is said otherwise); maps are not rescaled over the
-batch, so a number does not depend on what stands beside it; the model stays on its device, and is
-left as it was.
+the network expects them, one class and one map per picture, a list of floats back. Deviations:
+nothing is guessed (pictures are channel first unless it is said otherwise); maps are not rescaled
+over the batch, so a number does not depend on what stands beside it; the model stays on its device,
+and is left as it was.
 """
 
 from collections.abc import Callable, Mapping
@@ -66,8 +66,8 @@ class QuantusForm:
     ) -> list[float]:
         """One number for each picture; NaN where the metric is undefined for it.
 
-        model: a bare network, whose pictures are as it eats them, or a Model, whose pictures are in
-        [0, 1]. a_batch: maps (picture, row, col); a channel axis is summed. Without maps and
+        model: a bare network, whose pictures are as it expects them, or a Model, whose pictures are
+        in [0, 1]. a_batch: maps (picture, row, col); a channel axis is summed. Without maps and
         without `explain_func` nothing can be judged.
 
         Raises: UnknownName for a setting that Quantus does not have, BadField for one that has no
@@ -111,7 +111,10 @@ def quantus_form(metric: Metric | str, **fields: Any) -> QuantusForm:
     if isinstance(metric, str):
         return QuantusForm(registry.create("metric", metric, **fields))
     if fields:
-        raise BadField(f"{metric!r} is made already; its fields cannot be changed here.")
+        raise BadField(
+            f"{metric!r} is already an object; its fields cannot be changed here."
+            " Pass the metric's name together with its fields."
+        )
     return QuantusForm(metric)
 
 

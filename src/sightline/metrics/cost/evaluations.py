@@ -21,11 +21,11 @@ from ._record import shared
 class Evaluations(Metric):
     """How many passes through the network did the explanation take, for each picture?
 
-    Forward and backward passes of one picture count one each. copy: what a pass through only the
-    part behind a layer counts; 1 is an upper bound. NaN for a map that no method made.
+    Forward and backward passes of one picture count one each. copy: how much a pass through only
+    the part after a layer counts; 1 is an upper bound. NaN for a map that no method made.
 
-    Do not trust it as a time: a backward pass takes about as long as two forward ones, and passes
-    that compute only what changed are counted whole.
+    Do not trust it as a time: a backward pass takes about as long as two forward passes, and passes
+    that compute only what changed count as whole passes.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -21,10 +21,10 @@ class Runtime(Metric):
     """How many seconds did the explanation take, for each picture?
 
     The wall clock from the prepared pictures to the finished maps, over the pictures explained in
-    one call. NaN for a map that no method made, such as the null maps.
+    one call. NaN for a map that no method made, such as the baselines.
 
     Do not trust it across machines, or beside other work on this one; the first call of a model
-    also pays for what is measured once. `evaluations` is what does not change.
+    also includes measurements that are made once. `evaluations` does not change between runs.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

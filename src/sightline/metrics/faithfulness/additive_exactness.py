@@ -30,17 +30,18 @@ LEAST = 1e-12
 @register("additive-exactness", paper="arXiv:2011.08891")
 @dataclass(frozen=True, kw_only=True)
 class AdditiveExactness(Metric):
-    """How far is each value of the map from what hiding its place does to the score? 0 is exact.
+    """How far is each value of the map from the change of the score when its place is hidden? 0 is
+    exact.
 
-    In parts of the mean effect of a place; 1 is what a map of zeros gets. The raw map is read where
+    In units of the mean effect of a place; a map of zeros gets 1. The raw map is read where
     the layer has its places: `native` where it fits, else means of the map's values. layer: None is
     the one that the method reads, or the model's last spatial one. Scores are logits unless the
-    target says otherwise. NaN where no place has an effect. It costs one pass behind the layer for
-    each place.
+    target says otherwise. NaN where no place has an effect. It costs one pass through the part
+    after the layer for each place.
 
-    Do not trust it beyond affine heads as more than a number: it hides one place at a time, so
-    evidence that stands twice counts for nothing, and zero must mean "off" in that layer.
-    `guaranteed` says whether the guarantee holds at all.
+    Do not trust it as a guarantee where the head is not affine: it hides one place at a time, so
+    evidence that appears twice counts as 0, and zero must mean "off" in that layer. `guaranteed`
+    says whether the guarantee holds at all.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -20,13 +20,14 @@ from ...registry import register
 @register("average-drop", paper="arXiv:1710.11063")
 @dataclass(frozen=True, kw_only=True)
 class AverageDrop(Metric):
-    """How much confidence is lost when the picture is seen through its map? Lower is better.
+    """How much confidence is lost when only the marked part of the picture is shown? Lower is
+    better.
 
     In [0, 1], a share of the confidence in the whole picture; 0 also where it rises. NaN where that
     confidence is 0. fill: what hidden pixels become, the name of a `Fill`.
 
     Do not trust it alone: a map that shows everything loses nothing, so broad maps win and an
-    all-ones map is best. `adcc` weighs it against how much the map shows.
+    all-ones map is best. `adcc` combines it with the size of the marked area.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -20,12 +20,14 @@ ROUNDING = 1e-6
 @register("average-increase", paper="arXiv:1710.11063")
 @dataclass(frozen=True, kw_only=True)
 class AverageIncrease(Metric):
-    """Is the model surer when it sees the picture through its map? 1 is yes, 0 no.
+    """Is the model more confident when only the marked part of the picture is shown? 1 is yes, 0
+    no.
 
     fill: what hidden pixels become, the name of a `Fill`.
 
-    Do not trust it where the model is sure already: it cannot rise from 1. And what is hidden may
-    have spoken for another class, so an increase need not mean that the map shows the evidence.
+    Do not trust it where the model is already confident: a probability of 1 cannot rise. The hidden
+    part may also have supported another class, so an increase does not prove that the map shows the
+    evidence.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

@@ -21,16 +21,16 @@ LEAST = 1e-6  # of the larger score: a smaller difference is the rounding of flo
 @register("completeness", paper="arXiv:1703.01365")
 @dataclass(frozen=True, kw_only=True)
 class Completeness(Metric):
-    """Does the map sum to the score of the picture minus that of an empty one? 0 is exactly so.
+    """Does the map sum to the score of the picture minus that of an empty one? 0 is exact.
 
-    The size of the gap, in parts of that difference; 1 is what a map of zeros gets. The signed,
+    The size of the gap, in units of that difference; a map of zeros gets 1. The signed,
     unclipped map is summed as it is, never normalised: `native` where there is one. The score is
-    the one that the method explains by habit (logits where no method is known). baseline: the empty
-    picture, the name of a `Fill`, or "zero" for methods that share out the score itself. NaN where
-    the two scores are equal but for rounding.
+    the one that the method explains by default (logits where no method is known). baseline: the
+    empty picture, the name of a `Fill`, or "zero" for methods that share out the score itself. NaN
+    where the two scores are equal up to rounding.
 
-    Do not trust it as a sign that the places are right: any map can be scaled until it adds up. And
-    do not ask it of methods that never claimed a sum, such as most CAMs.
+    Do not trust it as a sign that the places are right: any map can be scaled until it adds up. Do
+    not use it for methods that do not claim such a sum, such as most CAMs.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -17,10 +17,10 @@ from ._curve import AreaUnderCurve
 @register("deletion", paper="arXiv:1806.07421")
 @dataclass(frozen=True, kw_only=True)
 class Deletion(AreaUnderCurve):
-    """How fast does the score fall when the highest pixels are taken away first? Lower is better.
+    """How fast does the score fall when the highest pixels are removed first? Lower is better.
 
-    Do not trust a difference that the choice of `fill` can make, nor a very low number by itself:
-    maps like adversarial speckle, which destroy the picture fastest, win.
+    Do not trust differences that depend on the choice of `fill`. Do not trust a very low number by
+    itself: maps that look like adversarial noise destroy the picture fastest, and win.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -18,10 +18,10 @@ from ._curve import AreaUnderCurve
 @register("insertion", paper="arXiv:1806.07421")
 @dataclass(frozen=True, kw_only=True)
 class Insertion(AreaUnderCurve):
-    """How fast does the score rise when the highest pixels come back first? Higher is better.
+    """How fast does the score rise when the highest pixels are restored first? Higher is better.
 
-    Do not trust it where the blurred picture is still recognised: then every map scores high, and
-    the null levels say so.
+    Do not trust it where the blurred picture is still recognised: then every map scores high, the
+    baselines too.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

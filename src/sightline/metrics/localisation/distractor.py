@@ -23,14 +23,13 @@ from ._object import say_empty
 class Distractor(Metric):
     """Does the map prefer the target's object to an object of another class beside it?
 
-    In [0, 1]: the share of the target's object of the mean positive values on both, so that size
-    does not count; 0.5 is no preference. The truth has the target's object as the mask, and the
-    other one as a part called by the field `other`. A map with nothing on either, and a picture
-    without one of them, is NaN.
+    In [0, 1]: the mean positive value on the target's object, as a share of the sum of both
+    objects' means, so that size does not count; 0.5 is no preference. In the `Truth`, the mask is
+    the target's object, and the other object is a part with the name in `other`. A map with nothing
+    on either, and a picture without one of them, is NaN.
 
-    Do not trust a high number by itself: a map that is high where the larger contrast is also
-    prefers one of the two. Explain the other class on the same picture and see the map change
-    sides.
+    Do not trust a high number by itself: a map that follows contrast also prefers one of the two.
+    Explain the other class on the same picture and check that the map changes sides.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

@@ -20,14 +20,14 @@ from ._object import objects
 @register("energy-pointing", paper="arXiv:1910.01279")
 @dataclass(frozen=True, kw_only=True)
 class EnergyPointing(Metric):
-    """Which share of the map's positive values lies on the object? In [0, 1].
+    """What share of the map's positive values lies on the object? In [0, 1].
 
     With boxes and known frames the map is laid over the photograph; otherwise, and for masks, the
     model's frame is used. A map without positive values, and an image without annotation or whose
-    object the model did not see, is NaN.
-    `chance` is what a uniform map gets: quote it beside the number.
+    object the model did not see, is NaN. `chance` is the number of a uniform map: report it beside
+    the number.
 
-    Do not trust it on pictures that their object fills: there every map scores high. The paper kept
+    Do not trust it where the object fills the picture: there every map scores high. The paper kept
     pictures whose box covers less than half (from memory).
     """
 

@@ -27,16 +27,17 @@ IOU = 0.5
 @register("ilsvrc-localisation", paper="arXiv:1409.0575")
 @dataclass(frozen=True, kw_only=True)
 class ILSVRCLocalisation(Metric):
-    """Does the model fail to name the object, or the map to frame it? 0 is right, 1 an error.
+    """Does the model miss the object's class, or the map's box miss the object? 0 is right, 1 an
+    error.
 
     guesses: how many of the model's first classes may hold the right one; 5 as published, 1 is also
     quoted, and 0 gives the label ("ground truth known"). The class explained must be the right one:
     explain the label, or the top class for top-1. threshold: what is inside the box, as a share of
-    the map's largest value. A map without positive values frames nothing. An image without label or
+    the map's largest value. A map without positive values has no box. An image without label or
     boxes, or whose boxes the model did not see, is NaN.
 
-    Do not trust a difference between methods before `threshold` was chosen for each on other
-    pictures: it moves the error more than the method does. `max-box-acc` takes it out.
+    Do not trust a difference between methods unless `threshold` was chosen for each on other
+    pictures: it changes the error more than the method does. `max-box-acc` does not depend on it.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

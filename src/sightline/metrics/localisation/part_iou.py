@@ -28,10 +28,10 @@ class PartIoU(Metric):
     Intersection over union, in [0, 1], with as many of the map's pixels as the mask has, or with
     those above `threshold` of its largest value. part: the name of a part; empty is the object's
     mask, or all its parts together. Pixels of equal value are taken in equal shares, so a flat map
-    gets what chance gets. An image without that part is NaN.
+    scores as chance does. An image without that part is NaN.
 
     Do not trust a low number for a large part as a sign of a wrong map: the model may need only
-    some of it. `part-importance` asks what the part does.
+    some of it. `part-importance` measures the effect of each part.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

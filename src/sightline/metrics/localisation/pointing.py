@@ -28,13 +28,13 @@ class Pointing(Metric):
     """Is the highest point of the map on the object? 1 is a hit, 0 a miss; several maxima give the
     share that hits.
 
-    tolerance: distance in pixels of the original picture that still counts; 15 as published, quote
-    0 beside it. With boxes and known frames the map is laid over the photograph; otherwise, and for
-    masks, the model's frame is used. A flat map points nowhere and misses. An image without any
-    annotation, or of whose object the model saw nothing, is NaN.
+    tolerance: distance in pixels of the original picture that still counts as a hit; 15 as
+    published. Report 0 beside it. With boxes and known frames the map is laid over the photograph;
+    otherwise, and for masks, the model's frame is used. A flat map points nowhere and misses. An
+    image without any annotation, or of whose object the model saw nothing, is NaN.
 
-    Do not trust it as proof that the object was used: it looks at one point, and a blob in the
-    middle of the picture hits most photographs. Compare with that null level.
+    Do not trust it as proof that the object was used: it reads one point, and a blob in the middle
+    of the picture hits most photographs. Compare with that baseline.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

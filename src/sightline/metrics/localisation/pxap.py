@@ -32,9 +32,9 @@ class PxAP(Metric):
     are counts of the object's pixels and of the others, each from the least value to the largest. A
     constant map is zeros. An image without a mask, or with an empty one, is NaN.
 
-    Do not trust it across objects of different size: the level of an empty map is the object's
-    share. Each map is stretched from 0 to 1 by itself, so a collection's number mixes maps whose
-    values mean different things.
+    Do not trust it across objects of different size: a constant map scores the object's share of
+    the picture. Each map is stretched to [0, 1] by itself, so a collection's number mixes maps with
+    different scales.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

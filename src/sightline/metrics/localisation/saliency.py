@@ -27,16 +27,16 @@ Corners = tuple[int, int, int, int]
 @register("saliency-metric", paper="arXiv:1705.07857")
 @dataclass(frozen=True, kw_only=True)
 class SaliencyMetric(Metric):
-    """Does the model still see the class when shown only the rectangle around the map, enlarged?
+    """Does the model still recognise the class in the rectangle around the marked area, enlarged?
 
     In nats, from about -3 up; the whole picture gets -log p. thresholds: what is salient, in
     multiples of the mean of the map's positive part (of the map above its least value where nothing
     is positive); the lowest number of all thresholds counts. A map above none of them is NaN, such
     as one of zeros. Crops do not keep their aspect.
 
-    Do not trust it for maps with a stray far pixel: the rectangle grows around it. Crops lower than
-    a twentieth of the picture gain nothing more, so it does not reward a precise outline, and it
-    asks the model about enlarged objects, which it may not know at that size.
+    Do not trust it for maps with one high pixel far away: the rectangle grows to include it. Crops
+    below a twentieth of the picture gain nothing more, so it does not reward a precise outline. It
+    also shows the model enlarged objects, which may be unlike its training pictures.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -23,15 +23,16 @@ from .complexity import spread
 @register("adcc", paper="arXiv:2104.10252")
 @dataclass(frozen=True, kw_only=True)
 class ADCC(Metric):
-    """Does the map keep the confidence, mark little, and mark the same again? Higher is better.
+    """Does the map keep the model's confidence, mark only a small area, and stay the same when made
+    again? Higher is better.
 
     In [0, 1], the harmonic mean of the three; 0 where one term is 0, else NaN where one is
     undefined. aggregate: for a collection, the mean of the pictures' numbers (`image`) or one
-    harmonic mean of the three means (`dataset`), which is what published tables hold; the two
-    differ, so say which. fill: what
-    hidden pixels become, the name of a `Fill`. `curves` are drop, coherency and complexity.
+    harmonic mean of the three means (`dataset`), as in published tables; the two differ, so report
+    which one you used. fill: what hidden pixels become, the name of a `Fill`. `curves` are drop,
+    coherency and complexity.
 
-    Do not trust it as more than its three parts: none of them asks whether the map is about the
+    Do not trust it as more than its three parts: none of them measures whether the map is about the
     class. A map of another class that keeps the picture recognisable scores as high.
     """
 

@@ -26,7 +26,8 @@ def coherence(case: Case, fill: str | float) -> Tensor:
 @register("coherency", paper="arXiv:2104.10252")
 @dataclass(frozen=True, kw_only=True)
 class Coherency(Metric):
-    """Does the method mark the same places when it sees only what it marked? Higher is steadier.
+    """Does the method mark the same places again when only the marked places are shown? Higher is
+    steadier.
 
     In [0, 1]; 0.5 is no relation. NaN where one of the two maps is constant or empty. fill: what
     hidden pixels become, the name of a `Fill`. It costs one more explanation.

@@ -28,7 +28,7 @@ class Complexity(Metric):
     In [0, 1]: the mean of the map, whose largest value counts as 1; an all-ones map has 1. A map
     without positive values is NaN.
 
-    Do not trust it alone: a single pixel anywhere is simplest. It says nothing of where the map
+    Do not trust it alone: a single pixel anywhere is simplest. It does not depend on where the map
     points, and one very high pixel makes any map simple.
     """
 

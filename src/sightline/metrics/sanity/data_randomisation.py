@@ -21,16 +21,15 @@ from ._similarity import Similarity, check, similarity
 @register("data-randomisation", paper="arXiv:1810.03292")
 @dataclass(frozen=True, kw_only=True)
 class DataRandomisation(Metric):
-    """How alike are the maps of this network and of one that learned random labels?
+    """How similar are the maps of this network and of one trained on random labels?
 
-    1 is equal, 0 unrelated; lower is better. other: the second network; without it the metric
-    refuses. similarity: `rank-absolute` or `rank-signed` (Spearman), `ssim`, `hog` or
-    `hog-pearson`, of maps signed and unclipped where the method has them. NaN where a map is
-    constant or missing.
+    1 is equal, 0 unrelated; lower is better. other: the second network, which is required.
+    similarity: `rank-absolute` or `rank-signed` (Spearman), `ssim`, `hog` or `hog-pearson`, of maps
+    signed and unclipped where the method has them. NaN where a map is constant or missing.
 
     Do not trust it if the second network did not learn its labels: then it is only an untrained
-    one. Edges of the picture make maps alike whatever was learned; see the null level of the edge
-    map.
+    one. Edges of the picture make maps similar whatever was learned; compare with the edge
+    baseline.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

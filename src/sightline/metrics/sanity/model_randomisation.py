@@ -29,7 +29,8 @@ from ._similarity import Similarity, check, similarity
 @register("model-randomisation", paper="arXiv:1810.03292")
 @dataclass(frozen=True, kw_only=True)
 class ModelRandomisation(Metric):
-    """How alike are the maps before and after the model's weights were drawn anew? Lower is better.
+    """How similar are the maps before and after the model's weights are randomised? Lower is
+    better.
 
     1 is equal, 0 unrelated. mode: `cascading` gives the similarity once every layer is random,
     `independent` the mean over layers that were random alone. steps: runs of layers, the first
@@ -40,8 +41,8 @@ class ModelRandomisation(Metric):
     NaN where a map is constant or missing. It works on a copy of the network and costs an
     explanation a step.
 
-    Do not trust a low number as proof of a good map: noise has it too. A high one may come from the
-    picture, which stays: compare with the null levels of the edge map and the random map. Ask
+    Do not trust a low number as proof of a good map: noise gets one too. A high number may come
+    from the picture, which stays the same: compare with the edge and random baselines. Use
     `verdict` over a collection, not one picture.
     """
 
@@ -86,7 +87,10 @@ class ModelRandomisation(Metric):
         independent curves.
         """
         if self.mode != "cascading":
-            raise BadField("the verdict is for cascading curves; these are independent ones.")
+            raise BadField(
+                "the verdict needs curves of mode 'cascading'; got mode"
+                " 'independent'. Set mode='cascading'."
+            )
         known = curves[~curves.isnan().any(1)].double()
         if not len(known):
             return "insensitive"
@@ -111,7 +115,7 @@ class ModelRandomisation(Metric):
         heat, runs = case.signed.cpu(), self.layers(case.model)
         if not runs:
             raise NotExplainable(
-                f"{case.model.name} has no weights of its own that could be drawn anew."
+                f"{case.model.name} has no weights of its own that could be randomised."
             )
         found = [] if last else [similarity(self.similarity, heat, heat)]
         for other in self._random(
@@ -140,6 +144,6 @@ def _copied(model: Model) -> nn.Module:
         return deepcopy(model.module)
     except Exception as error:  # whatever a user's attributes raise
         raise NotExplainable(
-            f"{model.name} cannot be copied ({type(error).__name__}), and its weights are not drawn"
-            " anew in place."
+            f"{model.name} cannot be copied ({type(error).__name__}), and its weights are not"
+            " randomised in place."
         ) from None

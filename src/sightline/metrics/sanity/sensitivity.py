@@ -21,15 +21,16 @@ from ...registry import register
 @register("sensitivity", paper="arXiv:1901.09392")
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity(Metric):
-    """How much does the map change under noise that nobody sees? Lower is steadier.
+    """How much does the map change under invisible noise? Lower is steadier.
 
     The length of the change over the length of the map; 0 for a map that stays, about 1.4 for maps
-    that have nothing in common and the same length. over: `max` of the draws, as published, or
-    their `mean`. radius: of the uniform noise, in units of the picture. seed: of the draws. NaN for
-    a map of zeros, and where the method gives no map for a draw. It costs `samples` explanations.
+    that have nothing in common and the same length. over: `max` over the noisy copies, as
+    published, or their `mean`. radius: of the uniform noise, in units of the picture. seed: of the
+    noise. NaN for a map of zeros, and where the method gives no map for a draw. It costs `samples`
+    explanations.
 
-    Do not trust it as a virtue by itself: a map that ignores picture and model does not change at
-    all. And where the model's own answer moves with the noise, the map should.
+    Do not trust a low number by itself: a map that ignores picture and model does not change at
+    all. Where the noise changes the model's own output, the map should change too.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -18,16 +18,16 @@ from ._cells import RegionMetric, Seen
 @register("minimality", paper="arXiv:2011.06733")
 @dataclass(frozen=True, kw_only=True)
 class Minimality(RegionMetric):
-    """Does a set that is enough hold only patches that it needs? Higher is better.
+    """Does a sufficient set contain only patches that it needs? Higher is better.
 
-    In [0, 1]: the share of a set's patches without which it is no longer enough, as the mean over
-    the claimed minimal sets; 0 for a set that is not enough to begin with, so that a set of
-    anything cannot pass. How much is enough the explanation says itself, in `thresholds`. NaN where
-    no set was claimed.
+    In [0, 1]: the share of a set's patches without which it is no longer sufficient, as the mean
+    over the claimed minimal sets; 0 for a set that was never sufficient, so that an arbitrary set
+    cannot pass. The explanation defines sufficient in its `thresholds`. NaN where no set was
+    claimed.
 
-    Do not trust small differences: a patch without which a set just misses that threshold counts
-    like one that carries all. Sets that were found under another fill may not be enough
-    under this one, and then have 0 here for that reason; `sufficiency` says by how much.
+    Do not trust small differences: a patch without which a set only just misses the threshold
+    counts as much as one that carries the whole score. Sets found with another fill may not be
+    sufficient with this one, and then get 0; `sufficiency` shows by how much.
     """
 
     unit: ClassVar[str] = "share of needed patches"

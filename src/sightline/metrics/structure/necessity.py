@@ -15,14 +15,14 @@ from ._cells import RegionMetric, Seen
 @register("necessity", paper="none")
 @dataclass(frozen=True, kw_only=True)
 class Necessity(RegionMetric):
-    """Is the set that is said to be needed really needed? Higher is better.
+    """Is the set of patches that is claimed to be necessary really necessary? Higher is better.
 
     In [0, 1]: the share of the whole picture's score that is lost without the necessary set; 0 also
     where the score rises. NaN where no such set was found.
 
-    Do not trust it alone: without all patches every score is lost, so compare with the null levels,
-    sets of the same size. Where a class is told by several patches each of which is enough, a small
-    necessary set does not exist.
+    Do not trust it alone: hiding all patches loses every score, so compare with the baselines, sets
+    of the same size. Where several patches are each sufficient for a class, no small necessary set
+    exists.
     """
 
     unit: ClassVar[str] = "share of the score that is lost"

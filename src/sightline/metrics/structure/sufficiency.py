@@ -18,14 +18,14 @@ from ._cells import RegionMetric, Seen
 @register("sufficiency", paper="arXiv:2011.06733")
 @dataclass(frozen=True, kw_only=True)
 class Sufficiency(RegionMetric):
-    """Is a set that is said to be enough really enough? Higher is better.
+    """Is a set of patches that is claimed to be sufficient really sufficient? Higher is better.
 
-    In [0, 1]: the share of the whole picture's score that a picture of nothing but the set keeps,
-    at most 1, as the mean over the claimed minimal sets. NaN where none was claimed.
+    In [0, 1]: the share of the whole picture's score that remains when only the set is shown, at
+    most 1, as the mean over the claimed minimal sets. NaN where none was claimed.
 
     Do not trust it alone: the set of all patches keeps everything, so read `minimality` beside it.
-    A fill that leaves the class recognisable makes every set enough; compare with the null levels,
-    sets of the same sizes.
+    A fill that leaves the class recognisable makes every set sufficient; compare with the
+    baselines, sets of the same sizes.
     """
 
     unit: ClassVar[str] = "share of the score that is kept"

@@ -19,14 +19,15 @@ from ._parts import parts_of
 @register("false-credit", paper="none")
 @dataclass(frozen=True, kw_only=True)
 class FalseCredit(Metric):
-    """Which share of the map's credit goes to parts whose removal changes nothing? Lower is better.
+    """What share of the map's positive values goes to parts whose removal changes nothing? Lower is
+    better.
 
     In [0, 1], of the positive credit on all visible parts. matters: the share of the largest effect
     from which a part matters. NaN for a picture that was not drawn, where no part has an effect, or
     where no part gets positive credit.
 
-    Do not trust it across maps of different sharpness: a coarse map spills over onto neighbouring
-    parts and pays for it here, even where it points right.
+    Do not trust it across maps of different sharpness: a coarse map spreads over neighbouring parts
+    and gets a worse number here, even where it points to the right part.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"

@@ -19,15 +19,15 @@ from ._parts import parts_of
 @register("part-importance", paper="none")
 @dataclass(frozen=True, kw_only=True)
 class PartImportance(Metric):
-    """Does the map give most to the parts whose removal changes the answer most?
+    """Does the map give the highest values to the parts whose removal changes the score most?
 
-    Rank correlation, in [-1, 1], of credit and true effect over the visible parts (a planted mark
-    included); 0 is no relation. The effect is the fall of the probability, unless the target says
-    otherwise. NaN for a picture that was not drawn, with fewer than three parts, or where all
-    credits are equal.
+    Rank correlation, in [-1, 1], of the map's credit and the true effect over the visible parts (a
+    planted mark included); 0 is no relation. The effect is the drop of the probability, unless the
+    target says otherwise. NaN for a picture that was not drawn, with fewer than three parts, or
+    where all credits are equal.
 
-    Do not trust one picture: with a dozen parts chance alone reaches 0.5. Most parts have almost no
-    effect and rank among themselves by accident; `false-credit` is not shaken by that.
+    Do not trust one picture: with a dozen parts, chance alone reaches 0.5. Most parts have almost
+    no effect, so their order is random; `false-credit` is not affected by that.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
