@@ -66,7 +66,7 @@ def test_a_bad_picture_is_listed_and_the_run_goes_on(bird: Path, tmp_path: Path)
         (("--set", "epsilon=much"), "pgd.epsilon is float"),
         (("--set", "radius=2"), "no field 'radius'"),
         (("--target", "penguin"), "penguin"),
-        (("--attack", "adv-edge", "--method", "occlusion"), "no form that an attack"),
+        (("--attack", "adv-edge", "--method", "occlusion"), "gives no differentiable map"),
     ],
 )
 def test_the_command_ends_with_2_for_wrong_use(

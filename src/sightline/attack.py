@@ -13,8 +13,8 @@ from .target import Target, Top
 
 
 class Attack(ABC):
-    """How must a picture change to deceive? Attacks are frozen dataclasses; fields are their
-    budgets.
+    """Which small change of a picture fools the model? Attacks are frozen dataclasses; fields are
+    their budgets.
 
     aim: the target where none is given: the class that the picture is to be taken for, by default
     the second choice of the model; a negated one is the class to leave.

@@ -76,7 +76,10 @@ def fit(
                 extra = recipe.loss(module, images, labels, step)
                 loss = loss if extra is None else loss + extra
             if not torch.isfinite(loss):
-                raise BadModel(f"the loss is {loss.item()} at step {step}; lower the learning rate")
+                raise BadModel(
+                    f"the loss is {loss.item()} at step {step}; expected a finite"
+                    " number. Lower the learning rate."
+                )
             stepper.zero_grad(set_to_none=True)
             loss.backward()
             stepper.step()

@@ -108,16 +108,16 @@ def test_wrong_input_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_an_explainer_that_cannot_be_followed_is_refused(name: str) -> None:
-    with pytest.raises(NotExplainable, match="rise has no form"):
+    with pytest.raises(NotExplainable, match="rise gives no differentiable map"):
         short(name)(trained(), clean(), None, "rise")
     with pytest.raises(NotExplainable, match="needs a masking network"):
         short(name)(trained(), clean(), None, "realtime-saliency")
-    with pytest.raises(BadTarget, match="taken for"):
+    with pytest.raises(BadTarget, match="needs a class to reach"):
         short(name)(trained(), clean(), -trained().aim(clean(), None), "grad-cam")
 
 
 def test_manipulation_needs_an_explainer() -> None:
-    with pytest.raises(BadField, match="give one"):
+    with pytest.raises(BadField, match="none was given"):
         short("manipulation")(trained(), clean())
 
 

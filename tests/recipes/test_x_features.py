@@ -238,5 +238,5 @@ class Folded(Colours):
 
 def test_a_layer_without_a_vector_is_refused() -> None:
     net = Model(Folded().eval(), size=(12, 12))
-    with pytest.raises(NotExplainable, match="neither places nor one vector"):
+    with pytest.raises(NotExplainable, match="neither a map nor one vector"):
         reading_of(net, torch.rand(1, 3, 12, 12), "folded")

@@ -195,8 +195,8 @@ def follow(explainer: Explainer, model: Model) -> Follower:
     if make is None:
         names = ", ".join(sorted(cls.registered_name for cls in FOLLOWERS))
         raise NotExplainable(
-            f"{explainer.registered_name or type(explainer).__name__} has no form that an attack"
-            f" can follow back to the picture; these have: {names}. Attack one of them and look"
-            " how far it carries over."
+            f"{explainer.registered_name or type(explainer).__name__} gives no differentiable"
+            f" map, which this attack needs; these do: {names}. Attack one of them and measure"
+            " how far the attack transfers."
         )
     return make(explainer, model)

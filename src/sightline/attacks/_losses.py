@@ -60,8 +60,8 @@ def aim_of(model: Model, target: Target, attack: str, *, away: bool = False) -> 
     leaving = inner.negated != (target.negated and target is not inner)
     if leaving and not away:
         raise BadTarget(
-            f"{attack} needs a class to be taken for; got {target!r}. Only pgd and sparse-points"
-            " can leave a class for any other."
+            f"{attack} needs a class to reach; got {target!r}. Only pgd and sparse-points can"
+            " move away from a class."
         )
     return Aim(index, leaving)
 

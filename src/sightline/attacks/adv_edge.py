@@ -17,7 +17,7 @@ from ._edge_attack import EdgeAttack
 @register("adv-edge", paper="arXiv:2211.15926")
 @dataclass(frozen=True, kw_only=True)
 class AdvEdge(EdgeAttack):
-    """Which change, strongest along edges, makes the model see another class under the old map?
+    """Which small change, strongest along edges, changes the predicted class but not the map?
 
     Without an explainer only the classifier is fooled. With one, the map for the target class is
     drawn towards the clean picture's map for its own class.

@@ -20,7 +20,7 @@ SOFT = SHARP / 2  # what the authors' code uses against the mask network
 @register("adv-edge+", paper="arXiv:2211.15926")
 @dataclass(frozen=True, kw_only=True)
 class AdvEdgePlus(EdgeAttack):
-    """Which change of edge pixels alone makes the model see another class under the old map?
+    """Which small change of edge pixels alone changes the predicted class but not the map?
 
     threshold: Sobel magnitude from which a pixel may move; None is 0.1, and 0.05 against
     `realtime-saliency`, as in the authors' code. `edges="always"` keeps stage 2 to them too.

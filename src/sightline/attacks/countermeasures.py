@@ -1,4 +1,5 @@
-"""What helps against attacks: explainers that disagree give them away, small changes undo them.
+"""What helps against attacks: disagreement between explainers reveals them, small transformations
+undo them.
 
 Sources: AdvEdge (arXiv:2211.15926) and ADV2 (USENIX Security 2020) name a detector from several
 explainers and general defences (details from memory, not confirmed); what is here is a project
@@ -53,7 +54,10 @@ def disagreements(model: Model, images: Tensor, explainers: Sequence[Explainer])
     Raises: BadField for fewer than two explainers.
     """
     if len(explainers) < 2:
-        raise BadField(f"explainers disagree from two on; got {len(explainers)}.")
+        raise BadField(
+            "at least two explainers are needed to compare their maps; got"
+            f" {len(explainers)}. Give another one."
+        )
     maps = []
     for explainer in explainers:
         heat = explainer(model, images)

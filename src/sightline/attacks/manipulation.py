@@ -1,4 +1,4 @@
-"""Manipulation: the same prediction under another map, within a budget nobody sees.
+"""Manipulation: the same prediction with another map, by an invisible change.
 
 Paper: Dombrowski et al., NeurIPS 2019 (arXiv:1906.07983): minimise ||h(x') - h_t||^2 + gamma
 ||g(x') - g(x)||^2, h the map and g the output, with softplus for the rectifiers. It is the control
@@ -29,11 +29,11 @@ WIDTH = 0.15  # of the blob, as a share of the map's sides
 @register("manipulation", paper="arXiv:1906.07983")
 @dataclass(frozen=True, kw_only=True)
 class Manipulation(Attack):
-    """Can the map be moved into a corner while the model says what it said?
+    """Can the map be moved into a corner while the prediction stays the same?
 
     The target is the class to keep, the model's own where none is given. epsilon: most that a value
     may move. keep: weight of the output beside the map. drift: most that the class's probability
-    may fall. It needs an explainer that can be followed.
+    may fall. It needs an explainer with a differentiable map.
 
     Do not trust it as proof that a map is wrong: it shows that the map can be moved, not that it
     was. A map that cannot be moved within the budget may still be wrong.
@@ -58,7 +58,10 @@ class Manipulation(Attack):
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
         if explainer is None:
-            raise BadField("manipulation moves the map of an explainer; give one, as `explainer`.")
+            raise BadField(
+                "manipulation moves the map of an explainer, and none was given."
+                " Pass one as `explainer`."
+            )
         index = aim_of(model, target, self.registered_name).index
         follower = follow(explainer, model)
         wanted = corner(follower.benign(model, images, index))

@@ -22,13 +22,13 @@ from ._losses import Kept, aim_of, slope, within
 @register("pgd", paper="arXiv:1706.06083")
 @dataclass(frozen=True, kw_only=True)
 class PGD(Attack):
-    """How must each pixel move, a little at most, for the model to see the target class?
+    """Which small change of all pixels makes the model predict the target class?
 
     epsilon: most that a value may move, in [0, 1]. step: of each of `steps`. `-target` leaves a
     class instead. The explainer plays no part: this is what attacks on maps are compared with.
 
-    Do not trust its failure: a class that this gradient does not reach may be reached by another
-    start, loss or budget, so it bounds robustness from one side only.
+    Do not trust a failed attack as proof of robustness: another start, loss or budget may reach the
+    class.
     """
 
     epsilon: float = 0.031

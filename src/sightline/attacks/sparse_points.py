@@ -30,14 +30,14 @@ START = -1.0
 @register("sparse-points", paper="arXiv:2209.10305")
 @dataclass(frozen=True, kw_only=True)
 class SparsePoints(Attack):
-    """Which pixels, as few as possible, must be hidden for the model to change its mind?
+    """Which pixels, as few as possible, change the predicted class when they are hidden?
 
     Without a target the model's own class is left for any other. weight: first price of a pixel;
-    kappa: margin after which nothing more is gained. occluder: what stands in a hidden pixel:
-    `blur`, `zero`, `noise`, or `learned` with the points. `points_of` reads the pixels off.
+    kappa: margin after which nothing more is gained. occluder: what replaces a hidden pixel:
+    `blur`, `zero`, `noise`, or `learned` with the points. `points_of` returns the pixels.
 
-    Do not trust "sparse" to mean a handful: on small pictures the published points are a quarter of
-    all pixels. Nor do the points explain the decision: hiding them makes an unnatural picture.
+    Do not trust "sparse" to mean a few: on small pictures the published points are a quarter of all
+    pixels. The points do not explain the decision either: hiding them makes an unnatural picture.
     """
 
     aim: ClassVar[Target] = -Top()

@@ -1,4 +1,4 @@
-"""stAdv: do not repaint the picture, bend it.
+"""stAdv: warp the picture instead of changing its colours.
 
 Paper: Xiao et al., ICLR 2018: a flow field moves each pixel, read by bilinear sampling, and the
 flow is kept smooth: sum over four neighbours of sqrt(squared differences + 1e-8). Recipe from
@@ -32,14 +32,15 @@ TINY = 1e-8
 @register("st-adv", paper="arXiv:1801.02612")
 @dataclass(frozen=True, kw_only=True)
 class StAdv(Attack):
-    """How must the picture bend for the model to see the target class?
+    """Which small warp of the picture makes the model predict the target class?
 
     rate: of Adam on the flow. smooth: weight of the flow's roughness. first, second: steps against
     the classifier, then against classifier and map. pull: weight of the map in the second stage, at
-    its start and end. edges: `never`; `stage1` or `always` let flat places stay, as AdvEdge does.
+    its start and end. edges: `never`; `stage1` or `always` keep flat areas in place, as AdvEdge
+    does.
 
-    Do not trust small differences of pixels to be small here: a shift by one pixel changes an edge
-    by its whole contrast and is hard to see. Compare by eye, and by SSIM.
+    Do not trust pixel differences as a measure of this change: a shift by one pixel changes an edge
+    by its whole contrast, and yet is hard to see. Compare by eye, and by SSIM.
     """
 
     rate: float = 0.01

@@ -72,7 +72,7 @@ class Remembering(nn.Module):
 @register("attributes", paper="arXiv:2009.13862")
 @dataclass(frozen=True, kw_only=True)
 class Attributes(Recipe):
-    """Does a network that must also name attributes look more at the object?
+    """Does training a network to name attributes too make it look more at the object?
 
     attribute_weight: lambda_a; 0 is the control, the classes alone. foreground_weight: lambda_f, 0
     or 0.1; it needs masks or boxes. warm_up: steps without L_fg, and as many again until it is
@@ -80,7 +80,7 @@ class Attributes(Recipe):
     it). mirror: show half of the pictures mirrored. The labels of a batch are `Answers`, packed.
 
     Do not trust attributes that are copied from the class to its pictures: the head then learns the
-    class under other names. Judge it on pictures whose attributes differ from their class's.
+    class under other names. Test it on pictures whose attributes differ from those of their class.
     """
 
     attribute_weight: float = 1.0

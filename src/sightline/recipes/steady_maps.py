@@ -95,14 +95,15 @@ class Natural(nn.Module):
 @register("steady-maps", paper="arXiv:2006.14748 arXiv:1706.06083")
 @dataclass(frozen=True, kw_only=True)
 class SteadyMaps(Recipe):
-    """Does a network whose maps must not move under attack keep its class and its maps better?
+    """Does a network trained to keep its maps stable under attack keep its class and its maps
+    better?
 
     adversarial_weight: lambda_a, map_weight: lambda_m; 0 and 0 is plain training, 0 for the maps
     alone adversarial training. epsilon: most that a value of a picture may move, in [0, 1], in
     `steps` steps. The module is a `Natural`.
 
-    Do not trust it against attacks other than those that it was examined with, nor take maps that
-    stay where they were for maps that are right.
+    Do not trust it against attacks that it was not tested with. Stable maps are not necessarily
+    correct maps.
     """
 
     adversarial_weight: float = 1.0
