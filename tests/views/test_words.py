@@ -23,7 +23,7 @@ def test_a_panel_shows_the_sentence_the_check_and_each_word_escaped() -> None:
     panel = view(Words, "panel")(words, 0)
     assert "<script" not in panel and "&lt;script&gt;" in panel
     assert panel.count('<li class="words-card') == 4  # the picture and three words
-    assert "A word counts where at most 1 of 20" in panel
+    assert "at most 1 of 20 other regions of the same size" in panel
     assert "not checked" in panel and "does not count" in panel
     for fact in words.facts[0]:
         assert fact["why"] in panel
@@ -38,7 +38,7 @@ def test_a_page_stands_alone_and_shows_every_picture() -> None:
 
 def test_a_picture_without_words_and_one_without_pixels_are_drawn() -> None:
     empty = Words(called=["owl"], facts=[[]])
-    assert "None of the named parts is to be seen" in view(Words, "panel")(empty, 0)
+    assert "None of the named parts is visible" in view(Words, "panel")(empty, 0)
     assert view(Words, "figure")(empty).get_size_inches()[0] > 0
 
 
@@ -46,7 +46,9 @@ def test_a_picture_without_words_and_one_without_pixels_are_drawn() -> None:
 def test_a_figure_has_a_picture_for_each_word_and_the_evidence(dark: bool) -> None:
     figure = found().figure(i=1, dark=dark)
     assert len(figure.axes) == 5
-    assert any("$" not in text.get_text() and "Called" in text.get_text() for text in figure.texts)
+    assert any(
+        "$" not in text.get_text() and "Prediction: " in text.get_text() for text in figure.texts
+    )
     figure.canvas.draw()
 
 
@@ -69,4 +71,4 @@ def test_maps_are_drawn_over_the_picture_with_their_scale() -> None:
     }
     words = Words(called=["owl"], facts=[[fact]], images=torch.rand(1, 3, 4, 4))
     panel = view(Words, "panel")(words, 0)
-    assert "0 to 2" in panel and "outlined from 20" in panel and panel.count("data:image") == 2
+    assert "0 to 2" in panel and "outline: 20" in panel and panel.count("data:image") == 2

@@ -1,4 +1,5 @@
-"""Chain: the questions asked of a picture, the answers, and what was believed after each."""
+"""Chain: the questions asked about a picture, the answers, and the class probabilities after
+each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +24,16 @@ class Chain(Explanation):
     """Which questions, asked one after another, lead to the class?
 
     questions, classes: their words. asked: for each image the questions in order, as numbers;
-    answers: "yes" or "no", or the pattern of a patch as binary digits, row by row. gains: what each
-    question was expected to tell, in nats. sureness: how probable the reader of the picture held
-    the answer that it gave (1 where nothing was in doubt). posterior: for each image the belief
-    before the first question and after each, (step, class). reason: why it ended: `sure`,
-    `certain`, `nothing left to learn`, `all asked`, `limit reached`, `contradiction` (no class
-    allows the answers together) or `refused` (the provenance says why). model_class: the class that
-    the model holds most probable, None where there is no model. grid, side: of the binary picture
-    and the patches, where patches are asked for; known: for each image the bits of that picture.
+    answers: "yes" or "no", or the pattern of a patch as binary digits, row by row. gains: each
+    question's expected information, in nats. sureness: each answer's confidence, in [0, 1] (1 where
+    nothing was in doubt). posterior: for each image the class probabilities before the first
+    question and after each, (step, class). reason: why it ended: `sure`, `certain`, `nothing left
+    to learn`, `all asked`, `limit reached`, `contradiction` (no class allows the answers together)
+    or `refused` (the provenance says why). model_class: the class that the model holds most
+    probable, None where there is no model. grid, side: of the binary picture and the patches, where
+    patches are asked for; known: for each image the bits of that picture.
 
-    Do not trust a chain for more than its answers: an early wrong one is never taken back.
+    Do not trust a chain more than its answers: an early wrong answer is never corrected.
 
     >>> Chain(questions=["q"], classes=["a", "b"], asked=[[0]], answers=[["yes"]],
     ...       posterior=[[[0.5, 0.5], [0.1, 0.9]]]).prediction

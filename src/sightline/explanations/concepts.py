@@ -19,7 +19,7 @@ from ..ops.resize import resize
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Concepts(Explanation):
-    """Which learned features does the score of this class consist of, and where are they?
+    """Which learned features add up to the score of this class, and where are they?
 
     called: what each picture was explained for. names: of its features. values, weights (batch,
     feature): not negative. offset, score (batch,): the score without any feature, and the model's

@@ -1,5 +1,5 @@
-"""Regions: which patches of a picture are enough, which are needed, and how the score falls without
-them.
+"""Regions: which patches of a picture are sufficient, which are necessary, and how the score falls
+without them.
 
 Project definitions: a set of patches *destroys* the class when the picture without it keeps less
 than the lower threshold of the whole picture's score; necessary and sufficient sets *agree* where
@@ -32,7 +32,8 @@ _UNKNOWN: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Regions(Explanation):
-    """What combination of patches is enough? Sets of cells (row, col) of a grid over the picture.
+    """Which combinations of patches are sufficient? Sets of cells (row, col) of a grid over the
+    picture.
 
     minimal and necessary hold sets of cells, frozensets of (row, col). grid: rows and columns of
     cells, over the model's input frame. thresholds: the shares of the
@@ -45,7 +46,8 @@ class Regions(Explanation):
     (the provenance says why). notes:
     sentences about each image's result. evaluations: pictures sent forward for each image.
 
-    Do not trust a set as the only one: there are `minimal` others, and the beam may miss more.
+    Do not trust a set as the only one: there are others in `minimal`, and the beam search may miss
+    more.
 
     >>> found = Regions(grid=(2, 2), minimal=[[[(0, 1)], [(1, 0), (1, 1)]]])
     >>> [(1, 1) in each for each in found.minimal[0]]

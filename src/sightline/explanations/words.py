@@ -1,4 +1,4 @@
-"""Words: which named attributes or parts carried the decision, said in a sentence.
+"""Words: which named attributes or parts carried the decision, written as a sentence.
 
 Everything here is a project definition. A word's *evidence* is how far the score falls when its
 region of the picture is hidden: measured, never assumed. Its *check* is a comparison with other
@@ -24,29 +24,28 @@ _MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Words(Explanation):
-    """Which of the named parts or attributes is why the model says this?
+    """Which of the named parts or attributes does the model's prediction depend on?
 
-    called: what each picture was explained for. top: what the model says first, None where
-    it names no class. facts: for each
+    called: what each picture was explained for. top: what the model predicts, None where it names
+    no class. facts: for each
     picture one mapping per word, in order of its evidence: `word`; `evidence`, the drop of the
     score when its region is hidden; `others`, the drops for regions of the same size elsewhere;
     `null` and `null_low`, the levels that a word must pass on either side; `outcome` (`for`,
     `against`, `none`, or `unchecked` where there was no room for the comparison); `why`, the check
     in words; `region`, a mask as text (`sightline.ops.areas.decode`), with its `box` x0, y0, x1, y1
-    and its `area` as a share, all in the model's frame; `instead`, the label that comes first
-    without it; `same`, the other words of this outcome whose regions are mostly this one, so that
-    no drop can tell them apart; for attributes also `probability`, `contribution` and `map`, a
-    coarse class map.
-    clean: the score of each whole picture. rivals: the runner-up with its probability and what of
-    it is missing here, None where there is none. unit: of the evidence. check: the rule, in a
+    and its `area` as a share, all in the model's frame; `instead`, the prediction without it;
+    `same`, the other words of this outcome whose regions are mostly this one, so that no drop can
+    distinguish them; for attributes also `probability`, `contribution` and `map`, a coarse class
+    map.
+    clean: the score of each whole picture. rivals: the second choice with its probability and what
+    of it is missing here, None where there is none. unit: of the evidence. check: the rule, in a
     sentence. sentences: made from the facts.
 
-    Do not trust a word more than its check: where the same evidence stands twice, hiding one copy
-    costs nothing, and what hides it (a blur) is itself something that the model sees.
+    Do not trust a word more than its check: where the same evidence appears twice, hiding one copy
+    changes nothing, and the blur that hides a region is itself visible to the model.
 
-    >>> fact = {"word": "crest", "evidence": 0.41, "outcome": "for"}
-    >>> Words(called=["reedling"], facts=[[fact]]).sentences[0]
-    'Called a reedling because: crest (0.41).'
+    >>> fact = {"word": "crest", "evidence": 0.41, "outcome": "for"} >>> Words(called=["reedling"],
+    facts=[[fact]]).sentences[0] 'Prediction: reedling, because of: crest (0.41).'
     """
 
     whole: ClassVar[tuple[str, ...]] = ("unit", "check")
@@ -131,8 +130,7 @@ def sentence(
     unchecked = [f for f in facts if f["outcome"] == "unchecked"]
     said = _opening(called, called if top == "" else top, carrying, facts)
     if against:
-        verb = "speak" if len(against) > 1 or _plural(against[0]["word"]) else "speaks"
-        said += [("", f" Against it {verb}: "), *_weighed(against), ("", ".")]
+        said += [("", " Evidence against it: "), *_weighed(against), ("", ".")]
     said += _idle(idle)
     if unchecked:
         said += [("", " Too large to be checked: "), *_named(unchecked, "and"), ("", ".")]
@@ -169,23 +167,26 @@ def _opening(
 ) -> list[Piece]:
     if top is None:
         said: list[Piece] = [("", "The value of "), ("label", shortened(called))]
-        because = " rests on: "
+        because = " depends on: "
     elif top == called:
-        said = [("", f"Called {_article(called)}"), ("label", shortened(called))]
-        because = " because: "
+        said = [("", "Prediction: "), ("label", shortened(called))]
+        because = ", because of: "
     else:
         said = [
-            ("", f"Called {_article(top)}"),
+            ("", "Prediction: "),
             ("label", shortened(top)),
-            ("", f", not {_article(called)}"),
+            ("", ". Explained: "),
             ("label", shortened(called)),
         ]
-        because = ", for which speaks: "
+        because = ", supported by: "
     if carrying:
         return [*said, ("", because), *_weighed(carrying), ("", ".")]
     if not facts:
-        return [*said, ("", ". None of the named parts is to be seen in this picture.")]
-    why = " None of the words carries it: each costs no more than as large a region elsewhere."
+        return [*said, ("", ". None of the named parts is visible in this picture.")]
+    why = (
+        " None of the words explains it: hiding any one changes the score no more than hiding"
+        " other regions of its size."
+    )
     return [*said, ("", f".{why}")]
 
 
@@ -197,7 +198,7 @@ def _weighed(facts: Sequence[Fact]) -> list[Piece]:
         first, *left = left
         group = [first, *(f for f in left if f["word"] in first.get("same", ()))]
         left = [f for f in left if f not in group]
-        place = ", one place" if len(group) > 1 else ""
+        place = ", same place" if len(group) > 1 else ""
         said += [("", ", ")] if said else []
         said += [*_named(group, "and"), ("", f" ({amount(first['evidence'])}{place})")]
     return said
@@ -210,7 +211,7 @@ def _idle(idle: Sequence[Fact]) -> list[Piece]:
     were = "were" if len(idle) > 1 or _plural(idle[0]["word"]) else "was"
     rest = len(idle) - len(shown)
     names = _named(shown, "and") if not rest else [*_named(shown, ""), ("", f" and {rest} more")]
-    return [("", " The "), *names, ("", f" {were} seen but did not matter.")]
+    return [("", " The "), *names, ("", f" {were} checked but did not matter.")]
 
 
 def _named(facts: Sequence[Fact], word: str) -> list[Piece]:
@@ -223,7 +224,7 @@ def _named(facts: Sequence[Fact], word: str) -> list[Piece]:
 
 
 def _counter(carrying: Sequence[Fact], rival: Fact | None) -> list[Piece]:
-    """What would be said instead, and what the runner-up lacks here."""
+    """What would be predicted instead, and what the second choice lacks here."""
     said: list[Piece] = []
     turned = next((f for f in carrying if f.get("instead")), None)
     if turned is not None:
@@ -231,20 +232,13 @@ def _counter(carrying: Sequence[Fact], rival: Fact | None) -> list[Piece]:
         said += (
             [("", " Without that place")] if turned.get("same") else [("", " Without the "), word]
         )
-        said += [("", f" it would be called {_article(turned['instead'])}")]
-        said += [("label", shortened(turned["instead"])), ("", ".")]
+        said += [("", " the prediction would be "), ("label", shortened(turned["instead"]))]
+        said += [("", ".")]
     if rival is not None and rival.get("lacks"):
-        said += [("", f" For {_article(rival['label'])}"), ("label", shortened(rival["label"]))]
+        said += [("", " The second choice, "), ("label", shortened(rival["label"]))]
         lacks = [{"word": word} for word in rival["lacks"]]
-        said += [("", ", the runner-up, it lacks: "), *_named(lacks, "and"), ("", ".")]
+        said += [("", ", lacks: "), *_named(lacks, "and"), ("", ".")]
     return said
-
-
-def _article(name: str) -> str:
-    first = name.strip()[:1].lower()
-    if not first.isalpha() or name[:1].isupper():
-        return ""  # a name of its own, a number, a formula
-    return "an " if first in "aeiou" else "a "
 
 
 def _plural(word: str) -> bool:

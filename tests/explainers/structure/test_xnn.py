@@ -154,7 +154,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="holds no x-features"):
         create("explainer", "xnn", weights=odd)(model, images, 0)
     odd.write_bytes(b"nothing")
-    with pytest.raises(BadModel, match="no safetensors file"):
+    with pytest.raises(BadModel, match="not a safetensors file"):
         create("explainer", "xnn", weights=odd)(model, images, 0)
 
 
@@ -191,8 +191,10 @@ def test_a_panel_says_the_sum_and_escapes_every_name(tmp_path: Path) -> None:
     concepts = pieces()
     html = str(registry.view(Concepts, "panel")(concepts, 0))
     assert "<i>" not in html and "&lt;i&gt;ears" in html and "script" not in html
-    assert "comes from &lt;i&gt;ears" in html and "R² 0.95" in html
-    assert "is nowhere in it" in html and "concept-doubt" not in html
+    assert (
+        "adds to the score of &lt;b&gt;owl&lt;/b&gt;: &lt;i&gt;ears" in html and "R² 0.95" in html
+    )
+    assert "does not appear in it" in html and "concept-doubt" not in html
     assert concepts.save(tmp_path / "a.html").read_text().count("concept-card") > 2
     assert concepts.save(tmp_path / "a.png").stat().st_size > 5000
 
@@ -200,9 +202,9 @@ def test_a_panel_says_the_sum_and_escapes_every_name(tmp_path: Path) -> None:
 def test_a_large_residual_a_low_r2_and_no_feature_are_said() -> None:
     panel = registry.view(Concepts, "panel")
     concepts = pieces(score=torch.tensor([9.0]))
-    assert "too much to call these its reasons" in str(panel(concepts, 0))
+    assert "too much for the sum to explain it" in str(panel(concepts, 0))
     concepts = pieces(trained=[{"r2": 0.2, "pictures": 9}])
-    assert "follows the score badly" in str(panel(concepts, 0))
+    assert "follows the score poorly" in str(panel(concepts, 0))
     concepts = pieces(values=torch.zeros(1, 2), names=[["ears", "eyes"]], called=["owl"])
     assert "None of the features of owl is active" in str(panel(concepts, 0))
 

@@ -64,9 +64,9 @@ def test_seen_attributes_have_their_exact_drop_place_and_probability() -> None:
 def test_the_sentence_says_what_carried_what_spoke_against_and_what_the_runner_up_lacks() -> None:
     text = EXPLAIN(MODEL, painted(RED, BLUE), LOGIT).sentences[0]
     assert text == (
-        "Called a robin because: red crest (3.75). Against it speaks: blue tail"
+        "Prediction: robin, because of: red crest (3.75). Evidence against it: blue tail"
         " (\N{MINUS SIGN}1.20)."
-        " Without the red crest it would be called a parrot. For a parrot, the runner-up, it lacks:"
+        " Without the red crest the prediction would be parrot. The second choice, parrot, lacks:"
         " green belly."
     )
 

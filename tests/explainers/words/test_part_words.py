@@ -71,17 +71,17 @@ def test_what_matters_is_said_what_does_not_is_not_and_what_speaks_against_is_na
         assert outcomes == {"crest": "for", "bill": "none", "tail": "against"}
         assert found.carried(row) == ["crest"]
         text = found.sentences[row]
-        assert text.startswith(f"Called a reedling because: crest ({drop:.2f}).")
-        assert "Against it speaks: tail" in text
-        assert "The bill was seen but did not matter." in text
-        assert "Without the crest it would be called a finch." in text
+        assert text.startswith(f"Prediction: reedling, because of: crest ({drop:.2f}).")
+        assert "Evidence against it: tail" in text
+        assert "The bill was checked but did not matter." in text
+        assert "Without the crest the prediction would be finch." in text
 
 
 def test_hiding_what_does_not_matter_gives_no_word() -> None:
     model, images = patches(1)
     found = create("explainer", "part-words", named={"bill": BILL})(model, images, LOGIT)
     assert found.carried(0) == []
-    assert "None of the words carries it" in found.sentences[0]
+    assert "None of the words explains it" in found.sentences[0]
 
 
 def test_the_check_is_a_comparison_with_regions_elsewhere_as_loops() -> None:
@@ -118,7 +118,7 @@ def test_a_picture_that_shows_none_of_the_parts_says_so() -> None:
     model, images = patches(1)
     found = create("explainer", "part-words", named={"crest": [None]})(model, images, LOGIT)
     assert found.sentences[0] == (
-        "Called a reedling. None of the named parts is to be seen in this picture."
+        "Prediction: reedling. None of the named parts is visible in this picture."
     )
 
 
@@ -133,7 +133,7 @@ def test_a_part_of_more_than_half_of_the_picture_cannot_be_checked() -> None:
 def test_another_class_than_the_top_one_is_explained_as_such() -> None:
     model, images = patches(1)
     found = create("explainer", "part-words", named=NAMED)(model, images, "finch")
-    assert found.sentences[0].startswith("Called a reedling, not a finch")
+    assert found.sentences[0].startswith("Prediction: reedling. Explained: finch")
 
 
 def test_masks_and_several_boxes_are_parts_too() -> None:
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     def told_of(named: object) -> None:
         create("explainer", "part-words", named=named)(model, images, LOGIT)
 
-    with pytest.raises(NotExplainable, match=r"needs parts of the pictures.*--set named="):
+    with pytest.raises(NotExplainable, match=r"needs the parts of the pictures.*--set named="):
         create("explainer", "part-words")(model, images)
     with pytest.raises(ShapeError, match="3 places of 'crest' for 2 images"):
         told_of({"crest": [CREST, None, CREST]})
@@ -230,13 +230,13 @@ def test_parts_in_one_place_say_that_no_drop_tells_them_apart() -> None:
     found = create("explainer", "part-words", named=named, fill=0.0)(model, images, LOGIT)
     same = {fact["word"]: fact["same"] for fact in found.facts[0]}
     assert same == {"crest": ["crown"], "crown": ["crest"], "tail": []}
-    assert ", one place)" in found.sentences[0] and found.sentences[0].count("(") == 2
+    assert ", same place)" in found.sentences[0] and found.sentences[0].count("(") == 2
     page = view(Words, "panel")(found)
-    assert page.count("one place</strong> with") == 2
+    assert page.count("same place</strong> as") == 2
 
 
 def test_a_value_that_is_no_class_is_not_called_anything() -> None:
     model, images = patches(1)
     found = create("explainer", "part-words", named=NAMED, fill=0.0)(model, images, Axis(0))
-    assert found.sentences[0].startswith("The value of Axis(0) rests on: crest (")
+    assert found.sentences[0].startswith("The value of Axis(0) depends on: crest (")
     assert found.top == [None]

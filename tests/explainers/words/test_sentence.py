@@ -21,43 +21,44 @@ BILL = fact("bill", 0.001, "none")
 
 def test_the_sentence_of_the_planted_facts() -> None:
     assert plain(sentence("crested reedling", [CREST, BAR, BILL])) == (
-        "Called a crested reedling because: crest (0.41), white wing bar (0.22). The bill was seen"
-        " but did not matter."
+        "Prediction: crested reedling, because of: crest (0.41), white wing bar (0.22). The bill"
+        " was checked but did not matter."
     )
 
 
 def test_one_word_three_words_and_none() -> None:
     assert plain(sentence("azure finch", [CREST])) == (
-        "Called an azure finch because: crest (0.41)."
+        "Prediction: azure finch, because of: crest (0.41)."
     )
     tail = fact("tail", 0.1, "for")
     assert plain(sentence("finch", [CREST, BAR, tail])).count("(") == 3
     nothing = plain(sentence("finch", [BILL, fact("legs", 0, "none")]))
     assert nothing == (
-        "Called a finch. None of the words carries it: each costs no more than as large a region"
-        " elsewhere. The bill and legs were seen but did not matter."
+        "Prediction: finch. None of the words explains it: hiding any one changes the score no more"
+        " than hiding other regions of its size. The bill and legs were checked but did not matter."
     )
-    assert "None of the named parts is to be seen" in plain(sentence("finch", []))
+    assert "None of the named parts is visible" in plain(sentence("finch", []))
 
 
 def test_one_idle_word_in_the_plural() -> None:
     assert plain(sentence("finch", [CREST, fact("legs", 0, "none")])).endswith(
-        "The legs were seen but did not matter."
+        "The legs were checked but did not matter."
     )
 
 
 def test_evidence_against_stands_apart_and_never_among_the_reasons() -> None:
     wing = fact("wing", -0.12, "against")
     assert plain(sentence("finch", [CREST, wing])) == (
-        "Called a finch because: crest (0.41). Against it speaks: wing (\N{MINUS SIGN}0.12)."
+        "Prediction: finch, because of: crest (0.41). Evidence against it: wing"
+        " (\N{MINUS SIGN}0.12)."
     )
     only = plain(sentence("finch", [wing]))
-    assert "because" not in only and "Against it speaks: wing" in only
+    assert "because" not in only and "Evidence against it: wing" in only
 
 
 def test_many_idle_words_are_counted_and_very_long_names_cut_in_the_middle() -> None:
     idle = [fact(f"part {k}", 0, "none") for k in range(9)]
-    assert "part 0, part 1, part 2, part 3 and 5 more were seen" in plain(sentence("x", idle))
+    assert "part 0, part 1, part 2, part 3 and 5 more were checked" in plain(sentence("x", idle))
     name = "a very long attribute name that " * 20 + "ends somewhere"
     text = plain(sentence("finch", [fact(name, 0.3, "for")]))
     assert len(text) < 120 and "…ds somewhere" in text and "(0.30)" in text
@@ -68,19 +69,14 @@ def test_what_would_be_said_instead_and_what_the_runner_up_lacks() -> None:
     turned = fact("crest", 0.41, "for", instead="plain reedling")
     rival = {"label": "amber finch", "probability": 0.1, "lacks": ["long tail", "bib"]}
     text = plain(sentence("reedling", [turned], rival=rival))
-    assert "Without the crest it would be called a plain reedling." in text
-    assert "For an amber finch, the runner-up, it lacks: long tail and bib." in text
-    assert "runner-up" not in plain(sentence("reedling", [CREST], rival={**rival, "lacks": []}))
+    assert "Without the crest the prediction would be plain reedling." in text
+    assert "The second choice, amber finch, lacks: long tail and bib." in text
+    assert "second choice" not in plain(sentence("reedling", [CREST], rival={**rival, "lacks": []}))
 
 
-def test_names_of_their_own_and_numbers_have_no_article() -> None:
-    assert plain(sentence("Laysan Albatross", [CREST])).startswith("Called Laysan Albatross bec")
-    assert plain(sentence("7", [CREST])).startswith("Called 7 because")
-
-
-def test_a_class_that_does_not_come_first_is_not_called() -> None:
+def test_a_class_that_does_not_come_first_is_explained_after_the_prediction() -> None:
     text = plain(sentence("finch", [CREST], top="owl"))
-    assert text.startswith("Called an owl, not a finch, for which speaks: crest (0.41).")
+    assert text.startswith("Prediction: owl. Explained: finch, supported by: crest (0.41).")
 
 
 def test_styles_mark_labels_and_words() -> None:
@@ -115,8 +111,8 @@ def test_words_that_stand_in_one_place_share_one_number() -> None:
     crown = fact("red crown", 0.39, "for", same=["crest"])
     crest = fact("crest", 0.41, "for", same=["red crown"], instead="parrot")
     assert plain(sentence("finch", [crest, BAR, crown])) == (
-        "Called a finch because: crest and red crown (0.41, one place), white wing bar (0.22)."
-        " Without that place it would be called a parrot."
+        "Prediction: finch, because of: crest and red crown (0.41, same place), white wing bar"
+        " (0.22). Without that place the prediction would be parrot."
     )
 
 

@@ -27,20 +27,20 @@ def chain(**fields: object) -> Chain:
 
 def test_a_panel_says_what_was_asked_answered_and_believed() -> None:
     text = view(Chain, "panel")(chain(), 0)
-    assert "2 questions lead to brick &amp; mortar (90" in text
-    assert "the model says the same" in text
+    assert "After 2 questions, the chain predicts brick &amp; mortar (90" in text
+    assert "The model predicts the same." in text
     assert "Is it &lt;b&gt;red&lt;/b&gt;?" in text and "<b>" not in text and "<script" not in text
     assert "0.61 nats" in text and "under 0.001 nats" in text
-    assert "1 answer of 2 could hardly be read" in text and text.count("chain-doubtful") == 1
+    assert "1 of 2 answers was read with less than 75" in text and text.count("chain-doubtful") == 1
     assert text.count(' chain-end"') == 3  # the class it ends at stands in every row
     widths = [float(w) for w in re.findall(r"width:([\d.]+)%", text)]
     assert widths[-2:] == [90.0, 10.0] or 90.0 in widths[-3:]
 
 
 def test_a_chain_without_a_question_and_a_model_that_disagrees_are_said() -> None:
-    assert "No questions lead to apple (40" in view(Chain, "panel")(chain(), 1)
+    assert "After no questions, the chain predicts apple (40" in view(Chain, "panel")(chain(), 1)
     other = view(Chain, "panel")(chain(model_class=[2, 0]), 0)
-    assert "the model says sky" in other
+    assert "The model predicts sky." in other
 
 
 def long_chain() -> Chain:

@@ -34,10 +34,9 @@ from .pursuit import Ending, Pick, pursue
 
 @dataclass(frozen=True, kw_only=True)
 class Asking(Explainer):
-    """A chain of questions about each picture, and the class that the answers lead to.
-
-    weights: a query network that `python -m sightline.recipes.query_chains` wrote; None is the one
-    that comes with `sightline:default`. answers: a table (CSV) of true answers instead of those
+    """A chain of questions about each picture, and the class that the answers lead to.   weights: a
+    query network that `python -m sightline.recipes.query_chains` wrote; None is the one that comes
+    with `sightline:default`. answers: a table (CSV) of true answers instead of those
     read off the picture: a column `file` with the picture's name, and one column for each question,
     1 for yes, 0 for no, empty for what cannot be asked.
 
@@ -182,8 +181,9 @@ class Asking(Explainer):
         if digest and not self.answers:
             if not model.differentiable:
                 raise NotExplainable(
-                    f"this query network reads answers off layers, which the black box {model.name}"
-                    " does not have; give the `answers`, or train one that asks for patches."
+                    "this query network reads answers from layers, which the black box"
+                    f" {model.name} does not have; give the `answers`, or train one that asks"
+                    " for patches."
                 )
             if digest != model.digest:
                 raise BadModel(
@@ -209,7 +209,9 @@ class Asking(Explainer):
 
 def _table(path: Path, blueprint: Blueprint) -> dict[str, list[float]]:
     if blueprint.grid is not None:
-        raise BadField("the patches of a picture are read off it; leave `answers` out.")
+        raise BadField(
+            "this query network reads patches from the picture itself; leave `answers` out."
+        )
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(DictReader(file))

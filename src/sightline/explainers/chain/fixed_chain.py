@@ -20,11 +20,12 @@ from .pursuit import Pick, in_order
 @register("fixed-chain", paper="arXiv:2207.00938", claims=())
 @dataclass(frozen=True, kw_only=True)
 class FixedChain(Asking):
-    """How far does one good questionnaire lead that is the same for every picture?
+    """How well does one fixed list of good questions identify the class, the same for every
+    picture?
 
     The fields are those of `information-pursuit`.
 
-    Do not trust it to be the best order: it is found greedily, on the pictures of the training.
+    Do not trust it to be the best order: it is found greedily, on the training pictures.
     """
 
     def picks(self, knowledge: Knowledge, fixed: Sequence[int]) -> Pick:

@@ -29,17 +29,17 @@ from .pursuit import Pick, greedy
 @register("information-pursuit", paper="arXiv:2207.00938", claims=())
 @dataclass(frozen=True, kw_only=True)
 class InformationPursuit(Asking):
-    """Which few questions, each chosen for what the answers so far leave open, lead to the class?
+    """Which few questions lead to the class, when each is chosen from the answers so far?
 
-    It does not look inside the model: the chain comes to a class of its own from the answers, and
-    `agrees` compares it with the model's top class. With a concept reader the answers are read off
-    the model's own layers, so the chain says what the model's features hold; the target only says
-    which class is compared in words.
+    It does not look inside the model: the chain predicts a class of its own from the answers, and
+    `agrees` compares it with the model's top class. With a concept reader the answers are read from
+    the model's own layers, so the chain shows what the model's features contain. The target only
+    sets the class that the text compares with.
 
     Do not trust it as the model's own reasoning: model and chain may agree for different reasons,
-    and one wrong answer, early on, leads astray and is never taken back. A greedy chain can miss
-    two questions that decide only together. Look at how sure each answer was, and at
-    `random-chain` and `fixed-chain`, which show what the choice of questions brought.
+    and one wrong early answer misleads the chain and is never corrected. A greedy chain can miss
+    two questions that decide only together. Check the confidence of each answer, and compare with
+    `random-chain` and `fixed-chain`, which show what choosing questions gains.
     """
 
     def picks(self, knowledge: Knowledge, fixed: Sequence[int]) -> Pick:

@@ -20,11 +20,11 @@ from .pursuit import Pick, in_order
 @register("random-chain", paper="arXiv:2207.00938", claims=())
 @dataclass(frozen=True, kw_only=True)
 class RandomChain(Asking):
-    """How far do questions lead that nobody chose?
+    """How well do questions in random order identify the class?
 
     The fields are those of `information-pursuit`; another `seed` gives another order.
 
-    Do not trust one seed for the level of chance: orders differ, so run several.
+    Do not trust one seed as the chance level: orders differ, so run several.
     """
 
     def picks(self, knowledge: Knowledge, fixed: Sequence[int]) -> Pick:

@@ -30,15 +30,15 @@ from ...trace import Trace
 @register("xnn", paper="project definition, after Qi, Khorram and Li (2017-2020)")
 @dataclass(frozen=True, kw_only=True)
 class XNN(Explainer):
-    """Which few learned features does this class's score consist of, and where is each?
+    """Which few learned features add up to this class's score, and where is each?
 
     weights: a file that `python -m sightline.recipes.x_features` wrote for this very model. names:
     of its features, in order; empty calls them `feature 1`, ... examples: how many of each
     feature's strongest pictures are shown.
 
     Do not trust it where the residual is large: then the features do not make up this picture's
-    score. They are learned from a few hundred pictures of one class and its neighbours; on other
-    pictures they mean nothing, and a feature need not be one thing that has a name.
+    score. They are learned from a few hundred pictures of one class and of similar classes, and
+    have no meaning on other pictures. A feature need not correspond to one thing that has a name.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -65,7 +65,10 @@ def from_file(path: Path) -> dict[str, dict[str, str]]:
     try:
         held = json.loads(text)
     except ValueError as error:
-        raise BadField(f"{path} is no JSON ({error}); a table of boxes is called .csv.") from None
+        raise BadField(
+            f"{path} is not JSON ({error}); expected JSON, or a table of boxes whose"
+            " name ends in .csv. Check the file."
+        ) from None
     shaped = isinstance(held, dict) and all(isinstance(v, dict) for v in held.values())
     if not held or not shaped:
         raise BadField(

@@ -149,8 +149,9 @@ class Spoken(Explainer):
         allowed = self.others // RARE
         most = f"at most {allowed}" if allowed else "none"
         return (
-            f"A word counts where {most} of {self.others} other regions of its size, away from it,"
-            f" moves the score as much, and where it moves it by {self.least:.0%} or more."
+            f"A word counts when hiding its region moves the score by {self.least:.0%} or more,"
+            f" and when {most} of {self.others} other regions of the same size, away from it,"
+            " moves the score as much."
         )
 
     def filled(self, images: Images, model: Model) -> Images:
@@ -175,7 +176,10 @@ class Spoken(Explainer):
         }
         if 2 * size > area:  # what is elsewhere is smaller than the region itself
             drop = clean - float(scene.scores(mask[None])[0])
-            why = f"covers {size / area:.0%} of the picture; nothing as large is left beside it"
+            why = (
+                f"covers {size / area:.0%} of the picture; no other region of that size is"
+                " left to compare with"
+            )
             return {**told, "evidence": drop, "others": [], "outcome": "unchecked", "why": why}
         rivals = elsewhere(named.mask, self.others, self.seed, f"elsewhere {named.word}")
         drops = clean - scene.scores(torch.cat([mask[None], rivals.to(mask.device)]))
@@ -199,12 +203,14 @@ class Spoken(Explainer):
         """Whether the word passes its check, and why (not)."""
         low, high = levels
         if abs(evidence) < self.least * abs(clean):
-            return "none", f"moves the score by less than {self.least:.0%} of it"
+            return "none", f"hiding it moves the score by less than {self.least:.0%} of the score"
         if evidence > high:
-            return "for", "costs more than regions of its size elsewhere"
+            return "for", "hiding it lowers the score more than hiding other regions of its size"
         if evidence < low:
-            return "against", "without it the score rises, more than without regions elsewhere"
-        return "none", "regions of its size elsewhere move the score as much"
+            return "against", (
+                "hiding it raises the score, more than hiding other regions of its size"
+            )
+        return "none", "other regions of its size move the score as much"
 
 
 def chance_levels(others: Sequence[float]) -> tuple[float, float]:

@@ -38,18 +38,18 @@ LACKING = 2  # attributes of the runner-up that are named
 @register("attribute-words", paper="arXiv:2009.13862")
 @dataclass(frozen=True, kw_only=True)
 class AttributeWords(Spoken):
-    """Which attributes that the model sees are why it says this?
+    """Which of the attributes that the model detects does its prediction depend on?
 
     weights: a file that `python -m sightline.recipes.attributes` wrote for this very model; None is
     the model's own attribute head, or the one that comes with `sightline:default`. names: of the
-    attributes, where a model's own head has none. words: how many attributes are measured at most,
-    the ones that describe the class best. seen: the probability from which an attribute is seen.
-    cut: the share of its map's maximum at which an attribute's region ends; it is raised, in steps
-    of 0.05, until the region is at most the share `largest` of the picture, for maps of few cells
-    are wide and leave nothing to compare with.
+    attributes, where the model's own head has none. words: how many attributes are measured at
+    most, the ones that describe the class best. seen: the probability from which an attribute
+    counts as detected. cut: the share of its map's maximum at which an attribute's region ends; it
+    is raised, in steps of 0.05, until the region covers at most the share `largest` of the picture,
+    because coarse maps give wide regions and leave no room for comparison.
 
-    Do not trust an attribute whose region is not where the attribute is: its map shows where the
-    head finds it, which may be another part that goes with it. The box beside each word says where.
+    Do not trust an attribute whose region lies elsewhere: its map shows where the head detects it,
+    which may be another part that often comes with it. The box beside each word shows where.
     """
 
     weights: str | Path | None = None

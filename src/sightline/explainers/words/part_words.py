@@ -24,7 +24,7 @@ from ._spoken import Named, Spoken
 @register("part-words", paper="arXiv:2009.13862")
 @dataclass(frozen=True, kw_only=True)
 class PartWords(Spoken):
-    """Which of the parts that I name is why the model says this?
+    """Which of the parts that I name does the model's prediction depend on?
 
     named: a mapping of parts to boxes x0, y0, x1, y1 or masks (row, col), one for all pictures or a
     list with one for each (None where the part is not seen); or a file: JSON, picture -> part ->
@@ -32,8 +32,8 @@ class PartWords(Spoken):
     pixels of the picture; of the tensor, where tensors are explained. others: regions elsewhere
     that each part is compared with. A part of more than half of the picture cannot be checked.
 
-    Do not trust it to know parts that nobody named, and read a part that fails its check as "not
-    shown to matter": where the same evidence stands twice, hiding one copy costs nothing.
+    Do not trust it about parts that you did not name. Read a part that fails its check as "not
+    shown to matter": where the same evidence appears twice, hiding one copy changes nothing.
     """
 
     named: Mapping[str, Any] | tuple | str | Path | None = None  # Any: boxes and masks
@@ -58,9 +58,10 @@ class PartWords(Spoken):
 def unnamed(model: Model) -> _parts.Places:
     """What is explained where no parts are named. Raises: NotExplainable, which says how to."""
     raise NotExplainable(
-        f"part-words needs parts of the pictures shown to {model.name}, and none are named. Give"
-        ' `named={"crest": [x0, y0, x1, y1]}` (a box or a mask; a list for several pictures), or a'
-        " file: `--set named=parts.json` or `parts.csv` (columns image, part, x0, y0, x1, y1)."
+        "part-words needs the parts of the pictures, and none are named. Give"
+        ' `named={"crest": [x0, y0, x1, y1]}` (a box or a mask; a list for several'
+        " pictures), or a file: `--set named=parts.json` or `parts.csv` (columns image, part,"
+        " x0, y0, x1, y1)."
     )
 
 

@@ -112,7 +112,7 @@ def _dress(ax: "Axes", chain: Chain, i: int, tokens: dict[str, str]) -> None:
     ax.grid(axis="x", color=tokens["line"], linewidth=0.6)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_xlabel("belief after the answer", fontsize=8, color=tokens["ink-2"])
+    ax.set_xlabel("probability after the answer", fontsize=8, color=tokens["ink-2"])
     title = steps.finding(chain, i)
     ax.set_title(title, fontsize=9, color=tokens["ink"], loc="left", wrap=True)
     legend = ax.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

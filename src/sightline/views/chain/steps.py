@@ -18,35 +18,39 @@ from ..wording import counted, number, percent
 FOLDED = 12  # more questions than these are folded away
 _UNSURE = 0.75
 _ENDED = {
-    SURE: "It ended because the belief stayed above the limit that was set.",
-    CERTAIN: "It ended because nothing was in doubt any more.",
-    NOTHING_LEFT: "It ended because no question left was expected to tell anything.",
-    ALL_ASKED: "It ended because every question had been asked.",
-    LIMIT: "It ended at the number of questions that was set.",
-    CONTRADICTION: "It ended because no class allows the last answer together with the others.",
+    SURE: "The chain ended because the probability stayed above the set limit.",
+    CERTAIN: "The chain ended because no uncertainty was left.",
+    NOTHING_LEFT: "The chain ended because no remaining question was expected to add information.",
+    ALL_ASKED: "The chain ended because every question had been asked.",
+    LIMIT: "The chain ended at the set number of questions.",
+    CONTRADICTION: "The chain ended because no class fits all of the answers together.",
 }
 
 
 def finding(chain: Chain, row: int) -> str:
-    """What came out, as one sentence."""
+    """The class that the chain leads to, and the model's own."""
     last, end = chain.posterior[row][-1], chain.prediction[row]
     count = counted(len(chain.asked[row]), "question")
-    verb = "leads" if len(chain.asked[row]) == 1 else "lead"
-    said = f"{count} {verb} to {chain.classes[end]} ({percent(last[end])})"
+    said = f"After {count}, the chain predicts {chain.classes[end]} ({percent(last[end])})."
     seen = chain.model_class[row] if chain.model_class else None
     if seen is None:
-        return f"{said[0].upper()}{said[1:]}."
-    same = "the model says the same" if seen == end else f"the model says {chain.classes[seen]}"
-    return f"{said[0].upper()}{said[1:]}; {same}."
+        return said
+    if seen == end:
+        return f"{said} The model predicts the same."
+    return f"{said} The model predicts {chain.classes[seen]}."
 
 
 def ending(chain: Chain, row: int) -> str:
-    """Why no more was asked, and which answers were read with doubt."""
+    """Why the chain ended, and how many answers have a low confidence."""
     told = _ENDED.get(chain.reason[row], "") if chain.reason else ""
     unsure = sum(s < _UNSURE for s in chain.sureness[row]) if chain.sureness else 0
     if not unsure:
         return told
-    return f"{told} {counted(unsure, 'answer')} of {len(chain.asked[row])} could hardly be read."
+    was = "was" if unsure == 1 else "were"
+    return (
+        f"{told} {unsure} of {counted(len(chain.asked[row]), 'answer')} {was} read with less than"
+        f" {percent(_UNSURE)} confidence."
+    )
 
 
 def steps(chain: Chain, row: int) -> Markup:
@@ -82,9 +86,9 @@ def _row(chain: Chain, row: int, step: int) -> Markup:
     gain = chain.gains[row][step] if chain.gains else None
     sure = chain.sureness[row][step] if chain.sureness else 1.0
     answer = chain.answers[row][step]
-    notes = [f"expected to tell {_nats(gain)}"] if gain is not None else []
+    notes = [f"expected information {_nats(gain)}"] if gain is not None else []
     if sure < 1:
-        notes += [f"read with {percent(sure)}"]
+        notes += [f"answer confidence {percent(sure)}"]
     doubtful = " chain-doubtful" if sure < _UNSURE else ""
     said = _pattern(answer, chain.side) if chain.grid else Markup(answer)
     thumb = _revealed(chain, row, step) if chain.grid and chain.known else Markup("")

@@ -82,12 +82,12 @@ def _card(concepts: Concepts, row: int, feature: int) -> Markup:
     largest = max(float(concepts.contributions[row].max()), 1e-9)
     told = f"{number(share)} of the score"
     return Markup(
-        '<li class="concept-card{}"><h4>{}</h4>{}<div class="concept-facts">'
-        '<p class="concept-gives"><span class="number">{}</span>'
-        ' <span class="unit">of the score</span></p>{}'
-        '<p class="quiet-line"><span title="How active the feature is in this picture.">value {}'
-        '</span> &times; <span title="What one unit of the feature is worth to this class, in every'
-        ' picture.">weight {}</span></p>{}</div></li>'
+        '<li class="concept-card{}"><h4>{}</h4>{}<div class="concept-facts"><p'
+        ' class="concept-gives"><span class="number">{}</span> <span class="unit">of the'
+        ' score</span></p>{}<p class="quiet-line"><span title="How active the feature is in'
+        ' this picture.">value {}</span> &times; <span title="How much one unit of the'
+        " feature adds to this class's score, in every picture.\">weight"
+        " {}</span></p>{}</div></li>"
     ).format(
         "" if share > 0 else " idle",
         concepts.names[row][feature],
@@ -103,7 +103,7 @@ def _card(concepts: Concepts, row: int, feature: int) -> Markup:
 def _key(concepts: Concepts, row: int) -> Markup:
     layer = concepts.layer or "a layer"
     return Markup(
-        '<p class="quiet-line">Score of <b>{}</b> before the softmax, as a sum of features that a'
-        " second network learned from <code>{}</code>. A map shows where its feature comes from;"
-        " each has its own scale, from nothing (clear) to its highest (bright). {}</p>"
+        '<p class="quiet-line">Score of <b>{}</b> before the softmax, as a sum of features'
+        " that a second network learned from <code>{}</code>. Each map shows where its feature"
+        " comes from, on its own scale, from 0 (clear) to its highest value (bright). {}</p>"
     ).format(concepts.called[row], layer, tiles.idle(concepts, row))

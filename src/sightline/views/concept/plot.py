@@ -67,7 +67,7 @@ def _tile(
     size = (base.shape[0], base.shape[1])
     axes.imshow(base if values is None else paint.overlay(base, paint.stretch(values, size)))
     title = _short(concepts.names[row][feature])
-    title += ": nowhere here" if values is None else ""
+    title += ": not in this picture" if values is None else ""
     axes.set_title(title, fontsize=8, loc="left", color=tokens["ink"])
 
 
@@ -89,7 +89,9 @@ def _bars(axes: "Axes", concepts: Concepts, row: int, tokens: dict[str, str]) ->
     axes.set_facecolor(tokens["paper"])
     axes.tick_params(labelsize=8, colors=tokens["ink-2"], length=2)
     total, score = float(concepts.reconstructed[row]), float(concepts.score[row])
-    told = f"parts of the score; their sum is {number(total)}, the model's own {number(score)}"
+    told = (
+        f"parts of the score; their sum is {number(total)}, the model's own score {number(score)}"
+    )
     axes.set_xlabel(told, fontsize=8, color=tokens["ink-2"])
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

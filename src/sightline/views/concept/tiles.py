@@ -39,7 +39,7 @@ def tile(concepts: Concepts, row: int, feature: int) -> Markup:
     values = heat(concepts, row, feature)
     name = concepts.names[row][feature]
     if values is None:
-        return image(base, f"The picture: {name} is nowhere in it", "concept-idle")
+        return image(base, f"The picture: {name} does not appear in it", "concept-idle")
     over = paint.overlay(base, paint.stretch(values, (base.shape[0], base.shape[1])))
     return image(over, f"{name}: its map over the picture", "")
 
@@ -75,7 +75,8 @@ def examples(found: Sequence[Mapping[str, Any]]) -> Markup:
     ]
     body = said if drawn else Markup(", ").join(labels)
     return Markup(
-        '<div class="concept-examples"><p class="quiet-line">strongest in</p><div>{}</div></div>'
+        '<div class="concept-examples"><p class="quiet-line">pictures where it is'
+        " strongest</p><div>{}</div></div>"
     ).format(body)
 
 
@@ -89,9 +90,9 @@ def finding(concepts: Concepts, row: int) -> str:
     above = float(concepts.contributions[row].sum())
     first = float(concepts.contributions[row, order[0]])
     if len(order) == 1:
-        return f"All that the features give {called} here comes from {names[0]}."
+        return f"Here only one feature adds to the score of {called}: {names[0]}."
     share = percent(first / above)
-    return f"{share} of what the features give {called} here comes from {names[0]}."
+    return f"{names[0]} adds {share} of what all features add to the score of {called} here."
 
 
 def total(concepts: Concepts, row: int) -> Markup:
@@ -120,13 +121,15 @@ def trust(concepts: Concepts, row: int) -> tuple[str, bool]:
     residual, score = float(concepts.residual[row]), float(concepts.score[row])
     reach = max(abs(score - float(concepts.offset[row])), 1e-9)
     far = abs(residual) > _CLOSE * reach
-    said = f"The model's own score is {number(score)}; {number(residual)} is not in the sum"
-    said += ", too much to call these its reasons." if far else "."
+    said = (
+        f"The model's own score is {number(score)}; it differs from the sum by {number(residual)}"
+    )
+    said += ", which is too much for the sum to explain it." if far else "."
     told = concepts.trained[row]
     if "r2" not in told:
         return said, far
     weak = float(told["r2"]) < _FAITHFUL
-    verb = "follows the score badly" if weak else "follows the score"
+    verb = "follows the score poorly" if weak else "follows the score"
     said += f" On {told.get('pictures', 'the')} unseen pictures the sum {verb}"
     return f"{said} (R² {number(float(told['r2']))}).", far or weak
 
@@ -138,4 +141,4 @@ def idle(concepts: Concepts, row: int) -> str:
         for k in concepts.order(row)
         if not float(concepts.contributions[row, k]) > 0
     ]
-    return f"Without any part in it: {listed(none)}." if none else ""
+    return f"Not active in this picture: {listed(none)}." if none else ""

@@ -31,9 +31,10 @@ def panel(words: Words, row: int = 0) -> str:
     ends = tiles.domain(facts)
     cards = [
         Markup(
-            '<li class="words-card {}"><h4>{}</h4>{}<div class="words-facts"><p class="words-sum">'
-            '<span class="number" title="How far the score falls when the region is hidden.">{}'
-            '</span>{}</p>{}<p class="quiet-line">{}</p>{}{}</div></li>'
+            '<li class="words-card {}"><h4>{}</h4>{}<div class="words-facts"><p'
+            ' class="words-sum"><span class="number" title="Drop of the score when the'
+            ' region is hidden.">{}</span>{}</p>{}<p'
+            ' class="quiet-line">{}</p>{}{}</div></li>'
         ).format(
             fact["outcome"],
             fact["word"],
@@ -114,16 +115,17 @@ def _unit(words: Words) -> str:
 
 def _null(fact: Mapping[str, Any]) -> str:
     if "null" not in fact:
-        return "no room elsewhere"
+        return "no other region of this size"
     levels = f"{level(fact['null_low'])} to {level(fact['null'])}"
-    return f"as large a region elsewhere: {levels}"
+    return f"other regions of this size: {levels}"
 
 
 def _key(words: Words, row: int) -> Markup:
     """How the strips are read."""
     clean = words.clean[row]
-    whole = "" if clean is None else f"The whole picture has {number(clean)}. "
+    kind = "probability" if words.unit == "probability" else "score"
+    whole = "" if clean is None else f"Whole-picture {kind}: {number(clean)}. "
     return Markup(
-        '<p class="quiet-line">{}The diamond is what hiding the region costs; ticks are regions of'
-        " its size elsewhere, and the band is what they usually cost. One scale for all words.</p>"
+        '<p class="quiet-line">{}Diamond: drop when the region is hidden. Ticks: drops for other'
+        " regions of the same size; band: their usual range. All words share one scale.</p>"
     ).format(whole)

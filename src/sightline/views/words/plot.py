@@ -84,7 +84,10 @@ def _strips(axes: "Axes", words: Words, row: int, tokens: dict[str, str]) -> Non
     axes.set_facecolor(tokens["paper"])
     axes.tick_params(labelsize=8, colors=tokens["ink-2"], length=2)
     unit = "probability" if words.unit == "probability" else "score"
-    told = f"drop of the {unit} when hidden; band and ticks: regions of its size elsewhere"
+    told = (
+        f"drop of the {unit} when the region is hidden; ticks and band: other regions of the"
+        " same size"
+    )
     axes.set_xlabel(told, fontsize=8, color=tokens["ink-2"])
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -152,7 +152,7 @@ def spoken(fact: Mapping[str, Any]) -> str:
     if "null" not in fact:
         return own
     between = f"{level(fact['null_low'])} to {level(fact['null'])}"
-    return f"{own}; regions as large elsewhere: {between}"
+    return f"{own}; other regions of this size: {between}"
 
 
 def check(fact: Mapping[str, Any]) -> Markup:
@@ -164,12 +164,12 @@ def check(fact: Mapping[str, Any]) -> Markup:
 
 
 def _same(fact: Mapping[str, Any]) -> Markup:
-    """The words that the drop cannot be told from; nothing where there are none."""
+    """The words whose drop is the same measurement; nothing where there are none."""
     if not fact.get("same"):
         return Markup("")
     return Markup(
-        '<p class="words-check"><strong>one place</strong> with {}: the drop does not say which of'
-        " them it is</p>"
+        '<p class="words-check"><strong>same place</strong> as {}: the drop cannot distinguish'
+        " them</p>"
     ).format(", ".join(fact["same"]))
 
 
@@ -178,10 +178,10 @@ def described(fact: Mapping[str, Any]) -> Markup:
     if fact.get("probability") is None:
         return Markup("")
     return Markup(
-        '<p class="quiet-line"><span title="The attribute head\'s own probability.">seen with {}'
-        '</span> · <span title="A description, not evidence: its probability times how it goes with'
-        ' this class in the training data.">describes the class {}</span></p><p class="quiet-line">'
-        "{}</p>"
+        '<p class="quiet-line"><span title="The attribute head\'s own probability.">detected'
+        ' with {} confidence</span> · <span title="A description, not evidence: its probability'
+        ' times its correlation with this class in the training data.">association with the class'
+        ' {}</span></p><p class="quiet-line">{}</p>'
     ).format(percent(fact["probability"]), number(fact["contribution"]), _scale(fact))
 
 
@@ -190,7 +190,10 @@ def _scale(fact: Mapping[str, Any]) -> str:
     if not fact.get("map"):
         return ""
     highest = max(max(row) for row in fact["map"])
-    return f"colours: its own map, 0 to {number(highest)}; outlined from {percent(fact['cut'])} up"
+    return (
+        f"colours: this attribute's map, from 0 to {number(highest)}; outline:"
+        f" {percent(fact['cut'])} of its maximum"
+    )
 
 
 def _n(value: float) -> str:
