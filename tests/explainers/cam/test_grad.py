@@ -114,7 +114,7 @@ def test_layers_are_named_as_in_the_module_and_wrong_names_get_help() -> None:
     assert create("explainer", "grad-cam", layer="relu")(model, images).native.shape == (1, 8, 8)
     with pytest.raises(UnknownName, match="did you mean 'second'"):
         create("explainer", "grad-cam", layer="secnd")(model, images)
-    with pytest.raises(NotExplainable, match="not laid out in space"):
+    with pytest.raises(NotExplainable, match="has no spatial layout"):
         create("explainer", "grad-cam", layer="head")(model, images)
 
 

@@ -72,7 +72,7 @@ def test_it_is_gradient_times_activation_in_every_layout(kind: str) -> None:
     mini = MINIATURES[kind]
     net, images = mini(), torch.rand(2, 3, *mini.size)
     kept: list[Tensor] = []
-    # behind the last block each token is normalised, and nothing but rounding would be compared
+    # behind the last block each token is normalised, and only rounding errors would be compared
     layer = "blocks.0" if kind == "token-net" else mini.layer
     handle = net.get_submodule(layer).register_forward_hook(lambda m, i, o: kept.append(o))
     score = net(images)[:, 3].sum()
@@ -86,7 +86,7 @@ def test_it_is_gradient_times_activation_in_every_layout(kind: str) -> None:
 def test_where_each_place_is_normalised_behind_it_only_rounding_would_be_left() -> None:
     bird = aviary.bundle(1)[0].image
     model = load("sightline:default-vit")
-    with pytest.raises(NotExplainable, match=r"nothing but rounding.*or layer='blocks.3'"):
+    with pytest.raises(NotExplainable, match=r"only rounding errors.*or layer='blocks.3'"):
         explain(model, bird, "hires-cam")
     earlier = create("explainer", "hires-cam", layer="blocks.3")
     found, exact = explain(model, bird, earlier), deepcopy(model)

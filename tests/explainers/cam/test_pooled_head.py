@@ -266,7 +266,7 @@ def test_a_denominator_near_zero_is_held_and_said() -> None:
     net.maps = nn.Sequential(nn.Conv2d(3, 7, 1))
     net.maps[0].bias.data.fill_(-30)
     net.head[2].weight.data.fill_(1)
-    with pytest.warns(SightlineWarning, match="held there"):
+    with pytest.warns(SightlineWarning, match="is used there instead"):
         heat = explain("grad-cam++", net.eval(), torch.rand(1, 3, ROWS, COLS))
     assert torch.isfinite(heat.native).all()
 

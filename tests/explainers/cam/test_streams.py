@@ -150,7 +150,8 @@ def test_a_name_of_a_module_that_runs_twice_means_both_runs() -> None:
     apart = [
         create("explainer", "grad-cam", layer=f"encoder.0:{i}", keep_sign=True) for i in range(2)
     ]
-    with pytest.warns(SightlineWarning, match="'encoder:1' carries a part .* passes 'encoder:0'"):
+    told = "'encoder:1' carries only a part .* passes through 'encoder:0'"
+    with pytest.warns(SightlineWarning, match=told):
         one = create("explainer", "grad-cam", layer="encoder:1")(net, images, 1)
     assert one.provenance["partial"]
     assert apart[0](net, images, 1).provenance["partial"]
@@ -171,11 +172,11 @@ def test_streams_that_do_not_lie_on_one_grid_are_not_added_and_it_is_said(net: S
     mirrored = isinstance(net, Mirrored)  # what sees the mirror image is no layer of the picture
     assert len(known.joint) == (0 if mirrored else 2) and not known.aligned
     rest = r"\." if mirrored else "; the rest passes"
-    with pytest.warns(SightlineWarning, match=f"carries a part of the score only{rest}"):
+    with pytest.warns(SightlineWarning, match=f"carries only a part of the score{rest}"):
         heat = create("explainer", "grad-cam")(net, images, 1)
     assert heat.provenance["partial"] and heat.provenance["layer"] == known.spatial
     for name in ("cam", "hires-cam"):
-        with pytest.raises(NotExplainable, match="sums to the score, and"):
+        with pytest.raises(NotExplainable, match="sums to the score, but"):
             create("explainer", name)(net, images, 1)
 
 

@@ -186,7 +186,7 @@ def test_the_function_may_ask_for_the_model_and_natural_pictures() -> None:
 
 
 def test_what_is_no_class_is_refused(head: analytic.Known) -> None:
-    with pytest.raises(NotExplainable, match="the index of a class and nothing else"):
+    with pytest.raises(NotExplainable, match="only the index of a class"):
         Outside.of(my_grad_cam)(head.model, head.images, -sl.Class(1))
 
 

@@ -342,7 +342,7 @@ def test_a_map_of_next_to_nothing_says_so(name: str) -> None:
     with pytest.warns(SightlineWarning, match="no step lowered the objective"):
         found = explain(model, images, Class(0))
     assert found.accepted.tolist() == [0, 0] and found.values.max() < 1e-3
-    assert all("only tells which cells" in remark for remark in found.remark)
+    assert all("only shows which cells" in remark for remark in found.remark)
     assert found.take([1]).details["remark"] == found.remark[1:]
 
 

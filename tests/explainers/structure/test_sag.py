@@ -190,27 +190,29 @@ def test_a_picture_of_another_class_is_explained_all_the_same() -> None:
     dimmed = images * 0.79  # 40 * (0.79 - 0.8): the other class is first
     regions = method(model, dimmed, 0)
     assert regions.minimal[0]
-    assert "The model calls this 1" in regions.notes[0][0]
+    assert "The model predicts 1" in regions.notes[0][0]
     assert "explain 0" in regions.notes[0][0]
 
 
 def test_a_tie_for_the_first_place_is_told() -> None:
     model, images, method = planted()
     regions = method(model, images * 0.8, 0)
-    assert regions.notes[0][0] == "0 and 1 tie for the first place."
+    assert regions.notes[0][0] == "0 and 1 share the highest probability."
 
 
 def test_an_unlikely_class_is_told() -> None:
     model, images, method = planted()
     regions = method(model, images * 0.7, 0)
-    assert any("has only 1.8% on the whole picture" in note for note in regions.notes[0])
+    assert any(
+        "has a probability of only 1.8% on the whole picture" in note for note in regions.notes[0]
+    )
 
 
 def test_no_set_within_the_bounds_shows_the_best_one() -> None:
     model, images, method = planted(coverage=2 / 49)
     regions = method(model, images, 0)
     assert regions.outcome == ["none"] and regions.minimal == [[]] and regions.agree == [None]
-    assert "No set of up to 2 patches within the beam keeps 90%" in " ".join(regions.notes[0])
+    assert "found no set of up to 2 patches that keeps 90%" in " ".join(regions.notes[0])
     assert regions.graph.number_of_nodes() >= 1
     assert max(len(cells) for cells in regions.graph) == 2
 
@@ -227,7 +229,7 @@ def test_a_score_that_is_not_positive_is_a_stated_outcome() -> None:
     model, images, method = planted()
     regions = method(model, images, -sl.Class(0))
     assert regions.outcome == ["none"] and regions.graph.number_of_nodes() == 1
-    assert "a share of that means nothing" in regions.notes[0][-1]
+    assert "a score that is not positive have no meaning" in regions.notes[0][-1]
 
 
 def test_each_picture_of_a_batch_has_the_answer_that_it_has_alone() -> None:

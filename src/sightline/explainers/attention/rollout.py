@@ -34,14 +34,14 @@ AT_ONCE = 4  # images; twelve layers of twelve heads of 197 x 197 weights are 22
 )
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Explainer):
-    """From which places does information flow to the output, as far as attention weights tell?
+    """From which places does information flow to the output, according to the attention weights?
 
     values: shares of attention at the tokens that the head reads, at least 0; native: the same on
     the grid of tokens. residual: the share of each layer that stays in place. heads: how the heads
     of a layer become one.
 
-    Do not trust it as an explanation of a class: it does not look at the target at all, so every
-    class gets the same map, and what the values and the layers between attentions do is ignored.
+    Do not trust it as an explanation of a class: it ignores the target, so every class gets the
+    same map. It also ignores the attention values and the layers between attentions.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("attention",)
@@ -119,8 +119,8 @@ def _attentions(recorded: list[tuple[str, Tensor]], model: Model) -> list[tuple[
     found = [(n, w) for n, w in recorded if n in names | inner]
     if not found:
         raise NotExplainable(
-            f"rollout saw no attention while {model.name} ran, so there is nothing to multiply;"
-            " use a CAM."
+            f"rollout found no attention weights while {model.name} ran, so there is nothing to"
+            " multiply; use a CAM."
         )
     if len(found) != known.attentions:
         missing = sorted(names - {n for n, _ in found}) if not inner else []

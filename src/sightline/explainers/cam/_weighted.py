@@ -76,13 +76,13 @@ class LayerView:
             moved = bool((self.target.score(changed) != self.scores[:1]).any())
         if not moved:
             return (
-                f"the target does not depend on layer {self.layer!r} of {name}. Name another layer,"
-                " or none for the default."
+                f"the target does not depend on layer {self.layer!r} of {name}. Choose another"
+                " layer, or leave `layer` out for the default."
             )
         return (
             f"no gradient of the target reaches layer {self.layer!r} of {name}: the network cuts"
-            " the graph behind it (`no_grad`, `detach`, whole numbers). Use eigen-cam, score-cam,"
-            " ablation-cam or recipro-cam, which need none, or rise."
+            " the graph after it (`no_grad`, `detach`, whole numbers). Use eigen-cam,"
+            " score-cam, ablation-cam or recipro-cam, which need none, or rise."
         )
 
     def _joined(self, parts: list[Tensor]) -> Tensor:

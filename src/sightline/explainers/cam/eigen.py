@@ -27,13 +27,12 @@ from ._weighted import LayerView, drawn
 )
 @dataclass(frozen=True, kw_only=True)
 class EigenCAM(Explainer):
-    """Which places does the layer's strongest common pattern stand out at?
+    """Where does the strongest common pattern of a layer's filters stand out?
 
     native: signed; with `centred` its mean is 0. layer: None for the last spatial layer.
 
-    Do not trust it as an explanation of a class: it never looks at the target or at the layers
-    behind, so every class gets the same map, and new random weights behind the layer change
-    nothing.
+    Do not trust it as an explanation of a class: it ignores the target and all later layers. Every
+    class gets the same map, and new random weights in later layers change nothing.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("layer",)

@@ -23,10 +23,10 @@ from ._weighted import LayerView, WeightedCAM
 )
 @dataclass(frozen=True, kw_only=True)
 class GradCAM(WeightedCAM):
-    """How much would the target rise if a whole filter rose?
+    """How much would the target's score rise if a whole filter became stronger?
 
-    Do not trust it where one filter matters in one place and not in another: the mean forgets
-    where. Prefer `hires-cam` there.
+    Do not trust it where one filter matters in one place and not in another: averaging the gradient
+    discards location. Prefer `hires-cam` there.
     """
 
     def weigh(self, view: LayerView) -> Weights:

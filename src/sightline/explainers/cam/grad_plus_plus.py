@@ -28,14 +28,15 @@ LEAST = 1.0
 )
 @dataclass(frozen=True, kw_only=True)
 class GradCAMPlusPlus(WeightedCAM):
-    """Where is the class, when it stands in the picture several times or on few places?
+    """Where is the class, when it appears several times in the picture or only on a small part of
+    it?
 
-    Only places where a filter speaks for the target count, and strong filters are damped, so that
-    small instances show beside large ones. The logit's scale matters: multiplied by 10 the damping
-    is 10 times as strong and the map another one; adding a constant to it changes nothing.
+    Only places where a filter raises the target count. Strong filters are damped, so that small
+    instances show beside large ones. The logit's scale matters: multiplying it by 10 makes the
+    damping 10 times as strong and changes the map; adding a constant changes nothing.
 
-    Do not trust it to show evidence against, which it drops, and do not compare its maps between
-    networks whose logits have another scale.
+    Do not trust it to show evidence against the target, which it drops. Do not compare its maps
+    between networks whose logits have different scales.
     """
 
     def weigh(self, view: LayerView) -> Weights:
@@ -45,8 +46,8 @@ class GradCAMPlusPlus(WeightedCAM):
         if (low := (below < LEAST) & (positive > 0)).any():
             warnings.warn(
                 "grad-cam++: maps with negative values make the denominator of"
-                f" {low.flatten(1).any(1).sum()} of {len(low)} images smaller than {LEAST:g}; it is"
-                " held there.",
+                f" {low.flatten(1).any(1).sum()} of {len(low)} images smaller than {LEAST:g};"
+                f" {LEAST:g} is used there instead.",
                 SightlineWarning,
                 stacklevel=2,
             )

@@ -33,10 +33,10 @@ CANCELLED = 1e-4  # of the products' sizes: as little is left of a place's sum b
 )
 @dataclass(frozen=True, kw_only=True)
 class HiResCAM(WeightedCAM):
-    """How much does each place of the layer add to the target, as far as the gradient tells?
+    """How much does each place of the layer add to the target, according to the gradient?
 
     Do not trust its sum, or a single place as an exact share, unless what follows the layer is
-    affine (pooling and one linear layer): behind a deeper head it is a local linearisation.
+    affine (pooling and one linear layer): with a deeper head it is a local linearisation.
     """
 
     keep_sign: bool = True
@@ -49,8 +49,9 @@ class HiResCAM(WeightedCAM):
         if ((left <= max(CANCELLED, 2 * rounding) * whole) & (whole > 0)).any():
             earlier = view.model.anatomy.candidates[:1]
             raise NotExplainable(
-                f"hires-cam at {view.layer!r} of {view.model.name}: what follows normalises each"
-                " place, so that gradient times activation sums to nothing but rounding. Use"
-                f" grad-cam or layer-cam{f', or layer={earlier[0]!r}' if earlier else ''}."
+                f"hires-cam at {view.layer!r} of {view.model.name}: the part after this layer"
+                " normalises each place, so gradient times activation sums to 0 and the map"
+                " would show only rounding errors. Use grad-cam or"
+                f" layer-cam{f', or layer={earlier[0]!r}' if earlier else ''}."
             )
         return view.grads

@@ -31,7 +31,7 @@ SHARPNESS = 2.0
 )
 @dataclass(frozen=True, kw_only=True)
 class LayerCAM(Explainer):
-    """Which places of a layer speak for the target, also in early layers with fine maps?
+    """Which places of a layer support the target, also in early layers with fine maps?
 
     layer: None for the last spatial layer. also: further layers, usually earlier and finer ones;
     each map is then scaled to [0, 1] and the larger value is shown at each place. native: the map

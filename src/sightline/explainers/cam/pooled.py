@@ -32,15 +32,15 @@ EVEN = 1e-3  # by how much of its largest value a filter's gradient may differ b
 )
 @dataclass(frozen=True, kw_only=True)
 class CAM(WeightedCAM):
-    """How much does each place add to the class, in a network that ends in an average over places
-    and one linear layer?
+    """How much does each place add to the class, in a network that ends in average pooling and one
+    linear layer?
 
     values and native: signed; they sum to the logit without its bias. per_place: False leaves out
     the division by the number of places, as the paper does. Raises: NotExplainable where anything
     else lies between the layer and the score (also a softmax: the score must be a logit).
 
-    Do not trust it to say where the layer looked: a place of the map sees as much of the picture as
-    its receptive field, which in deep networks is all of it.
+    Do not trust it to say where the layer looked: a place of the map depends on its whole receptive
+    field, which in deep networks is the whole picture.
     """
 
     keep_sign: bool = True
@@ -50,9 +50,10 @@ class CAM(WeightedCAM):
         weights = view.grads.mean((2, 3), keepdim=True)
         if not Head(view).affine or not _even(view.grads, weights):
             raise NotExplainable(
-                f"cam needs global average pooling and one linear layer behind {view.layer!r}, and"
-                f" a logit as target; in {view.model.name} the score is another function of the"
-                " layer. Use hires-cam, which needs neither."
+                f"cam needs global average pooling and one linear layer after {view.layer!r},"
+                f" and a logit as target; the head of {view.model.name} is not average pooling"
+                " plus one linear layer, or the target is not a logit. Use hires-cam, which"
+                " needs neither."
             )
         return weights if self.per_place else weights * view.maps[0, 0].numel()
 

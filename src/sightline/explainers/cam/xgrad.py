@@ -30,7 +30,8 @@ LEAST = 1e-7
 )
 @dataclass(frozen=True, kw_only=True)
 class XGradCAM(WeightedCAM):
-    """How much would the target rise if a whole filter rose in proportion to what it already says?
+    """How much would the target's score rise if a whole filter became stronger in proportion to its
+    activation?
 
     `native` sums to the same number as that of `hires-cam`; a place's own value is still the
     filter's average.

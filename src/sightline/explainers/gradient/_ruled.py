@@ -35,8 +35,9 @@ def ruled(
             trace = model.trace(part, read=("input", *reads), rules=(rule,), rows=rows)
             if not rule.layers:
                 raise NotExplainable(
-                    f"{model.name} has no ReLU, and a rule for ReLUs means nothing elsewhere (GELU,"
-                    " SiLU, tanh). Use gradient, smooth-grad or integrated-gradients."
+                    f"{model.name} has no ReLU, and this method changes the gradient of ReLUs"
+                    " only (not of GELU, SiLU or tanh). Use gradient, smooth-grad or"
+                    " integrated-gradients."
                 )
             found.append(trace.grad(score(trace), "input", last=True).float())
     return torch.cat(found)

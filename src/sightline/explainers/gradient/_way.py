@@ -1,4 +1,4 @@
-"""The straight way from a baseline to a picture, looked at more closely where the gradients do not
+"""The straight path from a baseline to a picture, sampled more densely where the gradients do not
 yet explain how the score rises.
 
 Between two points of the way the gradient is taken to change evenly; the stretches over which it

@@ -28,7 +28,7 @@ from ._ruled import of_target, ruled
 @register("deconvnet", paper="arXiv:1311.2901", claims=("scale-invariant", "non-negative"))
 @dataclass(frozen=True, kw_only=True)
 class Deconvnet(Explainer):
-    """Which pattern of the picture does this unit, or this target, rest on?
+    """Which pattern of the picture activates this unit, or this target?
 
     filter, layer: project the strongest activation of that filter (None: of all filters) of that
     layer (None: the model's last spatial one) and of nothing else, at its own strength; the target
@@ -37,9 +37,9 @@ class Deconvnet(Explainer):
     colours, at the resolution of the input. details, for a unit: `filter`, `place` (row, col) on
     the layer's grid and `activation`, one of each per image.
 
-    Do not trust it as evidence for a class: it sends positive signal through units that were shut,
-    and apart from the switches of max-pooling it hardly depends on the picture or on the top
-    layers. It fails the sanity check as `guided-backprop` does.
+    Do not trust it as evidence for a class: it sends positive signal through inactive units. Apart
+    from the switches of max-pooling it hardly depends on the picture or on the top layers. It fails
+    the sanity check, as `guided-backprop` does.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -21,16 +21,16 @@ from ._ruled import of_target, ruled
 @register("guided-backprop", paper="arXiv:1412.6806", claims=("scale-invariant", "non-negative"))
 @dataclass(frozen=True, kw_only=True)
 class GuidedBackprop(Explainer):
-    """Which strokes of the picture do the active units pass on, if only encouragement counts?
+    """Which edges of the picture do the active units pass on, when only positive signals count?
 
     values: the largest absolute value over colours. channels: signed, per unit of natural
     brightness. native: the signed sum over colours, at the resolution of the input. Functional,
     in-place and re-used ReLUs all obey the rule; other activations beside them keep their plain
     derivative, and a network without any ReLU is refused.
 
-    Do not trust it to explain the class: it fails the sanity check. The picture barely depends on
-    the top layers or on the target (Adebayo et al., 2018, and its erratum): it redraws the edges
-    that the first layers see. Use it for detail inside another map, as `guided-grad-cam` does.
+    Do not trust it to explain the class: it fails the sanity check. The map barely depends on the
+    top layers or on the target (Adebayo et al., 2018, and its erratum): it redraws the edges that
+    the first layers detect. Use it for detail inside another map, as `guided-grad-cam` does.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -28,15 +28,16 @@ from ...target import Target
 )
 @dataclass(frozen=True, kw_only=True)
 class GuidedGradCAM(Explainer):
-    """Which strokes of the picture lie where the evidence for the target is?
+    """Which edges of the picture lie where the evidence for the target is?
 
     cam: the method whose clipped map says where; it may be an explainer with a `layer` of its own.
     fine: the method whose channels say what. channels: their product, signed for each colour.
     values: the largest absolute value over colours. native: the sum over colours of the channels,
     times the map before clipping.
 
-    Do not trust the strokes: they come from a method that fails the sanity check and hardly looks
-    at the class; only the region in which they are shown does. Read the map of `cam` beside it.
+    Do not trust the edges: they come from a method that fails the sanity check and hardly depends
+    on the class. Only the region in which they are shown depends on it. Read the map of `cam`
+    beside it.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -1,4 +1,4 @@
-"""Input times gradient: what each pixel adds, were the network linear.
+"""Input times gradient: what each pixel adds, if the network were linear.
 
 Paper: Shrikumar et al., 2016, section 3 (from memory): x * ds/dx, with x the normalised picture.
 Deviations: none at the default. Pictures are in natural units here, so x is (picture - mean) / std
@@ -32,7 +32,7 @@ from ...target import Target
 )
 @dataclass(frozen=True, kw_only=True)
 class InputXGradient(Explainer):
-    """What would each pixel add to the score, were the network linear?
+    """What would each pixel add to the score, if the network were linear?
 
     values and native: signed, summed over colours. channels: each colour's product of derivative
     and difference from the baseline. baseline: the name of a `Fill`; the default, the model's mean
@@ -41,8 +41,8 @@ class InputXGradient(Explainer):
     `integrated-gradients`.
 
     Do not trust it where the network saturates: a pixel that matters may have no gradient. Pixels
-    near the baseline's colour get little, whatever they mean. `integrated-gradients` mends the
-    first, not the second.
+    near the baseline's colour get values near 0, even where they matter. `integrated-gradients`
+    solves the first problem, not the second.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

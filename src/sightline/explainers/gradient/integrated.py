@@ -1,9 +1,9 @@
-"""Integrated gradients: the gradient averaged on the straight way from a baseline, times the
+"""Integrated gradients: the gradient averaged on the straight path from a baseline, times the
 difference.
 
 Paper: Sundararajan, Taly and Yan, ICML 2017, eq. 1: (x - x0) * integral of the gradient at x0 + t
 (x - x0). The sum over pixels is s(x) - s(x0). Deviations: the paper takes 20 to 300 equal steps,
-chosen by hand. Here the way is looked at more closely where the gradient changes (_way.py), until
+chosen by hand. Here the path is sampled more densely where the gradient changes (_way.py), until
 the sum is within `tolerance` of the rise of the score: on MobileNetV2 and six photographs 18 to 42
 gradients come at least as near as 50 equal Gauss-Legendre steps, and the maps correlate at 0.988
 to 0.998. `steps` asks for equal steps.
@@ -41,19 +41,19 @@ from ._way import FIRST, Way
 )
 @dataclass(frozen=True, kw_only=True)
 class IntegratedGradients(Explainer):
-    """How does each pixel share in the difference between this picture's score and an empty
-    picture's?
+    """How much does each pixel contribute to the difference between this picture's score and an
+    empty picture's?
 
     values and native: signed, summed over colours; they sum to the score minus the baseline's
     score. channels: each colour's share. baseline: the empty picture, the name of a `Fill`. steps:
     None takes as many gradients as it needs, up to `limit`, until the relative error of the sum is
-    below `tolerance`; a number takes exactly so many, equal steps with `nodes` at the `midpoint`,
-    or `gauss-legendre` as other libraries have it. details: `attributed` (the sum), `expected` (the
+    below `tolerance`; a number takes exactly that many equal steps, with `nodes` at the `midpoint`,
+    or `gauss-legendre` as in other libraries. details: `attributed` (the sum), `expected` (the
     difference of scores), `completeness` (relative error of the sum) and `steps` (gradients taken),
     one of each per image.
 
-    Do not trust it where the picture equals the baseline: such pixels get nothing, whatever they
-    mean. Look at `completeness` first; above 0.05 the integral has not converged.
+    Do not trust it where the picture equals the baseline: such pixels get 0, even where they
+    matter. Look at `completeness` first; above 0.05 the integral has not converged.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -43,8 +43,8 @@ class SmoothGrad(Explainer):
     range (max - min); in natural units it is multiplied by `model.std`. All images of a batch get
     the same noise. Values, channels and native are reduced as in `gradient`.
 
-    Do not trust fine structure below the noise: a larger spread makes a smoother map of another,
-    blurrier question.
+    Do not trust structure finer than the noise: a larger spread gives a smoother map, but it
+    explains a blurrier picture.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

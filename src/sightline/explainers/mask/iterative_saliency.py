@@ -48,8 +48,8 @@ class IterativeSaliency(Explainer):
     pictures forward and backward. area, smooth, preserver: weights beside the destroyer's 1.
     details: `loss_terms` (image, term) of the last step: preserver, destroyer, area, smooth.
 
-    Do not trust it where the model is fooled by flat colours: a few cells can then destroy the
-    class without holding it. Look whether two seeds agree.
+    Do not trust it where the model is fooled by flat colours: hiding a few cells can then destroy
+    the class although the class is not there. Check whether two seeds agree.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -33,15 +33,15 @@ Sides = tuple[int, int]
 class Occlusion(Explainer):
     """How much does the score fall when this place is hidden?
 
-    values and native: signed, in units of the score (probability by habit); positive where hiding
-    lowers it. window, stride: in pixels of the input, one number or (rows, columns); None means a
-    seventh of the short side and half of that, 32 and 16 at 224 pixels (and 1 and 1 below 11). A
-    window larger than the picture is cut to it, and a stride to its window, with a warning;
+    values and native: signed, in units of the score (a probability by default); positive where
+    hiding lowers it. window, stride: in pixels of the input, one number or (rows, columns); None
+    means a seventh of the short side and half of that, 32 and 16 at 224 pixels (and 1 and 1 below
+    11). A window larger than the picture is cut to it, and a stride to its window, with a warning;
     `provenance["ran"]` has what really ran. fill: what a hidden pixel becomes, the name of a
     `Fill`.
 
-    Do not trust it where the same evidence stands twice: hiding one copy changes nothing. Windows
-    smaller than the evidence miss it as well.
+    Do not trust it where the same evidence appears twice: hiding one copy changes nothing. Windows
+    smaller than the evidence also miss it.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -133,8 +133,8 @@ def _said(sides: Sides) -> str:
 
 def _warn_cut(name: str, asked: Sides, ran: Sides, beside: str) -> None:
     warnings.warn(
-        f"occlusion: a {name} of {_said(asked)} (rows x columns) is too large for {beside}, so"
-        f" {_said(ran)} ran; the provenance says so.",
+        f"occlusion: a {name} of {_said(asked)} (rows x columns) is too large for {beside};"
+        f" {_said(ran)} was used instead, as the provenance records.",
         SightlineWarning,
         stacklevel=4,
     )

@@ -36,7 +36,7 @@ RECIPE = "python -m sightline.recipes.saliency_masks"
 @register("realtime-saliency", paper="arXiv:1705.07857", claims=("non-negative",))
 @dataclass(frozen=True, kw_only=True)
 class RealtimeSaliency(Explainer):
-    """Which region would a network keep that has learned to keep the class and nothing else?
+    """Which region does a second network keep that was trained to keep the class and nothing else?
 
     values: the mask, in [0, 1], 1 for kept; native: the same in its own cells (a quarter of the
     picture's side). weights: a file that `python -m sightline.recipes.saliency_masks` wrote for
@@ -44,9 +44,9 @@ class RealtimeSaliency(Explainer):
     place must be of the class to be let in; 0 lets in all that is similar, 5 or more the clearest
     only.
 
-    Do not trust it outside of the pictures it was trained on, nor as a reading of this very
-    decision: it is a second network's guess of what the first needs. `iterative-saliency` asks the
-    model itself.
+    Do not trust it on pictures unlike its training data, nor as an explanation of this single
+    decision: it is a second network's guess of what the first one needs. `iterative-saliency`
+    measures the model itself.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -80,8 +80,9 @@ class RealtimeSaliency(Explainer):
         path = Path(self.weights).expanduser() if self.weights else shipped_for(model)
         if path is None:
             raise NotExplainable(
-                f"realtime-saliency needs a masking network that was trained for {model.name}, and"
-                f" none is known. Train one with `{RECIPE} --model NAME --folder PICTURES`, then"
-                " give its file as `weights`; or use iterative-saliency, which learns nothing."
+                f"realtime-saliency needs a masking network that was trained for {model.name},"
+                f" and none is known. Train one with `{RECIPE} --model NAME --folder PICTURES`,"
+                " then give its file as `weights`; or use iterative-saliency, which needs no"
+                " training."
             )
         return read_masking(path, model)

@@ -1,4 +1,4 @@
-"""RISE: hide random halves of the picture and see which pixels go with a high score.
+"""RISE: hide random halves of the picture and find which visible pixels go with a high score.
 
 Paper: Petsiuk, Das and Saenko, BMVC 2018, eq. 6: S = 1 / (N p) * sum of f(x * M_i) M_i with N =
 4000 (VGG-16) or 8000 (ResNet-50) masks from a 7 x 7 grid with p = 0.5.
@@ -44,7 +44,7 @@ BLOCK = 64  # masks between two looks at the agreement
 )
 @dataclass(frozen=True, kw_only=True)
 class Rise(Explainer):
-    """Which pixels are visible when the model is sure?
+    """Which pixels are visible when the model is confident?
 
     values and native: with `centred` signed, the covariance of score and visibility divided by
     `keep`; otherwise the mean score when the pixel is visible. fitted: by regression on blocks,
@@ -55,7 +55,7 @@ class Rise(Explainer):
     pixel becomes. details: `standard_error` (row, col) of each picture's map and `masks`, how many
     it took.
 
-    Do not trust differences below the standard error, nor detail finer than a cell of the grid.
+    Do not trust differences below the standard error, or details finer than a cell of the grid.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

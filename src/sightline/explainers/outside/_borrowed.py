@@ -30,8 +30,8 @@ from ...target import Target
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Loan:
     """One picture for a method: `module`, a copy of the network; `images` (1, channel, row, col),
-    as the network eats them; `natural`, the same in [0, 1]; `index`, the class asked for; `layer`,
-    the name of the layer to read, empty where the method reads none.
+    as the network expects them; `natural`, the same in [0, 1]; `index`, the class asked for;
+    `layer`, the name of the layer to read, empty where the method reads none.
     """
 
     model: Model
@@ -108,7 +108,7 @@ class Borrower(Explainer):
 
 
 def _normalised(model: Model, natural: Tensor) -> Tensor:
-    """The picture as the network eats it; a black box eats it as it is."""
+    """The picture as the network expects it; a black box takes it as it is."""
     if not model.differentiable:
         return natural
     return (natural - model.mean.to(natural)) / model.std.to(natural)
@@ -135,8 +135,8 @@ def as_map(found: Any, name: str, size: tuple[int, ...]) -> Tensor:
     bad = int((~torch.isfinite(maps)).sum())
     if bad:
         raise NotExplainable(
-            f"{name} returned NaN or infinite values in {bad} of {maps.numel()} places; a map is"
-            " made of numbers."
+            f"{name} returned NaN or infinite values in {bad} of {maps.numel()} places; expected"
+            " finite numbers. Check the method on this picture."
         )
     return maps
 
@@ -146,8 +146,8 @@ def _classes(name: str, target: Target, count: int) -> list[int]:
     found = target.indices(count)
     if target.negated or target.probability or any(index is None for index in found):
         raise NotExplainable(
-            f"{name} is told the index of a class and nothing else; {target!r} asks for more. Give"
-            " a class, or use one of sightline's own methods."
+            f"{name} can explain only the index of a class; {target!r} needs more. Give a class,"
+            " or use one of sightline's own methods."
         )
     return [int(index) for index in found if index is not None]
 

@@ -17,7 +17,7 @@ Setting = bool | int | float | str
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Borrower):
-    """What does another library's method say?
+    """What does another library's method show?
 
     method: its name there. options: (parameter, value) pairs for it, by the peer's own names.
     layer: None is the model's last spatial one, for those that read a layer. version: of the
@@ -77,7 +77,9 @@ def layer_module(loan: Loan) -> nn.Module:
     """The module behind the name of a layer. Raises: NotExplainable for the input itself."""
     name = _bare(loan.layer)
     if name == "input":
-        raise NotExplainable("other libraries read modules, and the input is none; name a layer.")
+        raise NotExplainable(
+            "other libraries read modules, and the input is not a module; name a layer."
+        )
     network = getattr(loan.module, "network", loan.module)
     return network.get_submodule(name)
 

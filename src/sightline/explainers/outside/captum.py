@@ -24,12 +24,12 @@ _PATCHES = 14
 
 @dataclass(frozen=True, kw_only=True)
 class Captum(Peer):
-    """What does this attribution of captum say?
+    """What does this attribution of captum show?
 
     options go to its constructor or to `attribute`, wherever captum has them.
 
-    Do not trust it where captum itself goes astray in silence: activations that are functions under
-    DeepLift and guided backpropagation, residual sums under LRP.
+    Do not trust it where captum is silently wrong: functional activations under DeepLift and guided
+    backpropagation, residual sums under LRP.
     """
 
     opening: ClassVar[str] = "captum"

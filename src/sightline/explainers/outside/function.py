@@ -24,7 +24,7 @@ from ._borrowed import Borrower, Loan
 
 @dataclass(frozen=True, kw_only=True)
 class Outside(Borrower):
-    """What does a function say that was written outside of this library?
+    """What does a function from outside this library show?
 
     function: where it is, `FILE.py:NAME` or `MODULE:NAME`. It is called as function(network,
     pictures, index) with one picture (1, channel, row, col) and returns a map (1, row, col), or
@@ -33,7 +33,7 @@ class Outside(Borrower):
     title: its name in tables. version: yours; finished cells are kept as long as it and `code`
     stay. code: a fingerprint of the function, found out here.
 
-    Do not trust a row for more than the function is: nothing here checks its idea.
+    Do not trust it more than the function itself: nothing here checks its idea.
 
     >>> import torch, sightline as sl
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
@@ -89,8 +89,8 @@ class Outside(Borrower):
             function = _found(self.function)
             if fingerprint(function, self.version) != self.code:
                 raise BadField(
-                    f"{self.function} is not the function that this method was made of; make the"
-                    " method anew."
+                    f"{self.function} is not the function that this method was made from; create"
+                    " the method again."
                 )
         if self.takes == "model":
             return function(loan.model, loan.natural, loan.index)

@@ -23,12 +23,12 @@ _OTHERWISE = ("BaseCAM", "RefineCAM", "SESS")
 
 @dataclass(frozen=True, kw_only=True)
 class GradCamLibrary(Peer):
-    """What does this method of pytorch-grad-cam say?
+    """What does this method of pytorch-grad-cam show?
 
     options go to its constructor, or to the call (`aug_smooth`, `eigen_smooth`).
 
-    Do not trust the size of its values: each map is stretched to [0, 1], so a faint one looks like
-    a strong one, and where nothing speaks for the class the map is zero.
+    Do not trust the size of its values: each map is stretched to [0, 1], so a weak one looks like a
+    strong one, and where nothing supports the class the map is zero.
     """
 
     opening: ClassVar[str] = "grad-cam"

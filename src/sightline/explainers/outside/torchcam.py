@@ -20,12 +20,12 @@ _OTHERWISE = ("FinerCAM", "LeGrad", "RefineCAM", "CAM")
 
 @dataclass(frozen=True, kw_only=True)
 class TorchCam(Peer):
-    """What does this method of torchcam say?
+    """What does this method of torchcam show?
 
     options go to its constructor, or to the call (`normalized`).
 
-    Do not trust the size of its values: each map is stretched to [0, 1], so a faint one looks like
-    a strong one.
+    Do not trust the size of its values: each map is stretched to [0, 1], so a weak one looks like a
+    strong one.
     """
 
     opening: ClassVar[str] = "torchcam"

@@ -19,12 +19,12 @@ from ._peer import Peer
 
 @dataclass(frozen=True, kw_only=True)
 class Zennit(Peer):
-    """What does this composite or attributor of zennit say?
+    """What does this composite or attributor of zennit show?
 
     options go to its constructor.
 
-    Do not trust a composite of relevance on an architecture that zennit has no canoniser for: it
-    then says nothing and sums to anything. Compare the sum of the map with the score.
+    Do not trust a composite of relevance on an architecture without a canoniser in zennit: its map
+    is then meaningless and sums to any number. Compare the sum of the map with the score.
     """
 
     opening: ClassVar[str] = "zennit"
@@ -92,7 +92,7 @@ def _canoniser(module: nn.Module) -> Any:
 
 
 def _box(loan: Loan) -> dict[str, Tensor]:
-    """Black and white as the network eats them."""
+    """Black and white as the network expects them."""
     mean, std = loan.model.mean.to(loan.images), loan.model.std.to(loan.images)
     one = torch.ones_like(loan.images)
     return {"low": (0 * one - mean) / std, "high": (one - mean) / std}

@@ -10,8 +10,8 @@ from ._objective import Objective
 
 LEAST = 1e-5  # a fall of the objective that no rounding of scores makes, of 1 or of larger scores
 STUCK = (
-    "no step lowered the objective of this picture: no region is worth its size, and the map, next"
-    " to nothing, only tells which cells would go first."
+    "no step lowered the objective of this picture: no region is worth its size. The map is"
+    " almost empty and only shows which cells would be removed first."
 )
 PATIENCE = 3  # iterations that together must bring something, or a tenth of all
 

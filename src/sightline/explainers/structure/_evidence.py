@@ -87,8 +87,8 @@ class Evidence:
         same = (changed <= 1e-6 * self.images.abs().flatten(1).amax(1)).nonzero()[:, 0].tolist()
         if same:
             raise NotExplainable(
-                "a picture that looks the same when it is hidden came, so hiding parts of it shows"
-                " nothing. Choose another `fill`."
+                "a picture equals its own fill, so hiding parts of it changes nothing; expected"
+                " one that hiding changes. Choose another `fill`."
             )
 
     def scores(self, covers: Tensor, rows: Tensor) -> Tensor:

@@ -38,21 +38,21 @@ class IGOS(Explainer):
     """What is the smallest smooth region without which the class is gone?
 
     values: 1 - mask, in [0, 1], 1 for removed; native: the same in its own cells. cells: of the
-    mask along each side, 7 to 224, at most one per pixel. points, nodes: where on the way from the
-    full mask the gradient is taken, `ends` of equal parts as published, or their `middles`, of
-    which fewer are as good. area, smooth: weights of size and roughness. Roughness is a mean over
-    cells, so few cells are held much stiffer than many: 1.25 at 7 is what 20 is at 28, and for 224
-    the public code advises area 10. Logits for a target need other weights. noise:
-    deviation in normalised units. largest, smallest, shrink, sufficient: of the line search;
+    mask along each side, 7 to 224, at most one per pixel. points, nodes: where on the path from the
+    full mask the gradient is taken: at the `ends` of equal parts, as published, or at their
+    `middles`, where fewer are as good. area, smooth: weights of size and roughness. Roughness is a
+    mean over cells, so a coarse mask needs a smaller weight: 1.25 at 7 cells equals 20 at 28, and
+    for 224 the public code advises area 10. A logit as target needs other weights. noise: deviation
+    in normalised units. largest, smallest, shrink, sufficient: of the line search;
     smoothed: each step is also tried solved for the roughness. tolerance: a picture is done when 3
-    iterations together brought at most this share of what the objective fell by so far; 0 always
+    iterations together add at most this share of the objective's fall so far; 0 always
     takes `iterations`. fill: what a removed pixel becomes, None for the published wide blur.
     details, one of each per image: `objective` (iteration) without noise, `deletion` (the score at
     the end), `iterations` taken and `accepted`, those that lowered the objective.
 
-    Do not trust it where `accepted` is 0: no region is worth its size there, and the map only tells
-    which cells would go first. Nor where the model is fooled by blur: look at `deletion`, and
-    whether another fill gives the same region.
+    Do not trust it where `accepted` is 0: no region is worth its size there, and the map only shows
+    which cells would be removed first. Do not trust it either where blur fools the model: check
+    `deletion`, and whether another fill gives the same region.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

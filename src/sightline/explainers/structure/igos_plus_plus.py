@@ -42,18 +42,19 @@ OF_PRODUCT = 1, 3  # the terms that ask about both: deletion and insertion
 )
 @dataclass(frozen=True, kw_only=True)
 class IGOSPlusPlus(Explainer):
-    """Which region destroys the class when it is removed, and is enough for it when it is kept?
+    """Which region destroys the class when it is removed, and is sufficient for it when it is kept?
 
     values: 1 - the product of both masks, in [0, 1]; native: the same in its own cells. cells: of
     the masks along each side, 7 to 224, at most one per pixel. optimiser: `line-search`, or
-    `nesterov` with the fixed step `rate`. edge: how large a squared difference of neighbouring
-    pixels (normalised units) lets the mask jump. The other fields are those of `igos`. details,
+    `nesterov` with the fixed step `rate`. edge: the squared difference of neighbouring pixels
+    (normalised units) from which the mask may change abruptly. The other fields are those of
+    `igos`. details,
     one of each per image: `objective` (iteration) without noise, `deletion` and `insertion` (the
     scores without the region, and with nothing else), `iterations` taken and `accepted`, those
     that lowered the objective.
 
     Do not trust it where `accepted` is 0, or where `insertion` stays far below the score of the
-    picture or `deletion` far above 0: no small smooth region holds the class there.
+    picture or `deletion` far above 0: no small smooth region contains the class there.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

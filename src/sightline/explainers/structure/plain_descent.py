@@ -38,16 +38,17 @@ SMALLEST = 1e-5  # igos's smallest step
 )
 @dataclass(frozen=True, kw_only=True)
 class MeaningfulPerturbation(Explainer):
-    """What is the smallest smooth region without which the class is gone, by plain descent?
+    """What is the smallest smooth region without which the class is gone, found by plain gradient
+    descent?
 
     values: 1 - mask, in [0, 1], 1 for removed; native: the same in its own cells. cells: of the
     mask along each side, at most one per pixel. iterations, rate: of Adam; one iteration is one
     picture forward and backward and one more forward. tolerance: a picture is done when a tenth of
-    the iterations together brought at most this share of what the objective fell by so far. area,
+    the iterations together add at most this share of the objective's fall so far. area,
     smooth, noise, fill and details: as in `igos`.
 
-    Do not trust it where the model is very sure: the gradient at the whole picture is then nearly
-    nothing, and the mask follows its noise. `igos` looks along the whole way and is the better
+    Do not trust it where the model is very confident: the gradient at the whole picture is then
+    almost 0, and the mask follows noise. `igos` averages gradients along the path and is the better
     method; this one shows by how much.
     """
 

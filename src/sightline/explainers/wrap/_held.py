@@ -25,7 +25,10 @@ def heat_of(part: Explainer, model: Model, images: Tensor, target: Target) -> He
     ):
         heat = part.explain(model, images, target)
     if not isinstance(heat, Heatmap):
-        raise BadField(f"{part!r} gives no heatmap, so there is nothing to put together.")
+        raise BadField(
+            f"{part!r} gives no heatmap, and only heatmaps can be averaged. Use a"
+            " method that gives one."
+        )
     native, channels = (
         None if each is None else each.detach().float() for each in (heat.native, heat.channels)
     )
@@ -40,6 +43,6 @@ def refuse_places(name: str, target: Target) -> None:
     for each in targets:
         if isinstance(each, (Box, Region)) or (isinstance(each, Unit) and each.at is not None):
             raise NotExplainable(
-                f"{name} moves the picture, and {each!r} names a place in it; explain a class, or"
-                " use the method without it."
+                f"{name} moves the picture, and the target {each!r} is a place in it; explain a"
+                f" class, or use the method without {name}."
             )

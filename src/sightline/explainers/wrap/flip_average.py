@@ -30,15 +30,15 @@ from ._held import heat_of, refuse_places
 )
 @dataclass(frozen=True, kw_only=True)
 class FlipAverage(Explainer):
-    """What does the method say of the picture and of its mirror image alike?
+    """What does the method show for both the picture and its mirror image?
 
     explainer: the method, a name or an explainer with its own parameters. values, native and
     channels: the mean of both, as the method gives them. The target is the one of the clean
-    picture. It costs twice the method; what is claimed here is claimed of the default method, and
-    another hands on its own.
+    picture. It costs twice the method. The claims listed here are those of the default method;
+    another method keeps its own.
 
-    Do not trust it where left and right mean something (writing, organs, a question about sides):
-    the mirror image is then another picture.
+    Do not trust it where left and right have a meaning (text, organs, a question about sides): the
+    mirror image is then a different picture.
     """
 
     explainer: Explainer | str = "grad-cam"

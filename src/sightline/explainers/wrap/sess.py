@@ -33,7 +33,7 @@ WIDTH = 224  # the input for which the paper gives growth and blur in pixels
 @register("sess", paper="arXiv:2207.01769", claims=("weight-sensitive", "non-negative"))
 @dataclass(frozen=True, kw_only=True)
 class SESS(Explainer):
-    """Where does the method find evidence when it may look closer?
+    """Where does the method find evidence, at several scales of the picture?
 
     explainer: the method, a name or an explainer with its own parameters. values: in [0, 1], not in
     units of the score. native: signed, the method's maps as they are, averaged over windows that
@@ -44,10 +44,10 @@ class SESS(Explainer):
     exceed to be counted in a mean. details: `windows`, how many of each picture were explained. The
     target is the one of the clean picture.
 
-    Do not trust it to bring back detail: what is enlarged is the picture as the model receives it,
-    so what the model's own resizing lost stays lost. A mean counts only the windows that are
-    positive at a place, so a single sure window decides; and windows are weighed by probability, so
-    scaling a model's logits changes how much the unsure ones count.
+    Do not trust it to bring back detail: it enlarges the picture as the model receives it, so
+    detail lost in the model's own resizing stays lost. A mean counts only the windows that are
+    positive at a place, so one confident window can decide. Windows are weighted by probability, so
+    scaling a model's logits changes how much uncertain windows count.
     """
 
     explainer: Explainer | str = "grad-cam"
@@ -115,8 +115,8 @@ class SESS(Explainer):
                 fusion.add(window, *found)
         if fusion.best <= 0:
             raise NotExplainable(
-                f"sess weighs windows by the target's probability, and {pieces.target!r} is above 0"
-                " in no window; explain a class itself, not the evidence against it."
+                f"sess weights windows by the target's probability, and {pieces.target!r} is not"
+                " above 0 in any window; explain a class itself, not the evidence against it."
             )
         values = fusion.mean() if self.fusion == "mean" else fusion.largest
         return values / fusion.best, fusion.signed()

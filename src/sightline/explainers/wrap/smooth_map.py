@@ -37,16 +37,16 @@ from ._held import heat_of
 )
 @dataclass(frozen=True, kw_only=True)
 class SmoothMap(Explainer):
-    """What does the method say on average over slightly different pictures?
+    """What does the method show on average over slightly different pictures?
 
     explainer: the method, a name or an explainer with its own parameters. samples: noisy copies,
     each explained anew. spread: deviation of the noise as a share of the normalised picture's range
     (max - min). All images of a batch get the same noise. values, native and channels: means of
-    what the method gives. The target is the one of the clean picture. What is claimed here is
-    claimed of the default method; another hands on its own.
+    what the method gives. The target is the one of the clean picture. The claims listed here are
+    those of the default method; another method keeps its own.
 
-    Do not trust detail finer than the noise leaves, nor more than the method itself: a mean of
-    maps that all miss something misses it too.
+    Do not trust details finer than the noise, and do not trust it more than the method itself: a
+    mean of maps that all miss something misses it too.
     """
 
     explainer: Explainer | str = "grad-cam"

@@ -31,13 +31,13 @@ LEAST = 1e-6
 )
 @dataclass(frozen=True, kw_only=True)
 class AblationCAM(WeightedCAM):
-    """How far does the score fall without each filter, and where is that filter active?
+    """How much does the score drop without each filter, and where is that filter active?
 
-    Filters whose maps are constant zero get exactly 0. over: what the falls are shares of: `falls`,
-    the sum of their sizes, so that those of the weights sum to 1 and no constant in the score
-    matters; or `score`, as the paper has it.
+    Filters whose maps are constant zero get exactly 0. over: what each drop is divided by: `falls`,
+    the sum of all drops in size, so that the sizes of the weights sum to 1 and a constant in the
+    score does not matter; or `score`, as in the paper.
 
-    Do not trust it where filters stand in for each other: silencing one of two that say the same
+    Do not trust it where filters are redundant: silencing one of two that detect the same thing
     changes little, and both look unimportant.
     """
 

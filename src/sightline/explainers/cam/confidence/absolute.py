@@ -36,15 +36,16 @@ AT_ONCE = 64  # maps resized together
 )
 @dataclass(frozen=True, kw_only=True)
 class AbsCAM(Explainer):
-    """Which places matter to the target, for or against, weighed by what the model then recognises?
+    """Which places matter to the target, for or against it, weighted by how well the model
+    recognises what they show?
 
     stage: `initial` is the first stage alone; `per-filter` scores the picture through each filter's
-    map (one forward each); `single` through the whole first map, which only rescales it. norm:
-    `stack` or `filter`, what a mask's largest value is measured against. native: the sum before
-    clipping, at the layer's resolution.
+    map (one forward each); `single` scores it through the whole first map, which only rescales that
+    map. norm: `stack` or `filter`, the set of masks whose largest value becomes 1. native: the sum
+    before clipping, at the layer's resolution.
 
-    Do not trust its first stage to tell classes apart: a filter that speaks for one class and
-    against another gets the same weight for both. Probabilities make the second stage change with
+    Do not trust its first stage to tell classes apart: a filter that supports one class and opposes
+    another gets the same weight for both. The second stage uses probabilities, so it changes with
     the scale of the logits.
     """
 

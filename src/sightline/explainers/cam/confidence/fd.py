@@ -28,14 +28,13 @@ from .._weighted import LayerView, WeightedCAM
 )
 @dataclass(frozen=True, kw_only=True)
 class FDCAM(WeightedCAM):
-    """Which filters does the model need, and which of them speak for this target rather than
-    another?
+    """Which filters does the model need, and which of them support this target rather than another?
 
-    alike: filters above this quantile of likeness are switched together, 0.95 for the 5 % most
-    alike. Costs two copies of the part behind the layer per filter.
+    alike: filters above this quantile of similarity are switched together, 0.95 for the 5 % most
+    similar. Costs two passes through the part after the layer for each filter.
 
-    Do not trust its sign: the filter with the smallest gradient gets -0.5 whatever switching it
-    does, and weights say which filters lead, not how much they add to the score.
+    Do not trust its sign: the filter with the smallest gradient gets -0.5, whatever switching it
+    changes. The weights rank filters; they do not say how much each adds to the score.
     """
 
     alike: float = 0.95

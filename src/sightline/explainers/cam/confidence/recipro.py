@@ -36,12 +36,12 @@ class ReciproCAM(Explainer):
 
     values and native: signed, the rise of the score over an empty layer. kernel: what stays,
     `point` one place; `gauss-local` its 3 x 3 neighbourhood, each place with its own features,
-    weighed 1 2 1; `gauss-copy` the same with the middle's features at all nine places, as the
-    authors' CNN code has it. None is `point` on maps and `gauss-local` on tokens. layer: None for
-    the last spatial layer; on tokens the prefix tokens always stay.
+    weighted 1 2 1; `gauss-copy` the same with the centre's features at all nine places, as in the
+    authors' CNN code. None is `point` on maps and `gauss-local` on tokens. layer: None for the last
+    spatial layer; on tokens the prefix tokens always stay.
 
-    Do not trust it at layers far from the output: maps with one place left are unlike anything that
-    the rest of the network has seen. Evidence that takes two places together is not found at all.
+    Do not trust it at layers far from the output: maps with only one place left are unlike anything
+    in the network's training. Evidence that needs two places together is not found at all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")

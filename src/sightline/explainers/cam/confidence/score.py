@@ -42,14 +42,15 @@ class ScoreCAM(WeightedCAM):
     """How well does the model recognise the target through each filter's map alone?
 
     weights: `linear`, the rise of the score over an empty picture; `softmax` of the scores over
-    filters; `prob`, the plain probability of the target, as the authors' code has it. clusters:
-    None scores every filter by itself (one forward each, 512 for a ResNet-18); a number scores that
-    many groups of like filters, each filter keeping its own map; `"auto"` takes 64 groups, or 256,
-    where their map agrees with that of 32 filters scored by themselves, picture by picture, and
-    else every filter (then it costs more than None); networks of tokens always score all.
+    filters; `prob`, the plain probability of the target, as in the authors' code. clusters: None
+    scores every filter by itself (one forward pass each, 512 for a ResNet-18); a number scores that
+    many groups of similar filters, and each filter keeps its own map; `"auto"` takes 64 or 256
+    groups where, picture by picture, their map agrees with 32 filters scored one by one, and
+    otherwise every filter (then it costs more than None); token networks always score every filter.
 
-    Do not trust it to tell what is missing: it never asks what happens when the evidence is taken
-    away, and broad maps let enough of the picture through to look important whatever they hold.
+    Do not trust it to find necessary evidence: it never measures what happens when the evidence is
+    removed. Broad maps also look important whatever they show, because most of the picture stays
+    visible through them.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("layer",)

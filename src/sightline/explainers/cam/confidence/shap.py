@@ -40,17 +40,18 @@ SURE = 1.96  # standard errors on either side of a 95 % interval
 )
 @dataclass(frozen=True, kw_only=True)
 class ShapCAM(Explainer):
-    """What is each place's fair share in the score, over all orders in which places could be shown?
+    """What is each place's fair share of the score (its Shapley value), over all orders in which
+    places could be shown?
 
     native: the shares, which sum to the score minus that of an empty layer. values: clipped at 0.
-    orders: how many orders are drawn, an even number; each costs one copy of the part behind the
-    layer per place. baseline: what a hidden place holds, `zero` or the filter's `mean`. output:
-    `pixel` shows the shares, `weighted` the shares times the sum of the filters there (from memory,
-    not confirmed; no longer a share of anything). details: `standard_error`, `low` and `high` (a 95
-    % interval of the share; both at the layer's resolution) and `orders`.
+    orders: how many orders are drawn, an even number; each costs one pass through the part after
+    the layer for every place. baseline: what a hidden place holds, `zero` or the filter's `mean`.
+    output: `pixel` shows the shares, `weighted` the shares times the sum of the filters there (from
+    memory, not confirmed; no longer a share of anything). details: `standard_error`, `low` and
+    `high` (a 95 % interval of the share; both at the layer's resolution) and `orders`.
 
-    Do not trust differences between places that are smaller than the interval. Most coalitions are
-    maps that the rest of the network has never seen.
+    Do not trust differences between places that are smaller than the interval. Most of the masked
+    maps are unlike anything in the network's training.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients", "layer")

@@ -72,15 +72,16 @@ def endings(
     largest = counted(most(patches, limits))
     if not patches.whole > 0:
         notes.append(
-            f"The whole picture scores {patches.whole:.3g}, and a share of that means nothing: no"
-            " set was looked for. Explain a class, or another target whose score is positive."
+            f"The whole picture scores {patches.whole:.3g}. Shares of a score that is not"
+            " positive have no meaning, so no set was searched for. Explain a class, or another"
+            " target whose score is positive."
         )
         return "none", notes
     if found.minimal == [0]:
         blank = patches.confidence([0])[0]
         notes.append(
-            f"A picture of nothing but the fill keeps {_percent(blank)} of the score, so no patch"
-            " is needed: this fill does not hide the class. Try another `fill`."
+            f"A picture that shows only the fill keeps {_percent(blank)} of the score, so no"
+            " patch is needed: this fill does not hide the class. Try another `fill`."
         )
         return "fill", notes
     if needed is None:
@@ -88,9 +89,10 @@ def endings(
     if not found.minimal:
         best = patches.confidence([found.best])[0]
         notes.append(
-            f"No set of up to {largest} within the beam keeps"
-            f" {_percent(limits.sufficient)} of the score; the best keeps {_percent(best)}, and the"
-            " graph starts there. A wider beam, more `coverage` or another fill may find one."
+            f"The beam search found no set of up to {largest} that keeps"
+            f" {_percent(limits.sufficient)} of the score. The best set keeps {_percent(best)},"
+            " and the graph starts there. A wider beam, more `coverage` or another fill may"
+            " find one."
         )
         return "none", notes
     if found.full:
@@ -115,16 +117,16 @@ def counted(patches: int) -> str:
 def _about(aim: Aim) -> list[str]:
     notes = []
     if aim.level is not None:
-        notes.append(f"{aim.first} and {aim.level} tie for the first place.")
+        notes.append(f"{aim.first} and {aim.level} share the highest probability.")
     if aim.label is not None and aim.label not in (aim.first, aim.level):
         notes.append(
-            f"The model calls this {aim.first} ({_percent(aim.share)}); the sets explain"
-            f" {aim.label} ({_percent(aim.probability)}) all the same."
+            f"The model predicts {aim.first} ({_percent(aim.share)}); the sets explain"
+            f" {aim.label} ({_percent(aim.probability)})."
         )
     if aim.label is not None and aim.probability < _UNSURE:
         notes.append(
-            f"{aim.label} has only {_percent(aim.probability)} on the whole picture, and sets are"
-            " enough that keep most of that little."
+            f"{aim.label} has a probability of only {_percent(aim.probability)} on the whole"
+            " picture; a set is sufficient when it keeps most of that."
         )
     return notes
 

@@ -45,22 +45,24 @@ FINEST = 32  # rows and columns of patches: beyond, a search patch by patch does
 @register("sag", paper="arXiv:2011.06733")
 @dataclass(frozen=True, kw_only=True)
 class SAG(Explainer):
-    """Which combinations of patches are enough, and what happens when one is taken away?
+    """Which small sets of patches are sufficient for the class, and how far does the score drop
+    without one of their patches?
 
     explainer: the map that ranks the patches. grid: rows and columns of patches. fill: what a
     hidden pixel becomes; besides the usual ones `wide-blur` and `inpaint`, from the patches that
     are shown. sufficient, destroyed: shares of the whole picture's probability that are enough, and
     that are left when the class is gone. beam, successors: sets kept of each size, and patches
-    tried after each; tried: only those that promised most are measured, and sets are reduced
-    along their best way only; None measures all, and follows as many other ways as the beam is
-    wide. coverage: the largest share of the picture that a set may take. roots: the most minimal
-    sets; patience: stop when so many sizes brought no new one, None goes on to `coverage`. overlap,
+    tried after each; tried: only the most promising ones are measured, and sets are reduced along
+    their best path only; None measures all, and follows as many other paths as the beam is wide.
+    coverage: the largest share of the picture that a set may take. roots: the largest number of
+    minimal sets; patience: stop when this many sizes gave no new set, None goes on to `coverage`.
+    overlap,
     shown: the graph starts at so many sets that share at most `overlap` patches. children, nodes:
     of the graph.
 
-    Do not trust what the fill makes up: the sets hold for this fill, and with another they may
-    differ. A beam misses sets (a width of 3 can miss one of two that are equally good), and where
-    patches lie side by side one leaks into the other at its soft edge.
+    Do not trust the sets beyond this fill: another fill may give other sets. The beam search misses
+    sets (a width of 3 can miss one of two equally good sets). Neighbouring patches also leak into
+    each other at their soft edges.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
