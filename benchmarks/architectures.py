@@ -296,16 +296,16 @@ def page(rows: list[Row]) -> str:
         "among them, with one or more classes refused": sum(
             outcome(row) == "fine" and any(v != "fine" for v in row["maps"]) for row in rows
         ),
-        "among them, place not verified at random weights, and said so": sum(
+        "among them, place not verified at random weights, with a note": sum(
             outcome(row) == "fine" and UNVERIFIED in note
             for row, note in zip(rows, notes, strict=True)
         ),
-        "maps flat, and said before that place is not verified": became["flat"],
+        "maps flat, with a note that place is not verified": became["flat"],
         "refused with a reason": became["refused"],
-        "failed, stated": became["failed"],
+        "failed with an error": became["failed"],
         "not run yet": became["not run"],
         "**silent failure**": became["silent"],
-        "layer carries a part of the score only, and said so": sum(PARTIAL in n for n in notes),
+        "layer carries only a part of the score, with a warning": sum(PARTIAL in n for n in notes),
     }
     seconds = sorted(row.get("processor_seconds", 0.0) for row in rows)
     top = TOP.format(

@@ -205,7 +205,7 @@ def test_the_network_is_unharmed(name, fails):
 
 
 def test_a_broken_network_is_an_error_that_says_what_came():
-    with pytest.raises(BadModel, match=r"30x30 with 3 channels .*size"):
+    with pytest.raises(BadModel, match=r"30 x 30 pixels with 3 channels .*size"):
         study(MINIATURES["token-net"](), (30, 30))
     with pytest.raises(BadModel, match="one row of scores per picture"):
         study(nn.Flatten(0), (8, 8))

@@ -306,6 +306,14 @@ def test_inspect_tells_what_the_explainers_use(sightline: Command) -> None:
     assert sightline("inspect", "sightline:nosuch").exit_code == 2
 
 
+def test_inspect_names_its_facts_in_plain_words(sightline: Command) -> None:
+    told = sightline("inspect", "sightline:default-vit").stdout
+    assert "tokens, 8 x 8, 1 prefix token\n" in told and "tokens before" not in told
+    facts = json.loads(sightline("inspect", "sightline:default-vit", "--json").stdout)
+    assert facts["batched copies are exact after"] == "blocks.4"
+    assert facts["why no layer was found"] is None and facts["modules that did not run"] == []
+
+
 @pytest.mark.parametrize(
     ("text", "hint", "value"),
     [

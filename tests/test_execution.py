@@ -359,7 +359,7 @@ def test_bfloat16_is_refused_without_hardware_or_above_the_error(monkeypatch):
     exact = ExecutionCopy.of(net, images(size=16), run)
     assert exact is not None
     monkeypatch.setattr(execution, "bfloat16_pays", lambda device: False)
-    assert "no faster" in exact.fast(images(size=16), run)[1]
+    assert "not faster" in exact.fast(images(size=16), run)[1]
     monkeypatch.setattr(execution, "bfloat16_pays", lambda device: True)
     fast, why = exact.fast(images(size=16), run)
     assert fast is not None and not why and fast.module[0].weight.dtype is torch.bfloat16

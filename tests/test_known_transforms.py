@@ -163,7 +163,7 @@ def test_a_number_with_a_point_is_timm_s_crop_pct_also_above_one(size, part) -> 
 
 
 def test_a_side_with_a_point_is_refused_and_a_whole_number_is_a_side() -> None:
-    with pytest.raises(BadField, match="Write the side without a point"):
+    with pytest.raises(BadField, match="Write a side in pixels without a decimal point"):
         Preprocess(size=256, crop=224.0)
     for part in (1.14, 0.875):
         with pytest.raises(BadField, match="no `resize`"):

@@ -79,7 +79,7 @@ def test_a_mirror_image_beside_the_picture_is_no_part_of_its_map() -> None:
             return self.head(one + other)
 
     model = sl.Model(Both(MOVES["rolled"]), size=SIZE)
-    with pytest.warns(sl.errors.SightlineWarning, match="a part of the score only"):
+    with pytest.warns(sl.errors.SightlineWarning, match="only a part of the score"):
         heat = sl.explain(model, spot(), method="grad-cam", target=1)
     assert heat.provenance["partial"]
     assert float(heat.values[0, :24, 36:].sum() / heat.values.sum()) > 0.9

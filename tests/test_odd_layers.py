@@ -225,7 +225,7 @@ def test_the_layer_where_the_graph_begins_has_gradients() -> None:
         found = create("explainer", "grad-cam")(Frozen(how).eval(), images, 1)
         expected = create("explainer", "grad-cam")(plain, images, 1)
         assert_close(found.native, expected.native)
-    with pytest.raises(NotExplainable, match=r"cuts the graph behind it .* Use eigen-cam"):
+    with pytest.raises(NotExplainable, match=r"cuts the graph after it .* Use eigen-cam"):
         create("explainer", "grad-cam")(Frozen("detached").eval(), images, 1)
 
 

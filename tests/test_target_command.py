@@ -103,7 +103,7 @@ def test_a_picture_may_be_the_target(picture: Path) -> None:
     [
         ("tabbyy", UnknownName, "did you mean 'tabby'"),
         ("tabby, tiger cat", UnknownName, r"0 \(tabby, tabby cat\), 1 \(tiger cat\)"),
-        ("text:a striped wing", BadTarget, "has no text tower"),
+        ("text:a striped wing", BadTarget, "has no text encoder"),
         ("axis", BadTarget, "not complete"),
         ("class:", BadTarget, "axis:0"),
         ("-", BadTarget, "not complete"),

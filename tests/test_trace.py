@@ -116,7 +116,7 @@ def test_what_cannot_be_read_says_why() -> None:
         model.trace(images, read=["scond"])
     trace = model.trace(images, read=["head", "relu"])
     assert trace.raw["head"].shape == (2, 5)
-    with pytest.raises(NotExplainable, match="not laid out in space"):
+    with pytest.raises(NotExplainable, match="has no spatial layout"):
         _ = trace.maps["head"]
     with pytest.raises(UnknownName, match="was not read; read: relu, head"):
         _ = trace.maps["first"]
@@ -205,9 +205,9 @@ def test_an_edit_of_a_bare_name_is_of_its_last_call() -> None:
     double = {"relu": lambda maps: 2 * maps}
     named = {"relu:2": lambda maps: 2 * maps}
     assert_close(model.trace(images, edit=double).output, model.trace(images, edit=named).output)
-    with pytest.raises(NotExplainable, match="never ran"):
+    with pytest.raises(NotExplainable, match="did not run"):
         model.trace(images, edit={"relu:7": lambda maps: maps})
-    with pytest.raises(NotExplainable, match="not laid out in space"):
+    with pytest.raises(NotExplainable, match="has no spatial layout"):
         model.trace(images, edit={"head": lambda maps: maps})
 
 
@@ -323,7 +323,7 @@ class Captured(nn.Module):
 
 def test_a_network_that_captured_the_batch_size_is_refused_not_mixed() -> None:
     model, images = Model(Captured(), size=(8, 8)), torch.rand(2, 3, 8, 8)
-    with pytest.raises(NotExplainable, match="Name an earlier layer"):
+    with pytest.raises(NotExplainable, match="Choose an earlier layer"):
         model.trace(images, edit={"maps": Fan(3, knocked_out)})
     assert all("forward" not in p.__dict__ for p in model.module.modules())
 

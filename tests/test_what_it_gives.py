@@ -169,7 +169,7 @@ def test_backbones_without_a_head_have_no_top_class(name: str) -> None:
     extra = {"img_size": 64} if "vit" in name else {}
     net = timm.create_model(name, num_classes=0, **extra).eval()
     model = Model(net)
-    with pytest.raises(BadTarget, match=r"features and no scores of classes.*sl\.Similarity"):
+    with pytest.raises(BadTarget, match=r"features and no class scores.*sl\.Similarity"):
         sl.explain(model, images, method="gradient")
     like = sl.explain(model, images, method="gradient", target=sl.Similarity(images.flip(3)))
     assert like.provenance["probability"] == [None] and like.provenance["gives"] == "features"
@@ -218,5 +218,5 @@ def test_maps_of_one_place_are_rows_of_scores(wrap: Callable[[nn.Module], Model]
 def test_a_decision_is_no_score(target: int | None) -> None:
     model = Model(Net(end=lambda y: y.argmax(1)))
     for method in ("grad-cam", "rise"):
-        with pytest.raises((BadTarget, NotExplainable), match=r"whole number.*decision such"):
+        with pytest.raises((BadTarget, NotExplainable), match=r"whole number.*decision as"):
             sl.explain(model, pictures(), method=method, target=target)

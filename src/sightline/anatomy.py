@@ -1,4 +1,4 @@
-"""What a network is made of, measured: the layer to look at, its layout, its head, who attends.
+"""Facts about a network, measured: the default layer, its layout, its head, its attention.
 
 No table of names is kept. Two forwards (nine pictures that differ in strips; two pictures with a
 graph) and a few short backward passes answer all questions; the default layer is *the last tensor
@@ -36,21 +36,22 @@ _log = logging.getLogger("sightline")
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """Which layer shows where the network looks, how is it laid out, and what follows it?
+    """What was measured about a network: its default layer, that layer's layout, and what follows
+    it.
 
     spatial: address of the default layer, None with a `reason`. joint: all layers that carry the
-    evidence together, where no single one does; aligned: they lie on one grid, so that their maps
+    evidence together, where no single layer does; aligned: they lie on one grid, so that their maps
     can be added. cuts: every layer address that everything passes. layouts: every layer address
     whose output is laid out in space. candidates: earlier layers that everything passes, the next
     one first; together: earlier modules that it passes in all their runs, addresses joined by
     " + ". head: `pooled-linear`, `pooled-mlp`,
     `pooled-relu`, `max-pool`, `class-token`, `attention-pool`, `flattened-mlp`, `convolutional` or
-    `unknown`. class_map: a layer with one map per class. attention: modules that
-    attend; fused_attention: those that never show their weights; attentions: how many run in one
-    forward. readers: what each prefix token and, last, all places together count for the scores, of
-    the last tokens; weighs: a softmax weighs those first. silent: modules that never ran.
+    `unknown`. class_map: a layer with one map per class. attention: modules that attend;
+    fused_attention: those that do not expose their weights; attentions: how many run in one forward
+    pass. readers: how much each prefix token and, last, all places together count for the scores,
+    of the last tokens; weighs: a softmax weights those first. silent: modules that did not run.
     n_classes: 0 where the output is not one row of scores. independent: the scores do not depend on
-    the picture. partial: the layer carries a part of the score only. notes: what was guessed.
+    the picture. partial: the layer carries only a part of the score. notes: what was guessed.
     """
 
     spatial: str | None
@@ -127,8 +128,8 @@ class Anatomy:
     def part(self, layer: str) -> str:
         """What such a layer carries, for a sentence."""
         rest = [name for name in self.joint if name not in layer.split(JOINT)]
-        where = f"; the rest passes {' and '.join(map(repr, rest))}" if rest else ""
-        return f"{layer!r} carries a part of the score only{where}"
+        where = f"; the rest passes through {' and '.join(map(repr, rest))}" if rest else ""
+        return f"{layer!r} carries only a part of the score{where}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a file."""
@@ -176,9 +177,9 @@ def study(
     except Exception as error:
         text = str(error).strip().splitlines()
         raise BadModel(
-            f"the network failed on pictures of {size[0]}x{size[1]} with {channels} channels"
-            f" ({type(error).__name__}: {text[0] if text else 'no message'})."
-            " Pass the size that it expects."
+            f"the network failed on pictures of {size[0]} x {size[1]} pixels with {channels}"
+            f" channels ({type(error).__name__}: {text[0] if text else 'no message'}). Pass the"
+            " size that it expects."
         ) from None
     return known
 
@@ -215,7 +216,10 @@ def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
             layouts.update(dict.fromkeys(census.addresses(seen), seen.layout))
     notes = [*census.notes, *choice.notes]
     if choice.spatial is not None and not layouts[choice.spatial].verified:
-        notes.append("the layout was read from the shape; that places survive was not verified")
+        notes.append(
+            "the layout was read from the shape; it was not verified that the"
+            " layer keeps places apart"
+        )
     scores = census.scores
     if scores.ndim > 2:
         notes.append(f"the output has shape {(*scores.shape[1:],)}: not one score per class")

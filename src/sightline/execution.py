@@ -62,7 +62,10 @@ class ExecutionCopy:
         """
         weights = frozenset(map(id, module.parameters()))
         if not weights or any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
-            return None, "a part of it is scripted" if weights else "the network has no weights"
+            return (
+                None,
+                "a part of the network is scripted" if weights else "the network has no weights",
+            )
         watch = Watch.over(module)
         with torch.no_grad():
             wanted = run(module, example)
@@ -115,7 +118,7 @@ class ExecutionCopy:
         """
         device = next(self.module.parameters()).device.type
         if not bfloat16_pays(device):
-            return None, f"bfloat16 is no faster than float32 on this {device}"
+            return None, f"bfloat16 is not faster than float32 on this {device}"
         module = deepcopy(self.module)
         for part in module.modules():
             if type(part) in _CAST:
@@ -308,12 +311,13 @@ class Engine:
         return self._digest
 
     def says(self, module: nn.Module, images: Tensor) -> str:
-        """What runs in place of the user's network, or why nothing does; in words."""
+        """What runs in place of the user's network, or why nothing does, as text."""
         copy = self._copy(module, images, (), "exact")
         if copy is None:
             return f"none: {self.reasons['exact']}"
         norms = len(copy.folded_norms)
-        return f"equal to {TOLERANCE:g} of the scores' spread, {norms} batch norms folded"
+        folded = f"{norms} batch norm{'s' * (norms != 1)} folded"
+        return f"equal up to {TOLERANCE:g} of the scores' spread, {folded}"
 
     def meet(self, module: nn.Module, images: Tensor) -> None:
         """See to it that `run` knows how the network is called now."""

@@ -164,8 +164,7 @@ class Explainer(ABC):
         if self.needs and not model.differentiable:
             raise NotExplainable(
                 f"{name} needs {' and '.join(self.needs)}, which the black box {model.name} does"
-                " not have; methods"
-                " that need neither, such as rise and occlusion, can explain it."
+                " not have; use a method that needs neither, such as rise or occlusion."
             )
         if size and self.needs:
             model.study(size, channels)
@@ -193,8 +192,9 @@ class Explainer(ABC):
         if known.is_part(layer) and "additive" in _claims(self):
             others = f" `layer={known.streams!r}` reads them together." if known.aligned else ""
             raise NotExplainable(
-                f"the map of {name} sums to the score, and {known.part(layer)} of {model.name}."
-                f"{others} Methods without such a sum, grad-cam for one, draw that part."
+                f"the map of {name} sums to the score, but {known.part(layer)} of"
+                f" {model.name}.{others} Methods without such a sum, such as grad-cam, show that"
+                " part."
             )
 
     @final
@@ -299,7 +299,7 @@ class Explainer(ABC):
             "weights_digest": model.digest,
             "preprocessing": display_text(model.preprocess)
             if model.preprocess
-            else "none (tensors as the network eats them)",
+            else "none (tensors as the network expects them)",
             "precision": model.precision,
             "gives": model.gives,
             "called": list(model.calling.conduct.notes),
@@ -363,7 +363,7 @@ def _claims(explainer: Explainer) -> tuple[str, ...]:
 def _refuse_bad(output: Any, model: Model) -> None:
     if isinstance(output, Tensor) and not torch.isfinite(output).all():
         raise NotExplainable(
-            f"{model.name} returns NaN or infinite scores for these images; look at its weights"
+            f"{model.name} returns NaN or infinite scores for these images; check its weights"
             " and preprocessing."
         )
 

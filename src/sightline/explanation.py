@@ -43,9 +43,9 @@ class Explanation(Saved):
     """The result of one method on a batch of pictures.
 
     provenance: model, weights digest, method, parameters, target, preprocessing, versions, seed,
-    cost; `refused`, for each picture why it has no result, None where it has one. images: what the
-    model saw, (batch, channel, row, col) in [0, 1]. pictures, frames: the originals and how they
-    lie in the model's frame, where known.
+    cost; `refused`, for each picture why it has no result, None where it has one. images: the
+    model's input, (batch, channel, row, col) in [0, 1]. pictures, frames: the originals and how
+    they lie in the model's frame, where known.
     """
 
     whole: ClassVar[tuple[str, ...]] = ()
@@ -225,7 +225,7 @@ def _joined(values: list[Any]) -> Any:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Heatmap(Explanation):
-    """Where does the evidence lie? One number per pixel.
+    """Where does the evidence lie? A heatmap holds one number per pixel.
 
     values (batch, row, col): float32 in the model's input frame, raw scale, clipped only where the
     paper clips. native: signed and unclipped, (batch, row, col) at the layer's resolution, or None.

@@ -131,9 +131,10 @@ class Picture:
     def _misfit(self, bands: int, channels: int) -> BadImage:
         first = " Its channels come first: transpose it." if self.array.shape[0] == channels else ""
         return BadImage(
-            f"{self.name} has {bands} bands, and the network takes {channels};{first} expected as"
-            f" many as mean and std have numbers, `sl.Preprocess(..., mean=[...], std=[...])` with"
-            f" {bands} each, or a file with {channels}."
+            f"{self.name} has {bands} bands, and the network takes {channels};{first} the"
+            " numbers of `mean` and `std` set how many bands are expected. Use"
+            f" `sl.Preprocess(..., mean=[...], std=[...])` with {bands} each, or a file with"
+            f" {channels}."
         )
 
 
@@ -218,8 +219,8 @@ def _about(name: str) -> Iterator[None]:
         raise BadImage(f"{name}: its pixels do not fit into memory. Make it smaller.") from None
     except Image.DecompressionBombError:
         raise BadImage(
-            f"{name} is above Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`, which this format "
-            "checks by itself. Raise that one, or make the picture smaller."
+            f"{name} is above Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`, which Pillow"
+            " checks for this format. Raise that limit, or make the picture smaller."
         ) from None
     except Exception as problem:  # readers of broken files raise almost anything
         raise BadImage(f"{name} is truncated or broken{_why(problem)}. Fetch it again.") from None

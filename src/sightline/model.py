@@ -41,14 +41,14 @@ _PASSING = ("_lock", "_session", "origins", "engine")  # what no copy and no pic
 
 
 class Model:
-    """Which network is explained, and how do pictures reach it?
+    """A network under study, with its preprocessing, labels and layers.
 
-    preprocess: None (tensors come as the network eats them), a `Preprocess`, or a transform; one
-    that we do not know still runs, but then maps cannot be put back on the original picture.
+    preprocess: None (tensors come as the network expects them), a `Preprocess`, or a transform; an
+    unknown transform still runs, but then maps cannot be put back on the original picture.
     output: a function from what the network returns to scores (batch, class), or to a list of
     {"boxes", "scores", "labels"}. forward: a function (module, images, **side inputs) -> output for
-    networks that are not called with images alone. gives: what the scores are where it is not seen
-    rightly: `logits`, `probabilities` (they sum to 1), `sigmoids` or `features`.
+    networks that are not called with images alone. gives: what the scores are, where the model's
+    own guess is wrong: `logits`, `probabilities` (they sum to 1), `sigmoids` or `features`.
 
     >>> import torch, sightline as sl
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
@@ -195,7 +195,7 @@ class Model:
 
     @property
     def anatomy(self) -> Anatomy:
-        """What the model found out about itself, at its own input size (224 where it has none)."""
+        """What was measured about the network, at its own input size (224 where it has none)."""
         if self._anatomies and self.size is None:
             return next(reversed(self._anatomies.values()))
         return self.study(self.size or (224, 224))
@@ -218,8 +218,8 @@ class Model:
 
     @property
     def spatial(self) -> str:
-        """The last layer through which everything passes and in which place still matters. Raises:
-        NotExplainable with the reason where there is none."""
+        """The default layer: the last one that all information passes through and that still keeps
+        places of the picture apart. Raises: NotExplainable with the reason where there is none."""
         return self.anatomy.default_layer(self.name)
 
     @property

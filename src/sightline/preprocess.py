@@ -256,9 +256,9 @@ class Opaque:
         if found:
             name = type(self.transform).__name__
             warnings.warn(
-                f"the preprocessing ({name}) makes something else of the same picture each time,"
-                " as transforms for training do: scores and maps change from call to call. Give"
-                " the transform that is used for evaluation.",
+                f"the preprocessing ({name}) gives a different result for the same picture each"
+                " time, as training transforms do: scores and maps change from call to call."
+                " Pass the transform that is used for evaluation.",
                 SightlineWarning,
                 stacklevel=4,
             )

@@ -99,7 +99,7 @@ def view(what: type, form: str) -> Callable[..., Any]:
     for parent in what.__mro__:
         if (parent, form) in _views:
             return _views[parent, form]
-    raise UnknownName(f"no view draws {what.__name__} as {form!r}")
+    raise UnknownName(f"no view draws {what.__name__} as {form!r}.")
 
 
 def discover_kinds() -> None:

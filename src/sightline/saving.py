@@ -165,7 +165,9 @@ def _kind(name: str) -> type[Saved]:
         known |= {each.__name__: each for each in found}
         waiting += found
     if name not in known:
-        raise BadModel(f"no explanation is a {name}; import what defines it first.")
+        raise BadModel(
+            f"no kind of explanation is named {name}; import the module that defines it first."
+        )
     return known[name]
 
 

@@ -23,11 +23,11 @@ from .ops.tracing.passes import Pass
 
 @dataclass(frozen=True, eq=False)
 class Target(ABC):
-    """Which number is explained? `-target` is evidence against it.
+    """The number that is explained, one for each image. `-target` is the evidence against it.
 
     probability: True scores probabilities (softmax, or sigmoid of a `multilabel` model), False
-    logits, None what the method uses by habit: logits for gradient and CAM methods, probabilities
-    for masks and metrics.
+    logits, None the method's default: logits for gradient and CAM methods, probabilities for masks
+    and metrics.
     """
 
     _: KW_ONLY
@@ -119,8 +119,8 @@ _HIDDEN = ("probability", "negated", "multilabel", "fixed")
 def _no_choice(trace: Pass, what: str) -> str:
     if isinstance(trace.output, Tensor) and not trace.output.is_floating_point():
         return (
-            f"the model returns one whole number a picture ({trace.output.dtype}), a decision such"
-            f" as `argmax` makes and no scores, so there is no {what}. Give it `output=`, or a"
+            f"the model returns one whole number per picture ({trace.output.dtype}), a decision"
+            f" as `argmax` makes, and not scores, so there is no {what}. Give it `output=`, or a"
             " network that returns its scores."
         )
     return f"the model has one output, so there is no {what}; {ONE_OUTPUT}"
@@ -156,7 +156,8 @@ def values_of(trace: Pass, target: Target) -> Tensor:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Class(Target):
-    """How much does the model say this class? An index, a label, or one of them per image."""
+    """The score of one class: how strongly does the model predict it? An index, a label, or one of
+    them per image."""
 
     which: Any  # checked by `bind`: an index or a label of any library, or a list of them
 
@@ -225,7 +226,8 @@ def taken(values: tuple, rows: Sequence[int] | slice) -> tuple:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Top(Target):
-    """How much does the model say what it says most? `k` counts from 0, the first choice."""
+    """The score of the model's own prediction, or of its next choice. `k` counts from 0, the first
+    choice."""
 
     k: int = 0
 
@@ -238,10 +240,10 @@ class Top(Target):
             raise BadTarget(_no_choice(trace, "top class"))
         if trace.gives == "features":
             raise BadTarget(
-                f"the model gives {logits.shape[1]} features and no scores of classes, so there is"
-                " no top class. Ask what makes a picture like another, `target=sl.Similarity("
-                "pictures)`, or for one output, `sl.Axis(i)`; if the outputs are classes, give"
-                ' the model their `labels=` or `gives="logits"`.'
+                f"the model returns {logits.shape[1]} features and no class scores, so there is no"
+                " top class. Explain what makes a picture similar to another,"
+                " `target=sl.Similarity(pictures)`, or one output, `sl.Axis(i)`; if the outputs are"
+                ' classes, give the model their `labels=` or `gives="logits"`.'
             )
         if not 0 <= whole(self.k, "rank") < logits.shape[1]:
             raise BadTarget(f"Top({self.k}) of {logits.shape[1]} classes does not exist.")
@@ -284,7 +286,7 @@ class Contrast(Target):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Binary(Target):
-    """Why yes (or no)? For a model with one logit, or two of which the second is yes."""
+    """Yes (or no) of a model with one logit, or with two where the second is yes."""
 
     positive: bool = True
 
@@ -299,7 +301,7 @@ class Binary(Target):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Axis(Target):
-    """What drives output `i` of a regression? Its plain value; it has no probability."""
+    """Output `i` of a regression: its plain value, which has no probability."""
 
     i: Any  # a whole number of any library
 

@@ -84,8 +84,9 @@ class Trace(Pass):
             return Layout("nchw")
         if layer not in self.layouts:
             raise NotExplainable(
-                f"the output of {layer!r}, {tuple(self.raw[layer].shape)}, is not laid out in"
-                " space, so there is no map to draw. `sightline inspect` lists the spatial layers."
+                f"the output of {layer!r}, {tuple(self.raw[layer].shape)}, has no spatial"
+                " layout, so there is no map to draw. `sightline inspect` lists the spatial"
+                " layers."
             )
         return self.layouts[layer]
 
@@ -102,9 +103,9 @@ class Trace(Pass):
         raw = self._recorded(layer)
         if not score.requires_grad:
             raise NotExplainable(
-                f"no gradient flows back from the score to {layer!r}: the score does not depend on"
-                " it, or the network cuts the graph behind it (`no_grad`, `detach`, whole numbers)."
-                " Use rise."
+                f"no gradient flows back from the score to {layer!r}: the score does not depend"
+                " on it, or the network cuts the graph after it (`no_grad`, `detach`, whole"
+                " numbers). Use rise."
             )
         hooks = [
             self._recorded(name).register_hook(lambda g, m=m, n=name: self._masked(g, m, n))
@@ -266,7 +267,7 @@ class Circuit:
                     apart = [probe.trace(image, (), {address: e}, (), rows).output for e in edits]
                 error = (together - torch.cat(apart)).abs().max() / together.std().clamp(min=1e-6)
                 wrong = f"copies differ from single runs by {error:.1g} of the scores' spread"
-                self.fans[address] = "" if error < 1e-3 else f"behind {address!r}, {wrong}."
+                self.fans[address] = "" if error < 1e-3 else f"after {address!r}, {wrong}."
             except NotExplainable as error:
                 self.fans[address] = str(error)
         return self.fans[address]
@@ -339,7 +340,7 @@ class Circuit:
             yield
             if not ran:
                 raise NotExplainable(
-                    f"layer {address!r} exists but never ran, so it cannot be edited."
+                    f"layer {address!r} exists but did not run, so it cannot be edited."
                 )
         finally:
             handle.remove()
@@ -355,7 +356,7 @@ class Circuit:
         layout = self.layouts.get(address)
         if layout is None:
             raise NotExplainable(
-                f"layer {address!r} is not laid out in space, so it has no maps to edit."
+                f"layer {address!r} has no spatial layout, so it has no maps to edit."
             )
         return from_maps(change(to_maps(value, layout).clone()), value, layout)
 

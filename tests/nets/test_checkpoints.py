@@ -142,7 +142,7 @@ def test_most_of_a_network_is_no_load_and_the_error_names_prefix_and_key(tmp_pat
 def test_layers_beside_the_network_are_warned_about(tmp_path):
     torch.save(prefixed("backbone.", NET.state_dict()) | {"head.weight": torch.ones(2, 4)},
                tmp_path / "w.pth")  # fmt: skip
-    with pytest.warns(SightlineWarning, match=r"layers beside .*head.weight"):
+    with pytest.warns(SightlineWarning, match=r"has layers that .*head.weight"):
         sl.load(f"file:{tmp_path / 'w.pth'}?arch={SMALL}")
 
 

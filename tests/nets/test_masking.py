@@ -151,7 +151,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="holds no masking network"):
         read_masking(tmp_path / "a.safetensors", model)
     (tmp_path / "b.safetensors").write_text("nothing")
-    with pytest.raises(BadModel, match="no safetensors file"):
+    with pytest.raises(BadModel, match="not a safetensors file"):
         read_masking(tmp_path / "b.safetensors", model)
 
 

@@ -92,7 +92,7 @@ def test_other_files_are_refused_by_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match="no file"):
         read_query(tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("no tensors")
-    with pytest.raises(BadModel, match="no safetensors file"):
+    with pytest.raises(BadModel, match="not a safetensors file"):
         read_query(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(BadModel, match="holds no query network"):

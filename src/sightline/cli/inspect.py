@@ -1,4 +1,4 @@
-"""`sightline inspect`: what a model found out about itself."""
+"""`sightline inspect`: what was measured about a network."""
 
 from typing import Annotated, Any
 
@@ -17,13 +17,13 @@ def inspect(
         typer.Option("--pretrained/--random", help="--random needs no weights and no network."),
     ] = True,
     layers: Annotated[
-        bool, typer.Option("--layers", help="List every layer that is laid out in space.")
+        bool, typer.Option("--layers", help="List every layer with a spatial layout.")
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """What is this network made of, as far as the explainers care?
+    """Show what a network is made of: the facts that the explainers use.
 
     Example: sightline inspect timm:vit_tiny_patch16_224 --random
     """
@@ -41,7 +41,7 @@ def inspect(
             for i, line in enumerate(_lines(value)):
                 tell(f"{name if i == 0 else '':<{width}}  {line}")
         if layers:
-            tell("\nlayers laid out in space:")
+            tell("\nlayers with a spatial layout:")
             for name, layout in facts["layouts"].items():
                 tell(f"  {name:<40} {_layout(layout)}")
 
@@ -55,18 +55,18 @@ def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "classes": anatomy["n_classes"],
         "outputs": model.gives,
-        "called": list(model.calling.conduct.notes),
+        "how it is called": list(model.calling.conduct.notes),
         "labels": [*model.labels[:3], "..."] if model.labels else None,
         "preprocessing": model.preprocess.describe() if model.preprocess else None,
         "input size": anatomy["input_size"],
         "spatial layer": anatomy["spatial"],
         "layout": default,
-        "why none": anatomy["reason"] or None,
+        "why no layer was found": anatomy["reason"] or None,
         "earlier layers": anatomy["candidates"][:5],
         "head": anatomy["head"],
         "attention": anatomy["attention"],
         "fused attention": anatomy["fused_attention"],
-        "never ran": anatomy["silent"],
+        "modules that did not run": anatomy["silent"],
         **_exactness(model, anatomy),
         "notes": [*model.notes, *anatomy["notes"]],
         "layouts": anatomy["layouts"],
@@ -74,7 +74,8 @@ def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's
 
 
 def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
-    """Behind which layer copies of one image run exactly, and what runs in the network's place."""
+    """After which layer batched copies of one image are exact, and what runs in place of the
+    network."""
     import torch
 
     from ..errors import NotExplainable
@@ -97,7 +98,7 @@ def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
     except NotExplainable:
         copies = None
     return {
-        "copies exact behind": copies or "no layer: full forwards are run",
+        "batched copies are exact after": copies or "no layer; full forward passes are used",
         "execution copy": model.engine.says(model.module, probe),
     }
 
@@ -117,5 +118,6 @@ def _lines(value: Any) -> list[str]:
 
 def _layout(layout: dict[str, Any]) -> str:
     grid = " x ".join(map(str, layout["grid"])) if layout.get("grid") else "no grid"
-    prefix = f", {layout['prefix']} tokens before" if layout.get("prefix") else ""
+    count = layout.get("prefix") or 0
+    prefix = f", {count} prefix token{'s' * (count != 1)}" if count else ""
     return f"{layout['style']}, {grid}{prefix}"

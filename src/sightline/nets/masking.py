@@ -68,8 +68,8 @@ class Blueprint:
         known = model.study(frame)
         if known.n_classes < 2:
             raise NotExplainable(
-                f"a masking network has one selector per class; {model.name} has no row of class"
-                " scores."
+                f"a masking network has one selector per class; {model.name} does not return"
+                " class scores."
             )
         if known.spatial is None:
             raise NotExplainable(f"{model.name} has no spatial layer: {known.reason}")
@@ -228,9 +228,9 @@ def read_masking(path: Path, model: Model) -> MaskingNetwork:
     blueprint = blueprint_of(path)
     if blueprint.digest != model.digest:
         raise BadModel(
-            f"{path.name} was trained for {blueprint.name} with weights {blueprint.digest}; this is"
-            f" {model.name} with weights {model.digest}. Masks of one classifier say nothing about"
-            f" another: train anew with `{RECIPE}`."
+            f"{path.name} was trained for {blueprint.name} with weights {blueprint.digest}; this"
+            f" is {model.name} with weights {model.digest}. Masks of one classifier are not"
+            f" valid for another: train a new one with `{RECIPE}`."
         )
     network = blank(lambda: MaskingNetwork(blueprint))
     with safe_open(path, "pt") as file:

@@ -187,8 +187,8 @@ class QueryNetwork:
             return pixels(images, print_.grid, print_.threshold)
         if self.reader is None:
             raise FileProblem(
-                "this query network was trained on a table and cannot read answers off a picture;"
-                " give the `answers`, or ask it with `.ask(knowledge, answers)`."
+                "this query network was trained on a table and cannot read answers from a"
+                " picture; give the `answers`, or call `.ask(knowledge, answers)`."
             )
         with torch.no_grad():
             maps = model.trace(images, read=print_.layers).maps

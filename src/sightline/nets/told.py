@@ -19,7 +19,7 @@ def told_by(path: Path, kind: str, what: str, recipe: str) -> dict[str, str]:
         with safe_open(path, "pt") as file:
             told = file.metadata() or {}
     except SafetensorError as error:
-        raise BadModel(f"{path} is no safetensors file ({error}).") from None
+        raise BadModel(f"{path} is not a safetensors file ({error}).") from None
     if told.get("kind") != kind:
         raise BadModel(
             f"{path.name} holds no {what} (its kind is {told.get('kind')!r}, expected"

@@ -92,8 +92,8 @@ def _parsed(text: str) -> _Wish:
     if not arch:
         read_state_dicts(path, file)  # a missing or broken file is the first thing to say
         raise BadModel(
-            f"{file} does not say which network its weights belong to. Add the builder: "
-            f"`file:{file}?arch=timm:NAME` or `?arch=torchvision:NAME`."
+            f"{file} does not name the network that its weights belong to. Add the builder:"
+            f" `file:{file}?arch=timm:NAME` or `?arch=torchvision:NAME`."
         )
     if prefix not in LIBRARIES or not name:
         known = [f"{p}:{n}" for p, library in LIBRARIES.items() for n in library.names()]
@@ -164,8 +164,8 @@ def _check_labels(labels: list[str], module: nn.Module, wish: _Wish) -> None:
     classes = getattr(module, "num_classes", *last or [None])  # timm's modules know it
     if classes not in (None, len(labels)):
         raise BadModel(
-            f"labels={wish.ours['labels']} holds {len(labels)} labels, but {wish.file} has "
-            f"{classes} classes; expected one label for each."
+            f"labels={wish.ours['labels']} has {len(labels)} labels, but {wish.file} has"
+            f" {classes} classes; expected one label for each class."
         )
 
 

@@ -68,8 +68,9 @@ def reading_of(model: Model, images: Tensor, layer: str | None = None) -> Readin
         made = _fitting(model, images, layer, token=False)
         if made is None:
             raise NotExplainable(
-                f"layer {layer!r} of {model.name} gives neither places nor one vector for each"
-                " picture; name another one, or none for the vector before the classifier."
+                f"layer {layer!r} of {model.name} gives neither a map nor one vector for each"
+                " picture; choose another layer, or leave `layer` out for the vector before the"
+                " classifier."
             )
         return made
     if found.head.startswith("pooled") and found.spatial is not None:

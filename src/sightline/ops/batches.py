@@ -89,7 +89,8 @@ def as_side(side: Mapping[str, Any]) -> dict[str, Tensor]:
         if not found[name].ndim or not len(found[name]):
             raise ShapeError(
                 f"the side input {name!r} is a tensor with one entry per image; got"
-                f" {str(value)[:40]}. Add a batch axis with `[None]`, or turn words into numbers."
+                f" {str(value)[:40]}. Add a batch axis with `[None]`, or convert text to"
+                " numbers."
             )
     return found
 

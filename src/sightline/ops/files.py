@@ -35,8 +35,8 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
     name of a file."""
     if path.suffix.lower() in _OF_FILES:
         raise FileProblem(
-            f"{path} is the name of a file, and nothing here is written as {path.suffix}; give"
-            " .png, .jpg, .json or .html, or a folder's name without an ending."
+            f"{path} is the name of a file, and {path.suffix} is not supported; use .png, .jpg,"
+            " .json or .html, or a folder's name without an ending."
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileProblem(f"{path} exists already and is not empty; choose another name.")

@@ -56,8 +56,8 @@ class Fill:
     def like(self, images: Tensor, model: HasMean) -> Tensor:
         """Pictures of the shape of `images` that hold nothing but the fill.
 
-        Raises: BadField for a colour where tensors come as the network eats them: its value there
-        is unknown, and 0 would be the mean.
+        Raises: BadField for a colour where tensors come as the network expects them: its value
+        there is unknown, and 0 would be the mean.
         """
         if self.name == "mean":
             return model.mean.to(images).expand_as(images)
@@ -79,9 +79,9 @@ class Fill:
             return low + (high - low) * drawn
         if self.name in _COLOURS and not model.natural:
             raise BadField(
-                f"the fill {self.name!r} is a colour, and it is not known what {self.name} is in"
-                " tensors that come as the network eats them (normalised, most often). Use"
-                ' "mean", a number in the units of the tensor, or a model that normalises:'
-                " `sl.Model(net, preprocess=sl.Preprocess(size, mean=..., std=...))`."
+                f"the fill {self.name!r} is a colour, and its value is not known in tensors that"
+                ' come as the network expects them (mostly normalised). Use "mean", a number'
+                " in the units of the tensor, or a model that normalises: `sl.Model(net,"
+                " preprocess=sl.Preprocess(size, mean=..., std=...))`."
             )
         return torch.full_like(images, float(_COLOURS.get(str(self.name), self.name)))

@@ -36,7 +36,9 @@ def find_label(label: str, labels: Sequence[str]) -> int:
     Raises: UnknownName with near labels, or where several classes have that name.
     """
     if not labels:
-        raise UnknownName(f"the model has no labels, so {label!r} means nothing; give an index.")
+        raise UnknownName(
+            f"{label!r} is not a class of this model, which has no labels; give an index."
+        )
     found = matches(label, labels)
     if len(found) > 1:
         raise UnknownName(f"{several(label, found, labels)}; give one of them by its index.")

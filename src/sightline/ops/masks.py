@@ -27,9 +27,9 @@ def two_valued(mask: Any, name: str = "a mask") -> np.ndarray:
         values = np.unique(array)
         found = f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
     raise BadField(
-        f"{name} is True inside, or holds 0 and one number above it; got {found}. Say what is"
-        " inside: `mask > 0.5` for a soft one, `mask > 127` for one from a JPEG, `mask == 3` for"
-        " one of several objects."
+        f"{name} is True inside, or holds 0 and one number above it; got {found}. Make it"
+        " boolean: `mask > 0.5` for a soft mask, `mask > 127` for a mask from a JPEG, `mask =="
+        " 3` for one of several objects."
     )
 
 

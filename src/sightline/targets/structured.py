@@ -20,7 +20,7 @@ from ..target import Target, class_of, outputs_of, taken, whole
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Similarity(Target):
-    """What makes the picture like another? Cosine of the model's output and an embedding, [-1, 1].
+    """Similarity to another picture: cosine of the model's output and an embedding, [-1, 1].
 
     to: an embedding (dimension,), one per image (batch, dimension), or pictures whose outputs are
     taken. A floating array of two axes is embeddings where its second axis is as long as the
@@ -135,7 +135,10 @@ class Region(Target):
                 f" {tuple(mask.shape)}."
             )
         if not (mask.flatten(-2).sum(-1) > 0).all():
-            raise ShapeError("a region's mask needs something in it; this one is 0 all over.")
+            raise ShapeError(
+                "a region's mask needs at least one pixel of 1; this one is 0"
+                " everywhere. Mark the region with 1."
+            )
         if mask.shape[-2:] != images.shape[-2:]:
             mask = _masks_in_frame(mask.expand(len(images), *mask.shape[-2:]), model, images)
         mask = mask if mask.ndim == 3 else mask[None]
@@ -181,7 +184,7 @@ def _masks_in_frame(masks: Tensor, model: Any, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Unit(Target):
-    """What excites one filter of a layer? Its mean over space, or its value `at` (row, col) of the
+    """Activation of one filter of a layer: its mean over space, or its value `at` (row, col) of the
     layer's grid."""
 
     layer: str

@@ -1,4 +1,4 @@
-"""What is predicted and what is explained, in a reader's words: the prediction first."""
+"""What is predicted and what is explained, as text: the prediction first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ _WORDS: dict[type[Target], Callable[[Any, list[str] | None], str]] = {
     Contrast: lambda t, labels: f"{_name(t.a, labels)} rather than {_name(t.b, labels)}",
     Binary: _binary,
     Axis: _axis,
-    Similarity: lambda t, _: "similarity to what was given",
+    Similarity: lambda t, _: "similarity to the given embedding or picture",
     Token: lambda t, _: f"word{'s' * (len(t.ids) > 1)} {', '.join(map(str, t.ids))}",
     Region: lambda t, labels: f"{_name(t.label, labels)} in the region",
     Box: lambda t, labels: f"{_name(t.label, labels)} in the box",

@@ -120,8 +120,8 @@ def _token(model: Any, rest: str) -> Target:
 
 def _text(model: Any, rest: str) -> Target:
     raise BadTarget(
-        f"text:{rest} needs a network that reads words and pictures into one space, such as CLIP;"
-        f" {model.name} has no text tower. Name a class, or a picture: similarity:PICTURE."
+        f"text:{rest} needs a network with a shared space for text and pictures, such as CLIP;"
+        f" {model.name} has no text encoder. Name a class, or a picture: similarity:PICTURE."
     )
 
 

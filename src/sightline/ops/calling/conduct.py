@@ -49,16 +49,18 @@ class Conduct:
     def notes(self) -> tuple[str, ...]:
         """What is not as usual, in sentences."""
         gives = {
-            "probabilities": "the network gives probabilities; they are used as they are",
-            "sigmoids": "the network gives a probability for each output; they are used as they"
-            " are",
-            "features": "the network gives features, no scores of classes",
+            "probabilities": "the network returns probabilities; they are used unchanged",
+            "sigmoids": "the network returns a probability for each output; they are used"
+            " unchanged",
+            "features": "the network returns features, not class scores",
         }
         said = (
             *self.doubts,
             "the network takes one picture at a time" if self.alone and not self.company else "",
-            "one picture's scores come without a batch axis" if self.squeezed else "",
-            "pictures are given to the network as (batch, row, col, channel)"
+            "the network returns one picture's scores without a batch axis"
+            if self.squeezed
+            else "",
+            "the network takes pictures as (batch, row, col, channel)"
             if self.channels_last
             else "",
             gives.get(self.gives, ""),
@@ -68,14 +70,18 @@ class Conduct:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Why scores are not those of a picture by itself, in sentences."""
-        how = "it is run one at a time" if self.alone else "and it fails on one picture alone"
+        how = (
+            "pictures are run one at a time"
+            if self.alone
+            else ("and the network fails on a single picture")
+        )
         company = (
-            "scores depend on the other pictures of a batch (batch statistics that were not kept,"
-            f" or a sum over the batch); {how}"
+            "scores depend on the other pictures of a batch (batch statistics in use, or a sum"
+            f" over the batch); {how}"
         )
         chance = (
-            "scores differ from run to run (a dropout that stays on, or noise), so maps rest on"
-            " chance too"
+            "scores differ from run to run (a dropout that stays on, or noise), so maps are"
+            " partly random"
         )
         return (*[company] * self.company, *[chance] * self.chance)
 

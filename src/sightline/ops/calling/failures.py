@@ -57,9 +57,9 @@ def refuse_lazy(module: nn.Module) -> None:
     lazy = next((name for name, p in module.named_parameters() if is_lazy(p)), None)
     if lazy is not None:
         raise BadModel(
-            f"layer {lazy.rpartition('.')[0]!r} is lazy and has no weights before its first pass;"
-            " a model has all of them. Run the network once, `net(images)`, and load its weights,"
-            " before it becomes a model."
+            f"layer {lazy.rpartition('.')[0]!r} is lazy and has no weights before its first"
+            " pass; expected a network with all of its weights. Run the network once,"
+            " `net(images)`, and load its weights, before making a model of it."
         )
 
 
@@ -78,20 +78,20 @@ def _remedy(
 ) -> str:
     if told:
         return (
-            "Look at `forward=`, the function that says how it is called, at the side inputs of"
-            " `model.given(...)`, and at the size of the pictures (`size=`)."
+            "Check `forward=`, the function that calls it, the side inputs of"
+            " `model.given(...)`, and the size of the pictures (`size=`)."
         )
     if text := _unfilled(module, given):
         return text
     if isinstance(error, (TypeError, IndexError, KeyError, AttributeError)):
         return (
-            "It was called with a tensor (batch, channel, row, col) alone. If it takes something"
-            " else, say how it is called: `sl.Model(net, forward=lambda module, images:"
-            ' module({"image": images}))`; further inputs are given with `model.given(name=...)`.'
+            "It was called with one tensor (batch, channel, row, col). If it takes something"
+            " else, define the call: `sl.Model(net, forward=lambda module, images:"
+            ' module({"image": images}))`; pass further inputs with `model.given(name=...)`.'
         )
     return (
-        "Pass the size that it expects (`size=`) and pictures with its number of channels; if it"
-        " is not called with pictures alone, say how with `sl.Model(net, forward=lambda module,"
+        "Pass the size that it expects (`size=`) and pictures with its number of channels; if"
+        " it takes more than pictures, define the call: `sl.Model(net, forward=lambda module,"
         " images: ...)`."
     )
 
@@ -107,8 +107,8 @@ def _unfilled(module: nn.Module, given: Collection[str]) -> str:
     if not placed and named:
         first = named[0].name
         return (
-            "It takes its inputs by name only; say how it is called: `sl.Model(net,"
-            f" forward=lambda module, images, **side: module({first}=images, **side))`."
+            "It takes its inputs by name only. Define the call: `sl.Model(net, forward=lambda"
+            f" module, images, **side: module({first}=images, **side))`."
         )
     needed = [p for p in (*placed[1:], *named) if p.default is p.empty and p.kind in _KINDS]
     missing = [p.name for p in needed if p.name not in given]
@@ -118,7 +118,7 @@ def _unfilled(module: nn.Module, given: Collection[str]) -> str:
     call = ", ".join(f"{name}=..." for name in missing)
     return (
         f"It also needs {also}: give it as a side input, `model.given({call})`, one entry per"
-        " picture, or say how it is called: `sl.Model(net, forward=lambda module, images: ...)`."
+        " picture, or define the call: `sl.Model(net, forward=lambda module, images: ...)`."
     )
 
 

@@ -94,9 +94,9 @@ def read_state_dicts(path: Path, name: str) -> list[StateDict]:
         held = _loaded(path) if pytorch else load_file(path)
     except pickle.UnpicklingError as problem:
         raise BadModel(
-            f"{name} can only be read by running code that it names ({_reason(problem)}); code in "
-            "a checkpoint is never run. Where you trust it, save its tensors alone: "
-            "`torch.save(net.state_dict(), path)`."
+            f"{name} can only be read by running code that it names ({_reason(problem)}); code"
+            " in a checkpoint is never run. If you trust the file, save only its tensors:"
+            " `torch.save(net.state_dict(), path)`."
         ) from None
     except Exception as problem:  # broken files raise almost anything
         if "TorchScript" in str(problem):

@@ -20,7 +20,7 @@ def read_class_names(path: Path, name: str = "") -> list[str]:
     try:
         lines = path.expanduser().read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "it is no text in UTF-8"
+        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadModel(f"labels {name} cannot be read ({why}). Check the path.") from None
     while lines and not lines[-1].strip():
         lines.pop()
@@ -48,7 +48,10 @@ def _by_index(rows: list[list[str]], header: list[str], name: str) -> list[str]:
         if len(row) <= max(at, column) or not row[at].strip().isdecimal():
             raise BadModel(f"labels {name}: entry {number} has no index or no label.")
         if (index := int(row[at])) in found:
-            raise BadModel(f"labels {name}: index {index} comes twice; each may come once.")
+            raise BadModel(
+                f"labels {name}: index {index} appears twice; expected each index"
+                " once. Remove one of the lines."
+            )
         found[index] = row[column].strip()
     gap = next((i for i in range(len(found)) if i not in found), None)
     if gap is not None:

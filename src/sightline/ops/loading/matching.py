@@ -49,7 +49,7 @@ class Match:
         if self.wrappers:
             said.append(f"'{' and '.join(self.wrappers)}' was taken out of their names")
         if self.beside:
-            said.append(f"{len(self.beside)} tensors beside were left out ({few([*self.beside])})")
+            said.append(f"{len(self.beside)} other tensors were left out ({few([*self.beside])})")
         return said
 
     def layers_beside(self) -> list[str]:
@@ -110,9 +110,9 @@ def fit(
     module.load_state_dict(ready, strict=False)
     if not key and (layers := match.layers_beside()):
         warnings.warn(
-            f"{name} holds layers beside {arch} that are left out ({few(layers)}): where the"
-            " trained network used them, this one answers otherwise. Wrap that network with"
-            " `sl.Model` instead.",
+            f"{name} has layers that {arch} does not have, and they are left out"
+            f" ({few(layers)}): if the trained network used them, this network gives other"
+            " scores. Wrap the trained network with `sl.Model` instead.",
             SightlineWarning,
             stacklevel=2,
         )

@@ -317,7 +317,9 @@ def _measure(run: Forward, calls: list[Call]) -> tuple[str, ...]:
                 run.call(run.module, pictures)
     except Exception as error:
         said = first_line(error.__cause__ or error)
-        return (f"the network failed on nine pictures ({said}); layouts were read from shapes",)
+        return (
+            f"the network failed on nine test pictures ({said}); layouts were read from shapes",
+        )
     return ()
 
 
@@ -373,8 +375,8 @@ def _checked(scores: Any, count: int) -> Tensor:
     if not isinstance(scores, Tensor) or not scores.ndim or len(scores) != count:
         what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise BadModel(
-            f"the network returned {what} for {count} pictures; one row of scores per picture was"
-            " expected. Pass output= to pick the scores out."
+            f"the network returned {what} for {count} pictures; one row of scores per picture"
+            " was expected. Pass `output=`, a function that selects the scores."
         )
     return scores
 

@@ -79,8 +79,9 @@ def choose(census: Census) -> Choice:
 def _why_no_place(census: Census) -> str:
     if any(seen.elsewhere for seen in census.seen):
         return (
-            "the network moves places before its layers see them (it mirrors, rolls, pads or turns"
-            " the picture), so their maps do not lie on it. Do that in `preprocess`, outside of it."
+            "the network moves places of the picture before its layers (it mirrors, rolls, pads"
+            " or rotates the picture), so the layers' maps do not line up with it. Do that in"
+            " `preprocess` instead."
         )
     return "no layer's output keeps places of the picture apart."
 
@@ -121,7 +122,7 @@ class _Search:
             return Choice(reason=_why_no_place(self.census) if moved else reason)
         earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
         together = repeated(self.paths, self.groups, joint) if len(joint) > 1 else []
-        notes = ["the layer carries a part of the score only"] if partial else []
+        notes = ["the layer carries only a part of the score"] if partial else []
         return Choice(
             spatial=last.name,
             joint=tuple(g.name for g in joint) if len(joint) > 1 else (),

@@ -28,8 +28,9 @@ def choose_by_exchange(census: Census) -> Choice:
     """The default layer of a network without a graph from its scores to the picture."""
     if not census.scores.is_floating_point():
         return Choice(
-            reason=f"it returns whole numbers ({census.scores.dtype}), a decision such as `argmax`"
-            " makes and no scores. Give it `output=`, or a network that returns its scores."
+            reason=f"it returns whole numbers ({census.scores.dtype}), a decision as `argmax`"
+            " makes, and not scores. Give it `output=`, or a network that returns its"
+            " scores."
         )
     search = _Exchange(census, _rows(census))
     if float(search.apart) == 0 or not bool(torch.isfinite(search.scores).all()):
@@ -39,7 +40,7 @@ def choose_by_exchange(census: Census) -> Choice:
     if found is None:
         return Choice(reason=f"{census.trouble or _CUT} No layer of it keeps places apart.")
     names = census.addresses(found)
-    part = "" if cut else "; the layer carries a part of the score only"
+    part = "" if cut else "; the layer carries only a part of the score"
     return Choice(
         spatial=names[0],
         cuts=tuple(names) if cut else (),

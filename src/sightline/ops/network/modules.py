@@ -1,4 +1,4 @@
-"""Small questions to a module: what is inside it, how many channels it eats, where it lives."""
+"""Facts about a module: what is inside it, how many channels it expects, which device holds it."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain

@@ -31,8 +31,7 @@ def scores_of(returned: Any) -> Any:  # Any: a tensor, or a detector's list of d
     elif isinstance(returned, Mapping):
         inside = f" with keys {', '.join(map(str, returned))}"
     raise BadModel(
-        f"the model returned a {kind}{inside}, where a tensor of scores was expected. Say which"
-        " part it is:"
+        f"the model returned a {kind}{inside}; expected a tensor of scores. Select that part:"
         " `sl.Model(net, output=lambda returned: ...)`."
     )
 
@@ -59,8 +58,9 @@ def row_each(scores: Any, count: int, *, squeezed: bool) -> Any:
 def _counted(what: str, count: int) -> str:
     pictures = "1 picture" if count == 1 else f"{count} pictures"
     return (
-        f"the network returned {what} for {pictures}; one row of scores per picture was expected."
-        " Give a function that makes one row of each: `sl.Model(net, output=lambda returned: ...)`."
+        f"the network returned {what} for {pictures}; one row of scores per picture was"
+        " expected. Give a function that makes one row per picture: `sl.Model(net,"
+        " output=lambda returned: ...)`."
     )
 
 

@@ -128,7 +128,10 @@ def scores_in(returned: Any) -> Tensor:
     for value in returned:
         if isinstance(value, (Tensor, Mapping, list, tuple)):
             return scores_in(value)
-    raise BadModel("the network returns no tensor of scores; pass output= to say where they are.")
+    raise BadModel(
+        "the network returns no tensor of scores; pass `output=`, a function that"
+        " selects the scores."
+    )
 
 
 def digest(module: nn.Module) -> str:

@@ -57,8 +57,9 @@ def _part(crop: object) -> float | None:
     point."""
     if isinstance(crop, float) and crop > _LARGEST_PART:
         raise BadField(
-            f"crop={crop}: a number with a point is the part that is kept, up to {_LARGEST_PART};"
-            " expected that, or a whole number of pixels. Write the side without a point."
+            f"crop={crop}: a number with a decimal point is the share that is kept, up to"
+            f" {_LARGEST_PART}; expected that, or a whole number of pixels. Write a side in"
+            " pixels without a decimal point."
         )
     return float(crop) if isinstance(crop, float) or (isinstance(crop, int) and crop == 1) else None
 
@@ -69,7 +70,10 @@ def channel_count(given: int | None, *values: Number | Sequence[Number]) -> int:
     if given is None:
         lengths -= {1} if len(lengths) > 1 else set()
         if len(lengths) > 1:
-            raise BadField(f"mean, std and fill have {sorted(lengths)} numbers; expected as many.")
+            raise BadField(
+                f"mean, std and fill have {sorted(lengths)} numbers; expected the"
+                " same count for all. Give one number per band."
+            )
         given = next(iter(lengths), 3)
     if not isinstance(given, int) or given < 1:
         raise BadField(f"channels={given}; expected a whole number, at least 1.")

@@ -58,7 +58,7 @@ def to_maps(raw: Tensor, layout: Layout) -> Tensor:
         rows, cols = _grid(places.shape[1], layout)
         return places.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
     raise NotExplainable(
-        f"a tensor of shape {tuple(raw.shape)} cannot be seen as maps in layout {layout}; name"
+        f"a tensor of shape {tuple(raw.shape)} cannot be read as maps in layout {layout}; choose"
         " another layer."
     )
 

@@ -90,7 +90,7 @@ class Prefix:
                 handle.remove()
         wanted = len(calls) - 1 if self.spot.call is None else self.spot.call
         if not 0 <= wanted < len(calls):
-            raise NotExplainable(f"layer {self.address!r} exists but never ran by itself.")
+            raise NotExplainable(f"layer {self.address!r} exists but did not run by itself.")
         before, self.value = calls[wanted]
         for module, output in before:
             self.replay.setdefault(module, []).append(output)
@@ -120,9 +120,9 @@ class Prefix:
 
     def _refusal(self, reason: str) -> NotExplainable:
         return NotExplainable(
-            f"the network behind {self.address!r} cannot run on copies of one image ({reason}):"
-            " it keeps the batch"
-            " size in a Python number. Name an earlier layer, at the border of a block."
+            f"the part of the network after {self.address!r} cannot run on a batch of copies of"
+            f" one image ({reason}): it stores the batch size as a Python number. Choose an"
+            " earlier layer, at the border of a block."
         )
 
 

@@ -13,10 +13,10 @@ def refuse_folded(value: Tensor, address: str, pictures: int) -> None:
     if rows != pictures:
         raise NotExplainable(
             f"layer {address!r} has {rows} row{'s' * (rows != 1)} for {pictures}"
-            f" picture{'s' * (pictures != 1)} ({tuple(value.shape)}): the network folds something"
-            " into the batch there (frames, views, tiles), so its maps are not those of one picture"
-            " each. Name a layer before or behind the fold, or use a method that reads no layer,"
-            " such as gradient or rise."
+            f" picture{'s' * (pictures != 1)} ({tuple(value.shape)}): the network folds"
+            " something into the batch there (frames, views, tiles), so its maps are not those"
+            " of one picture each. Choose a layer before or after the fold, or use a method"
+            " that reads no layer, such as gradient or rise."
         )
 
 
@@ -24,6 +24,6 @@ def refuse_infinite(maps: Tensor, address: str) -> None:
     """Raises: NotExplainable where maps hold what is no number."""
     if not torch.isfinite(maps).all():
         raise NotExplainable(
-            f"layer {address!r} holds NaN or infinite values for these pictures; name another"
-            " layer, or look at the network's weights and preprocessing."
+            f"layer {address!r} has NaN or infinite values for these pictures; choose another"
+            " layer, or check the network's weights and preprocessing."
         )
