@@ -153,6 +153,7 @@ def test_json_is_all_that_stands_on_stdout(mixed: Path, sightline: Command) -> N
         "random",
         "centred blob",
         "edge map",
+        "uniform map",
     }
     assert Path(first["maps"][1]["overlay"]).exists()
 

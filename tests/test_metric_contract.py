@@ -13,6 +13,7 @@ from kernels import without_onednn
 from sightline import Case, Explanation, Heatmap, Model, Regions, Truth, available, create
 from sightline.errors import NotExplainable, NotMeasured, UnknownName
 from sightline.metric import Metric, judged
+from sightline.ops.references import NULLS
 from sightline.registry import entry, from_json, to_json
 from sightline.worlds.aviary import render, sample
 from sightline.worlds.miniatures import MINIATURES
@@ -231,7 +232,7 @@ def test_ties_are_broken_by_the_seed_alone(name: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_maps_that_know_nothing_have_their_levels(name: str) -> None:
     levels = metric_called(name).null_levels(case_for(name))
-    assert set(levels) == {"random", "centred blob", "edge map"}
+    assert set(levels) == set(NULLS)
     made = name not in ("runtime", "evaluations")
     assert all(v.shape == (3,) and torch.isfinite(v).all() == made for v in levels.values())
 

@@ -1,8 +1,8 @@
 """The contract of a metric: one number per image that judges an explanation, with a direction and
 null levels.
 
-A number has a meaning only beside what a map would get that knows nothing: `null_levels` scores a
-random map, a centred blob and an edge map on the same case.
+A number has a meaning only beside that of baselines (maps that ignore the network): `null_levels`
+scores a random map, a centred blob, an edge map and a uniform map on the same case.
 """
 
 import warnings

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import sightline as sl
 from sightline.engines.setup import BLIND
 from sightline.errors import BadField, SightlineWarning
+from sightline.ops.references import NULLS
 
 SIDE = 28
 METRICS = ["deletion", "sufficiency", "evaluations"]
@@ -50,7 +51,7 @@ def test_each_kind_is_judged_by_what_reads_it_and_the_rest_is_no_error(
     assert {pair for pair in there if pair[0] not in BLIND} == wanted
     # maps that know nothing stand beside the maps, sets that know nothing beside the sets
     assert {m for m, metric in there if metric == "deletion"} == {"gradient", *BLIND}
-    nulls = {"random", "centred blob", "edge map"}
+    nulls = set(NULLS)
     assert {m for m, metric in there if metric == "sufficiency"} == {"sag", *nulls}
     case = sl.metric.judged(sag(), model, torch.stack(pictures))
     metric = sl.create("metric", "sufficiency")

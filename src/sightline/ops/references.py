@@ -8,12 +8,13 @@ from .blur import gaussian_blur
 from .noise import generator
 from .resize import resize
 
-NULLS = ("random", "centred blob", "edge map")
+UNIFORM = "uniform map"
+NULLS = ("random", "centred blob", "edge map", UNIFORM)
 
 
 def reference(name: str, images: Tensor, seed: int = 0) -> Tensor:
     """A null map (batch, row, col) for `images`: `random` (smooth noise on a 7x7 grid), `centred
-    blob`, `edge map`."""
+    blob`, `edge map`, `uniform map` (1 everywhere: it prefers no place)."""
     size = tuple(images.shape[-2:])
     if name == "random":
         drawn = torch.rand(
@@ -24,6 +25,8 @@ def reference(name: str, images: Tensor, seed: int = 0) -> Tensor:
         rows, cols = (torch.linspace(-1, 1, n, dtype=torch.float32, device="cpu") for n in size)
         blob = torch.exp(-(rows[:, None] ** 2 + cols[None] ** 2) / (2 * 0.5**2))
         return blob.to(images).expand(len(images), -1, -1)
+    if name == UNIFORM:
+        return torch.ones_like(images[:, 0])
     assert name == "edge map", name
     return edges(images)
 

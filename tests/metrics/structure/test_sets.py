@@ -19,7 +19,7 @@ SIDE = GRID * CELL
 BOTH, ALONE = ((0, 0), (2, 3)), ((3, 1),)  # together enough; enough by itself
 NEEDED = ((0, 0), (3, 1))
 NAMES = ("minimality", "necessity", "sufficiency")
-NULLS = {"random", "centred blob", "edge map"}
+NULLS = {"random", "centred blob", "edge map", "uniform map"}
 
 
 class Planted(nn.Module):

@@ -30,8 +30,9 @@ class Pointing(Metric):
 
     tolerance: distance in pixels of the original picture that still counts as a hit; 15 as
     published. Report 0 beside it. With boxes and known frames the map is laid over the photograph;
-    otherwise, and for masks, the model's frame is used. A flat map points nowhere and misses. An
-    image without any annotation, or of whose object the model saw nothing, is NaN.
+    otherwise, and for masks, the model's frame is used. A flat map points nowhere, so it misses
+    (0), although a random point would hit as often as the object is large. An image without any
+    annotation, or of whose object the model saw nothing, is NaN.
 
     Do not trust it as proof that the object was used: it reads one point, and a blob in the middle
     of the picture hits most photographs. Compare with that baseline.

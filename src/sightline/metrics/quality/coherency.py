@@ -8,6 +8,7 @@ as the method gives them, at the resolution of the model's input.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from ...metric import Case, Metric
@@ -17,10 +18,12 @@ from ...registry import register
 
 
 def coherence(case: Case, fill: str | float) -> Tensor:
-    """(1 + correlation) / 2 of the map and the map of what it shows, float64; NaN where one is
-    constant."""
+    """(1 + correlation) / 2 of the map and the map of what it shows, float64; 1 where both are the
+    same, NaN where one alone is constant."""
     again = case.again(case.kept(fill))
-    return ((1 + pearson(case.heat.to(again.device), again)) / 2).cpu()
+    heat = case.heat.to(again.device)
+    same = (heat == again).flatten(1).all(1)
+    return torch.where(same, 1.0, (1 + pearson(heat, again)) / 2).cpu()
 
 
 @register("coherency", paper="arXiv:2104.10252")
@@ -29,8 +32,8 @@ class Coherency(Metric):
     """Does the method mark the same places again when only the marked places are shown? Higher is
     steadier.
 
-    In [0, 1]; 0.5 is no relation. NaN where one of the two maps is constant or empty. fill: what
-    hidden pixels become, the name of a `Fill`. It costs one more explanation.
+    In [0, 1]; 0.5 is no relation. NaN where a map is empty, or one alone of the two is constant.
+    fill: what hidden pixels become, the name of a `Fill`. It costs one more explanation.
 
     Do not trust it as a sign that the map is right: a method that always marks the middle, whatever
     the picture, gets 1, and so does one that marks the wrong class each time.

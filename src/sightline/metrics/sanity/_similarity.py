@@ -19,7 +19,13 @@ def check(name: str) -> None:
 
 def similarity(name: str, a: Tensor, b: Tensor) -> Tensor:
     """How alike the maps `a` and `b` (batch, row, col) are, (batch,) float64; 1 is equal, NaN where
-    there is no map or a correlation has no meaning."""
+    there is no map or a correlation has no meaning. A map that did not change at all has 1, also a
+    constant one, whose correlations have no meaning."""
+    same = (a == b).flatten(1).all(1)
+    return torch.where(same, 1.0, _changed(name, a, b))
+
+
+def _changed(name: str, a: Tensor, b: Tensor) -> Tensor:
     if name == "rank-absolute":
         return spearman(a.abs(), b.abs())
     if name == "rank-signed":

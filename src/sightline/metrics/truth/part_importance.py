@@ -1,7 +1,9 @@
 """Part importance: does the map rank the parts of a drawn bird as the network does?
 
 Project definition, on `worlds.aviary`: each visible part is drawn away with all else equal, and how
-far the score falls is its true effect; the map's credit for a part is the sum of its values there.
+far the score falls is its true effect; the map's credit for a part is the sum of its values there,
+as for maps that share the score out over pixels. Large parts thus get more credit from any map: the
+`uniform map` among the baselines shows how far that alone reaches.
 """
 
 from dataclasses import dataclass
@@ -25,6 +27,9 @@ class PartImportance(Metric):
     planted mark included); 0 is no relation. The effect is the drop of the probability, unless the
     target says otherwise. NaN for a picture that was not drawn, with fewer than three parts, or
     where all credits are equal.
+
+    Compare it with the uniform map, which credits each part with its area and gets 0.23 on drawn
+    birds under `sightline:default`, because large parts matter more.
 
     Do not trust one picture: with a dozen parts, chance alone reaches 0.5. Most parts have almost
     no effect, so their order is random; `false-credit` is not affected by that.
