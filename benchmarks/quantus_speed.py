@@ -47,7 +47,7 @@ METRICS: dict[str, dict[str, Any]] = {
     "energy-pointing": {},
     "complexity": {},
     "sensitivity": {"samples": SAMPLES},
-    "model-randomisation": {},
+    "model-randomisation": {"draws": 1},  # as MPRT draws
 }
 QUIET = {"disable_warnings": True, "display_progressbar": False}
 

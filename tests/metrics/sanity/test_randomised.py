@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from sightline import Case, Explainer, Heatmap, Model, create
 from sightline.errors import BadField, NotExplainable
 from sightline.metric import judged
+from sightline.metrics.sanity.model_randomisation import _seeds
 from sightline.ops.network.redrawn import held, put, redrawn, weighted_layers
 from sightline.target import Target
 from sightline.worlds.miniatures import MINIATURES
@@ -95,7 +96,7 @@ def test_layers_go_from_the_output_back_and_one_alone_changes_nothing_else() -> 
     plain = {k: v.clone() for k, v in net.state_dict().items()}
     runs = metric.layers(Model(net, size=SIZE))
     assert [run[0] for run in runs] == names
-    for run, other in zip(runs, metric._random(Model(net, size=SIZE), runs), strict=True):
+    for run, other in zip(runs, metric._random(Model(net, size=SIZE), runs, 0), strict=True):
         changed = {
             k.rpartition(".")[0]
             for k, v in other.module.state_dict().items()
@@ -124,6 +125,47 @@ def test_weights_are_bit_equal_afterwards_and_a_seed_repeats_the_curve() -> None
     assert all(torch.equal(v, before[k]) for k, v in whole.model.module.state_dict().items())
     assert_close(first[:, 0], torch.ones(2))
     assert_close(metric(whole), first[:, -1])
+
+
+def test_the_spread_of_random_networks_is_in_the_interval_over_pictures() -> None:
+    """Networks that all pictures share move the mean of all of them at once: for one network the
+    means of other seeds lie far outside of the interval."""
+    dice = torch.Generator().manual_seed(2)
+    images = torch.rand(10, 3, 4, 4, generator=dice)
+    images = nn.functional.interpolate(images, SIZE, mode="bilinear")
+    whole = judged(create("explainer", "grad-cam"), model(), images, 1)
+    found = [
+        create("metric", "model-randomisation", steps=2, draws=1, seed=seed)(whole).double()
+        for seed in range(6)
+    ]
+    means = torch.stack([f.mean() for f in found])
+    error = torch.stack([f.std() / len(images) ** 0.5 for f in found]).mean()
+    assert means.std() < 1.5 * error
+
+
+def test_more_draws_are_a_mean_and_the_picture_decides_them_not_its_batch() -> None:
+    whole = case("grad-cam", batch=3)
+    metric = create("metric", "model-randomisation", steps=2)
+    assert metric.draws == 3
+    together = metric(whole)
+    assert_close(metric(whole.take([2])), together[2:], atol=1e-5, rtol=1e-5)
+    rows = [
+        torch.stack([metric._of_draw(whole.take([0]), metric.layers(whole.model), s)[-1]])
+        for s in _seeds(whole.images[0], 0, 3)
+    ]
+    assert torch.stack(rows).std() > 1e-3
+    assert_close(together[0], torch.stack(rows).mean().float(), atol=1e-5, rtol=1e-5)
+    with pytest.raises(BadField, match="draws"):
+        create("metric", "model-randomisation", draws=0)
+
+
+def test_a_constant_map_that_stays_is_the_same_map() -> None:
+    whole = judged(Edges(), model(), torch.rand(2, 3, *SIZE), 1)
+    for name in ("rank-absolute", "rank-signed", "ssim", "hog", "hog-pearson"):
+        metric = create("metric", "model-randomisation", similarity=name, steps=2, draws=1)
+        assert_close(metric(metric.null("uniform map", whole, 0)), torch.ones(2))
+    coherent = create("metric", "coherency").null_levels(whole)["uniform map"]
+    assert_close(coherent, torch.ones(2))
 
 
 def test_a_linear_network_forgets_its_weights_and_so_its_gradient() -> None:

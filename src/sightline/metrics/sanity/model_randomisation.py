@@ -4,10 +4,13 @@ Paper: Adebayo et al., NeurIPS 2018, section 3.1: layers are drawn anew from the
 to one (cascading) or one at a time (independent), and the maps compared with the original ones.
 Deviations: the class stays the one of the trained model (`own_class` takes the random one's); every
 parameter is drawn, also scales, class tokens and position embeddings (ops/network/redrawn.py);
-layers after the first are taken in runs, so that the cost does not grow with depth. The verdict is
-a project definition.
+layers after the first are taken in runs, so that the cost does not grow with depth. Each picture
+has random networks of its own, several of them: two random networks of one architecture differ by
+more than most methods do, and networks that all pictures shared would hide that from the spread
+over pictures. The verdict is a project definition.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
@@ -38,8 +42,10 @@ class ModelRandomisation(Metric):
     and go from the output back. similarity: `rank-absolute` or `rank-signed` (Spearman), `ssim`,
     `hog` or `hog-pearson`; the maps compared are signed and unclipped, where the method has them,
     because a clipped one may be empty. statistics: of batch norms, `reset` to 0 and 1 or `kept`.
-    NaN where a map is constant or missing. It works on a copy of the network and costs an
-    explanation a step.
+    draws: random networks a picture, whose similarities are averaged; they are drawn from `seed`
+    and the picture, so an interval over pictures holds what the draws do. NaN where a map is
+    missing under every draw, or one alone of the two is constant; a map that did not change is 1.
+    It works on a copy of the network and costs an explanation a step and draw.
 
     Do not trust a low number as proof of a good map: noise gets one too. A high number may come
     from the picture, which stays the same: compare with the edge and random baselines. Use
@@ -54,6 +60,7 @@ class ModelRandomisation(Metric):
     statistics: Literal["reset", "kept"] = "reset"
     steps: int | None = 8
     own_class: bool = False
+    draws: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +73,8 @@ class ModelRandomisation(Metric):
                 raise BadField(f"{name} is one of {allowed}; got {getattr(self, name)!r}.")
         if self.steps is not None and self.steps < 2:
             raise BadField(f"steps is at least 2, the last layer and the others; got {self.steps}.")
+        if self.draws < 1:
+            raise BadField(f"draws is the number of random networks, at least 1; got {self.draws}.")
 
     def score(self, case: Case) -> Tensor:
         if self.mode == "cascading":
@@ -112,24 +121,36 @@ class ModelRandomisation(Metric):
 
     def _alike(self, case: Case, last: bool = False) -> Tensor:
         """Similarities (batch, step): of all steps, the trained model first, or of the last."""
-        heat, runs = case.signed.cpu(), self.layers(case.model)
+        runs = self.layers(case.model)
         if not runs:
             raise NotExplainable(
                 f"{case.model.name} has no weights of its own that could be randomised."
             )
-        found = [] if last else [similarity(self.similarity, heat, heat)]
-        for other in self._random(
-            case.model, [[name for run in runs for name in run]] if last else runs
-        ):
+        wanted = [[name for run in runs for name in run]] if last else runs
+        found = []
+        for row, image in enumerate(case.images):
+            alone, seeds = case.take([row]), _seeds(image, self.seed, self.draws)
+            draws = [self._of_draw(alone, wanted, seed) for seed in seeds]
+            found.append(torch.stack(draws).nanmean(0))  # a random network may give no map
+        alike = torch.stack(found)
+        if last:
+            return alike
+        heat = case.signed.cpu()
+        return torch.cat([similarity(self.similarity, heat, heat)[:, None], alike], 1)
+
+    def _of_draw(self, case: Case, runs: Sequence[list[str]], seed: int) -> Tensor:
+        """Similarities (step,) for a case of one picture and one random network."""
+        heat, found = case.signed.cpu(), []
+        for other in self._random(case.model, runs, seed):
             target = other.aim(case.images, None) if self.own_class else None
             again = case.again(case.images, other, target, signed=True).cpu()
             found.append(similarity(self.similarity, heat, again))
-        return torch.stack(found, 1)
+        return torch.cat(found)
 
-    def _random(self, model: Model, runs: Sequence[list[str]]) -> Iterator[Model]:
+    def _random(self, model: Model, runs: Sequence[list[str]], seed: int) -> Iterator[Model]:
         """The model over a copy of its network, whose layers are drawn anew run by run."""
         twin = _copied(model)
-        drawn, trained = redrawn(twin, self.seed, self.statistics == "reset"), held(twin)
+        drawn, trained = redrawn(twin, seed, self.statistics == "reset"), held(twin)
         other = model.given()  # an engine of its own; what is known of layers is shared
         other.module = twin
         for run in runs:
@@ -137,6 +158,14 @@ class ModelRandomisation(Metric):
             yield other
             if self.mode == "independent":
                 put(twin, trained, run)
+
+
+def _seeds(image: Tensor, seed: int, draws: int) -> list[int]:
+    """A seed for each random network of a picture (channel, row, col). The picture counts by its
+    brightness on 4 x 4 places in sixteenths, which another processor's rounding does not change."""
+    places = adaptive_avg_pool2d(image.detach().double().cpu().mean(0)[None], 4)
+    content = (places * 16).round().to(torch.int64).flatten().tolist()
+    return [zlib.crc32(f"{seed} {draw} {content}".encode()) for draw in range(draws)]
 
 
 def _copied(model: Model) -> nn.Module:
