@@ -290,7 +290,7 @@ def plots(asked: list[Sanity], path: Path) -> None:
     columns = 4
     rows = -(-(len(asked) + 1) // columns)
     figure, places = pyplot.subplots(rows, columns, figsize=(12, 2.3 * rows), dpi=80)
-    styles = dict(zip(NULLS, (":", "-.", (0, (1, 4))), strict=True))
+    styles = dict(zip(NULLS, (":", "-.", (0, (1, 4)), (0, (6, 3))), strict=True))
     for place, one in zip(places.flat, asked, strict=False):
         place.plot(SHARES, one.noisy(), color="#1f4e79", marker="o", ms=3.5, lw=2, label="true map")
         place.axhline(one.levels["opposite"], color="#c0504d", ls="--", lw=1.4, label="opposite")
@@ -319,7 +319,7 @@ def strip(worlds: ModuleType, path: Path) -> None:
     drawn = torch.rand((1, 1, 6, 6), generator=torch.Generator().manual_seed(20))
     noise = resize(drawn, (SIDE, SIDE))[:, 0]
     maps = [knows, 0.6 * knows + 0.4 * noise, 0.2 * knows + 0.8 * noise, noise, 1 - knows]
-    maps += [reference(name, images) for name in NULLS[1:]]
+    maps += [reference(name, images) for name in ("centred blob", "edge map")]
     shown = [np.asarray(Heatmap(heat, images=images).overlay(0)) for heat in maps]
     Image.fromarray(np.concatenate(shown, 1)).convert("RGB").save(path, quality=85)
 
