@@ -7,7 +7,7 @@ do not depend on what else the run computes, in which order, or in which process
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -124,10 +124,10 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
     started = time.perf_counter()
     with _remarks() as notes, _alone(model, images, column.explainer):
         # The map first: its cost includes the clean pass, which the target then finds done.
-        found = _explanation(column, model, images, scene.target)
+        blind = _blind(column, scene) if column.blind else None
+        found = _explanation(column, model, images, scene.target, blind)
         seconds = time.perf_counter() - started
         aimed = model.aim(images, scene.target)
-        blind = partial(blind_map, column.label) if column.blind else None
         case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
         scores, sure = _judged(setup, case, job.judges, scene.strange)
         told = _told(model, images, aimed)
@@ -169,11 +169,27 @@ def _alone(model: Model, images: Tensor, explainer: Explainer | None) -> Any:  #
     return model.shared(images, read, gradients=gradients)
 
 
-def _explanation(column: Column, model: Model, images: Tensor, target: Target) -> Explanation:
+def _blind(column: Column, scene: _Scene) -> Callable[[Tensor], Tensor]:
+    """What makes the null map of a column from pictures, (batch, row, col)."""
+    if column.average is None:
+        return partial(blind_map, column.label)
+    frames = scene.model.frames(scene.images)
+    values = column.average.map(scene.truth, frames[0] if frames else None)
+    return lambda images: values.to(images).expand(len(images), -1, -1)
+
+
+def _explanation(
+    column: Column,
+    model: Model,
+    images: Tensor,
+    target: Target,
+    blind: Callable[[Tensor], Tensor] | None,
+) -> Explanation:
     if column.explainer is not None:
         return column.explainer(model, images, target)
+    assert blind is not None
     return Heatmap(
-        blind_map(column.label, images),
+        blind(images),
         images=images,
         pictures=model.pictures(images),
         frames=model.frames(images),

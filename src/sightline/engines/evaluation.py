@@ -33,6 +33,7 @@ from .ledger import Ledger, Record
 from .local import LocalEngine
 from .setup import BLIND, Column, Setup, fastest_batch, planned
 from .small_map import unpacked
+from .sources.average_location import AverageLocation
 from .sources.classes import OWN, UNKNOWN, Meaning, sentences
 from .sources.item import TOP, Collection, Item
 from .stability import probed
@@ -141,9 +142,11 @@ def prepared(
     target: Any = None,
     batch: int | None = None,
     stability: bool = True,
+    average: AverageLocation | None = None,
 ) -> Setup:
     """The setup of a run in a folder: a run that was stopped there goes on with its batch size.
-    stability: some pictures are measured again with other fills and coarser maps.
+    stability: some pictures are measured again with other fills and coarser maps. average: what one
+    more null map is made of.
 
     Raises: BadField, UnknownName for what makes no sense.
     """
@@ -151,7 +154,7 @@ def prepared(
     forwards = count * (len(explainers) + len(BLIND)) * len(metrics) * _STEPS
     batch = batch or model.batch or _remembered_batch(out, model) or fastest_batch(model, forwards)
     again = probed(pictures.count) if stability else 0
-    return planned(model, explainers, metrics, target, batch, again)
+    return planned(model, explainers, metrics, target, batch, again, average)
 
 
 _MANY = 1000  # pictures of a stream, about

@@ -30,6 +30,7 @@ from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.references import NULLS
 from ..target import Class, Target, to_target
+from .sources.average_location import AVERAGE_LOCATION, AverageLocation
 from .sources.classes import count_of
 from .sources.item import Item
 from .stability import Probe, probes
@@ -44,10 +45,13 @@ BLIND = (*NULLS, IMAGE_ITSELF)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Column:
-    """One way to make a map: an explainer, or (None) the null map of that name."""
+    """One way to make a map: an explainer, or (None) the null map of that name. average: what the
+    null map `average location` is made of.
+    """
 
     label: str
     explainer: Explainer | None = None
+    average: AverageLocation | None = None
 
     @property
     def blind(self) -> bool:
@@ -117,7 +121,7 @@ class Setup:
 
     @cached_property
     def _column_facts(self) -> list[Any]:
-        return [_facts(c.explainer) if c.explainer else {"null": c.label} for c in self.columns]
+        return [_facts(c.explainer) if c.explainer else _null_facts(c) for c in self.columns]
 
     @property
     def judge_keys(self) -> list[str]:
@@ -164,10 +168,11 @@ def planned(
     target: Any = None,
     batch: int = BATCH,
     probed: int = 0,
+    average: AverageLocation | None = None,
 ) -> Setup:
     """The setup of these methods and metrics, nulls included. probed: pictures on which the metrics
-    are measured with other choices too. A method whose explanations none of the metrics reads is
-    left out with a warning.
+    are measured with other choices too. average: what one more null map is made of. A method whose
+    explanations none of the metrics reads is left out with a warning.
 
     Raises: BadField for no metric, for the same method twice, or where no method is left;
     UnknownName, BadTarget.
@@ -186,6 +191,7 @@ def planned(
         columns=(
             *(Column(label=label, explainer=each) for label, each in columns),
             *(Column(label=name) for name in BLIND),
+            *([Column(label=AVERAGE_LOCATION, average=average)] if average else []),
         ),
         judges=tuple(Judge(label=label, metric=each) for label, each in named),
         target=None if target is None else _common(model, target),
@@ -290,6 +296,11 @@ def _facts(method: Any) -> dict[str, Any]:
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     name = method.registered_name or f"{type(method).__module__}.{type(method).__qualname__}"
     return {"name": name, "fields": json.loads(json.dumps(fields, default=_plain))}
+
+
+def _null_facts(column: Column) -> dict[str, Any]:
+    average = column.average
+    return {"null": column.label, **({"of": average.digest} if average else {})}
 
 
 def _plain(value: Any) -> Any:

@@ -50,7 +50,8 @@ class Arena:
     """One contest. key: for folders and files. title, about: for people. model: made when its turn
     comes. metrics: those that rank, the ones shown first in `shown`. sanity: measured beside them,
     on the methods that are not dear; it ranks nothing. layer: for methods that read one, where the
-    network's last spatial layer is not to be found.
+    network's last spatial layer is not to be found. part: the part that is the object, for the
+    baseline of the objects' average location; empty is the whole object.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Arena:
     shown: Sequence[str]
     sanity: Sequence[Metric] = ()
     layer: str | None = None
+    part: str = ""
 
 
 def known(limit: int, models: Sequence[str] = ()) -> list[Arena]:
@@ -124,6 +126,7 @@ def _aviary(name: str, seed: int, shortcut: Shortcut | None, limit: int) -> Aren
         metrics=metrics,
         shown=shown,
         sanity=_sanity(),
+        part="" if shortcut is None else "mark",
     )
 
 
@@ -231,8 +234,9 @@ def _exact_pointing() -> Metric:
 
 
 def _sanity() -> list[Metric]:
-    """The maps of the trained network and of one in which every layer was drawn anew."""
-    return [registry.create("metric", "model-randomisation", steps=2)]
+    """The maps of the trained network and of one in which every layer was drawn anew. One draw is
+    enough here, because each picture draws a network of its own."""
+    return [registry.create("metric", "model-randomisation", steps=2, draws=1)]
 
 
 def _curves() -> list[Metric]:

@@ -20,6 +20,7 @@ from ...metric import Metric
 from ...model import Model
 from ...ops.files import write_bytes
 from .. import evaluation
+from ..sources.average_location import AverageLocation, average_location
 from ..sources.item import Collection, Item
 from ..standing import Scores
 from ..table import Table
@@ -85,7 +86,8 @@ class Contest:
         able, refused = _able(model, readers, arena.metrics, pictures)
         start = _first(pictures, self.few)
         folder = self.out / arena.key
-        trial = self._table(model, able, arena.metrics, start, folder)
+        average = average_location(model, pictures.items(), arena.part)
+        trial = self._table(model, able, arena.metrics, start, folder, average)
         refused |= _hopeless(trial)
         costs = _costs(trial)
         able = [e for e, c in zip(able, trial.methods, strict=True) if c not in refused]
@@ -94,7 +96,7 @@ class Contest:
         write_bytes(folder / f"first-{len(trial.pictures)}-pictures.html", trial.html().encode())
         cheap = [e for e, n in zip(able, names, strict=True) if n not in dear]
         judges = [*arena.metrics, *arena.sanity]
-        whole = self._table(model, cheap or able, judges, pictures, folder)
+        whole = self._table(model, cheap or able, judges, pictures, folder, average)
         return _outcome(arena, (trial, whole), names, dear, refused)
 
     def _table(
@@ -104,8 +106,11 @@ class Contest:
         metrics: Sequence[Metric],
         pictures: Collection,
         folder: Path,
+        average: AverageLocation | None,
     ) -> Table:
-        setup = evaluation.prepared(model, explainers, metrics, pictures, folder, stability=False)
+        setup = evaluation.prepared(
+            model, explainers, metrics, pictures, folder, stability=False, average=average
+        )
         return evaluation.evaluate(setup, pictures, folder, self.engine, self.progress)
 
 
