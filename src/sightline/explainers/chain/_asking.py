@@ -34,11 +34,12 @@ from .pursuit import Ending, Pick, pursue
 
 @dataclass(frozen=True, kw_only=True)
 class Asking(Explainer):
-    """A chain of questions about each picture, and the class that the answers lead to.   weights: a
-    query network that `python -m sightline.recipes.query_chains` wrote; None is the one that comes
-    with `sightline:default`. answers: a table (CSV) of true answers instead of those
-    read off the picture: a column `file` with the picture's name, and one column for each question,
-    1 for yes, 0 for no, empty for what cannot be asked.
+    """A chain of questions about each picture, and the class that the answers lead to.
+
+    weights: a query network that `python -m sightline.recipes.query_chains` wrote; None is the one
+    that comes with `sightline:default`. answers: a table (CSV) of true answers instead of those
+    read from the picture: a column `file` with the picture's name, and one column for each
+    question, 1 for yes, 0 for no, empty for a question that cannot be asked.
 
     samples, chains, step, cap, burn_in: of the Langevin sampler; the paper's values. sure,
     patience: the chain ends when the highest belief was at least `sure` at `patience` steps (the
