@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,7 @@ from sightline.explanations.regions import Regions
 from sightline.views.structure.drawing import Plate, name, rules, told
 from sightline.views.structure.layout import laid_out
 from sightline.views.structure.regions import counting, finding
+from sightline.views.structure.sentences import shown_first
 
 EVIL = '<script>alert("x")</script> & co'
 LINK = {
@@ -66,7 +68,7 @@ def test_outlines_are_as_long_as_the_confidence_and_weak_sets_are_faded() -> Non
     lengths = re.findall(r'stroke-dasharray="([\d.]+) 100"', text)
     assert lengths == ["97", "100", "60", "10", "0"]
     assert re.findall(r'class="node n(\d)[^"]*faded', text) == ["3", "4"]
-    assert "108" in text
+    assert re.findall(r'class="percent"[^>]*>([^<]*)<', text)[1] == "full score"
 
 
 def test_the_file_is_well_formed_and_escaped() -> None:
@@ -113,8 +115,16 @@ def test_the_veil_covers_what_is_not_in_the_set_and_the_border_runs_around_it() 
 
 def test_cells_are_named_as_on_a_chess_board() -> None:
     assert [name((0, 0)), name((6, 2)), name((1, 30))] == ["A1", "C7", "31.2"]
-    assert told([(0, 0)], 0.5) == "A1: 50\N{NARROW NO-BREAK SPACE}% of the score kept"
-    assert told([(r, 0) for r in range(9)], 0.5).startswith("9 patches")
+    assert told([(0, 0)], 0.5) == "A1: keeps 50\N{NARROW NO-BREAK SPACE}% of the score"
+    assert told([(r, 0) for r in range(9)], 0.5).startswith("9 patches: ")
+
+
+def test_what_keeps_more_than_the_score_keeps_the_full_score() -> None:
+    said = told([(0, 0)], 1.01, 0.92).replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert said == "A1: keeps the full score (93 %; whole picture 92 %)"
+    assert told([(0, 0)], 1.0) == "A1: keeps the full score"
+    assert "100" not in told([(0, 0)], 0.999)
+    assert "108\N{NARROW NO-BREAK SPACE}%" not in registry.view(Regions, "panel")(regions(), 0)
 
 
 def test_hovering_goes_before_focus_and_the_first_set_is_shown_alone() -> None:
@@ -126,12 +136,65 @@ def test_hovering_goes_before_focus_and_the_first_set_is_shown_alone() -> None:
 
 def test_the_findings_are_sentences() -> None:
     told_ = finding(regions(), 0)
-    assert told_.startswith("Any one of 2 sets of patches is enough for wren; the smallest, A1 B1,")
-    counted = counting(regions(), 0)
-    assert (
-        "2 minimal sets of 2 patches." in counted and "no two share a patch there are 1" in counted
+    assert told_.startswith(
+        "Any one of 2 sets of patches is enough for wren; one of the 2 smallest, A1 B1,"
     )
-    assert "Without B1 only 5" in counted and "It meets every sufficient set." in counted
+    counted = counting(regions(), 0)
+    assert "2 minimal sets of 2 patches." in counted
+    assert (
+        "Largest group of sets that share no patch: 1; at most one patch: 2; at most two patches:"
+        " 2." in counted
+    )
+    assert "Without B1 only 5" in counted
+    assert "Every sufficient set contains at least one of these patches." in counted
+
+
+def several(first: list[list[int]]) -> Regions:
+    """Three minimal sets; the graph starts from the first, which need not be the smallest."""
+    sets = [[(0, 2)], [(0, 0), (0, 1)], [(0, 1), (1, 1)]]
+    starts = [first, [[0, 1], [1, 1]]]
+    nodes = [{"cells": c, "confidence": 0.95 + k / 100, "root": True} for k, c in enumerate(starts)]
+    nodes += [{"cells": [[0, 1]], "confidence": 0.2, "root": False}]
+    edges = [{"from": k, "to": 2, "removed": cells[0]} for k, cells in enumerate(starts)]
+    return replace(
+        regions(),
+        minimal=[sets],
+        confidences=[[0.91, 0.95, 0.96]],
+        links=[{"nodes": nodes, "edges": edges}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "named"),
+    [([[0, 2]], "the smallest, C1,"), ([[0, 0], [0, 1]], "the one shown first, A1 B1,")],
+)
+def test_headline_large_picture_and_first_root_are_one_set(
+    first: list[list[int]], named: str
+) -> None:
+    found = several(first)
+    assert named in finding(found, 0)
+    lead = shown_first(found, 0)
+    assert [list(c) for c in laid_out(found.links[0], 1.0).nodes[lead].cells] == first
+    text = registry.view(Regions, "panel")(found, 0)
+    assert f".sag:not(:has(.node:hover,.node:focus)) .k{lead}{{" in text
+    shown = re.search(rf'<g class="layer k{lead}">.*?<text[^>]*>([^<]*)<', text)
+    assert shown and shown[1].split(":")[0] in named
+
+
+def test_the_set_of_the_headline_stands_on_the_left() -> None:
+    turned = replace(several([[0, 0], [0, 1]]), minimal=[[[(0, 1), (1, 1)], [(0, 0), (0, 1)]]])
+    lead = shown_first(turned, 0)
+    nodes = laid_out(turned.links[0], 1.0, lead).nodes
+    assert lead == 1 and nodes[1].x < nodes[0].x
+    assert "one of the 2 smallest, B1 B2," in finding(turned, 0)
+
+
+def test_the_graph_shrinks_only_as_far_as_its_text_is_readable() -> None:
+    text = registry.view(Regions, "panel")(regions(), 0)
+    width, least = re.findall(
+        r'class="graph-of-sets"[^>]*width="([\d.]+)"[^>]*min-width:(\d+)px', text
+    )[0]
+    assert 12 * float(least) / float(width) >= 11
 
 
 @pytest.mark.parametrize("outcome", ["none", "fill"])
@@ -149,7 +212,7 @@ def test_an_ending_without_a_set_is_drawn_and_said(outcome: str) -> None:
         evaluations=[1],
     )
     assert {"none": "No set", "fill": "No patch is needed"}[outcome] in finding(bare, 0)
-    assert "no patch: 95" in registry.view(Regions, "panel")(bare, 0)
+    assert "no patch: keeps 95" in registry.view(Regions, "panel")(bare, 0)
 
 
 def test_figures_and_files_leave_matplotlib_alone(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ..wording import percent
-from .layout import Edge, Layout, Node
+from .layout import Edge, Layout
 
 Cells = Sequence[Sequence[int]]
 _NAMED = 8  # patches; more are counted
+_SHRUNK = 0.92  # of its width: then the smallest text, of 12 units, has 11 px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +83,40 @@ def names(cells: Cells) -> str:
     return " ".join(map(name, cells)) if cells else "no patch"
 
 
-def told(cells: Cells, confidence: float) -> str:
+def told(cells: Cells, confidence: float, whole: float | None = None) -> str:
     """Which patches, and what they keep, as one line."""
-    which = names(cells) if len(cells) <= _NAMED else counted(len(cells))
-    return f"{which}: {share(confidence)} of the score kept"
+    return f"{which(cells)}: keeps {kept(confidence, whole)}"
+
+
+def which(cells: Cells) -> str:
+    """The names of a few patches; how many they are where they are many."""
+    return names(cells) if len(cells) <= _NAMED else counted(len(cells))
+
+
+def kept(confidence: float, whole: float | None = None) -> str:
+    """How much of the whole picture's score is kept; all of it where the set scores as much or
+    more. whole: the whole picture's probability, to say then how much more."""
+    if confidence < 1:
+        return f"{percent(max(confidence, 0.0))} of the score"
+    if whole is None:
+        return "the full score"
+    own = min(confidence * whole, 1.0)
+    return f"the full score ({percent(own)}; whole picture {percent(whole)})"
 
 
 def counted(patches: int) -> str:
     return "1 patch" if patches == 1 else f"{patches} patches"
 
 
-def share(value: float) -> str:
-    return percent(value) if value <= 1 else f"{round(value * 100)}\N{NARROW NO-BREAK SPACE}%"
+def short(confidence: float) -> str:
+    """What is kept, for a small picture: `93 %`, or `full score`."""
+    return "full score" if confidence >= 1 else percent(max(confidence, 0.0))
 
 
-def rules(count: int) -> str:
-    """The CSS that ties `count` focusable elements to their layers; the first one is shown when
+def rules(count: int, first: int = 0) -> str:
+    """The CSS that ties `count` focusable elements to their layers; the layer `first` is shown when
     nothing is pointed at. A hovered element goes before a focused one."""
-    idle = ".sag:not(:has(.node:hover,.node:focus)) .k0"
+    idle = f".sag:not(:has(.node:hover,.node:focus)) .k{first}"
     lines = [f"{idle}{{visibility:visible}}"]
     for k in range(count):
         lines.append(
@@ -149,7 +166,7 @@ def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
 def _ruler(plate: Plate, unit: float) -> Markup:
     wide, high = plate.cell
     rows, cols = plate.grid
-    size = min(unit * 3.4, wide * 0.6, high * 0.8)
+    size = min(unit * 3.8, wide * 0.6, high * 0.8)
     words = [((c + 0.5) * wide, -unit * 1.4, name((0, c))[:-1]) for c in range(cols)]
     words += [(-unit * 2.4, (r + 0.5) * high + size * 0.35, str(r + 1)) for r in range(rows)]
     texts = [
@@ -167,16 +184,18 @@ def thumbnail(plate: Plate, cells: Cells, size: tuple[float, float]) -> Markup:
     )
 
 
-def graph(plate: Plate, layout: Layout, faded: float) -> Markup:
-    """The graph: thumbnails, outlines as long as the confidence, labelled removals."""
+def graph(plate: Plate, layout: Layout, faded: float, whole: float | None = None) -> Markup:
+    """The graph: thumbnails, outlines as long as the confidence, labelled removals. It shrinks only
+    as far as its text stays readable. whole: the whole picture's probability."""
     width, height = layout.width, layout.height
     head = Markup(
         '<svg class="graph-of-sets" viewBox="0 0 {} {}" width="{}" height="{}" role="group"'
+        ' style="min-width:{}px"'
         ' aria-label="Graph of patch sets: each step down takes one patch away">'
-    ).format(_n(width), _n(height), _n(width), _n(height))
+    ).format(_n(width), _n(height), _n(width), _n(height), round(width * _SHRUNK))
     edges = [_edge(layout, each) for each in layout.edges]
     labels = [_label(plate, each) for each in layout.edges]
-    nodes = [_node(plate, layout, k, node, faded) for k, node in enumerate(layout.nodes)]
+    nodes = [_node(plate, layout, k, (faded, whole)) for k in range(len(layout.nodes))]
     return Markup("").join([head, *edges, *labels, *nodes, Markup("</svg>")])
 
 
@@ -232,11 +251,11 @@ def _label(plate: Plate, edge: Edge) -> Markup:
     )
 
 
-def _node(plate: Plate, layout: Layout, k: int, node: Node, faded: float) -> Markup:
-    wide, high = layout.picture
+def _node(plate: Plate, layout: Layout, k: int, levels: tuple[float, float | None]) -> Markup:
+    (wide, high), node, (faded, whole) = layout.picture, layout.nodes[k], levels
     length = max(0.0, min(1.0, node.confidence)) * 100
     kinds = f"node n{k}{' root' if node.root else ''}{' faded' if node.confidence < faded else ''}"
-    spoken = f"{'Minimal: ' if node.root else ''}{told(node.cells, node.confidence)}"
+    spoken = f"{'Minimal: ' if node.root else ''}{told(node.cells, node.confidence, whole)}"
     outline = (
         f"M{wide / 2:.1f} -2.5H{wide + 0.5:.1f}q2 0 2 2V{high + 0.5:.1f}q0 2 -2 2H-0.5q-2 0 -2 -2"
         f"V-0.5q0 -2 2 -2z"
@@ -259,7 +278,7 @@ def _node(plate: Plate, layout: Layout, k: int, node: Node, faded: float) -> Mar
         _n(length),
         _n(wide / 2),
         _n(high + 17),
-        share(node.confidence),
+        short(node.confidence),
     )
 
 

@@ -54,10 +54,12 @@ class Layout:
     edges: tuple[Edge, ...]
 
 
-def laid_out(link: Mapping[str, Any], aspect: float) -> Layout:
-    """A graph as plain data, in place. aspect: width over height of the pictures."""
+def laid_out(link: Mapping[str, Any], aspect: float, first: int = 0) -> Layout:
+    """A graph as plain data, in place. aspect: width over height of the pictures. first: the root
+    that stands on the left."""
     pairs = [(edge["from"], edge["to"]) for edge in link["edges"]]
     layers = _layers(len(link["nodes"]), pairs)
+    layers[0].sort(key=lambda k: k != first)
     widest = max(map(len, layers))
     side = 88.0 if widest <= 7 else 72.0 if widest <= 9 else 60.0
     width, height = (side, side / aspect) if aspect >= 1 else (side * aspect, side)
@@ -145,6 +147,8 @@ def _columns(
         for k in sorted(layer, key=x.__getitem__):
             children = [x[b] for a, b in pairs if a == k]
             wanted[k] = sum(children) / len(children) if children else x[k]
+        if layer is layers[0]:
+            wanted[layer[0]] = min(wanted[layer[0]], min(wanted.values()) - 1e-3)
         x |= _spread(wanted, step)
     return x
 

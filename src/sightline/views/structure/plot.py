@@ -9,6 +9,7 @@ from ...explanations.regions import Regions
 from .. import colour
 from . import drawing
 from .layout import Layout, laid_out
+from .sentences import shown_first, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,12 +19,13 @@ _WEIGHTS = {"small": 0.8, "middling": 1.6, "large": 2.8}
 
 
 def drawn(pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: bool) -> "Figure":
-    """One image: the first node's patches on the picture, and the graph beside it."""
+    """One image: the patches of the set in the title on the picture, and the graph beside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     tokens = colour.DARK if dark else colour.LIGHT
-    layout = laid_out(regions.links[row], pixels.shape[1] / pixels.shape[0])
+    lead = shown_first(regions, row)
+    layout = laid_out(regions.links[row], pixels.shape[1] / pixels.shape[0], lead)
     scale = 1 / 90  # inches per unit of the layout
     width = 3.6 + layout.width * scale
     height = max(3.9, layout.height * scale) + 0.6
@@ -33,9 +35,10 @@ def drawn(pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: b
         0.12 / width, 1 - 0.16 / height, title, va="top", fontsize=9, color=tokens["ink"], wrap=True
     )
     large = figure.add_axes((0.25 / width, 1 - 3.85 / height, 3.1 / width, 3.1 / height))
-    first = layout.nodes[0]
+    first = layout.nodes[lead]
     large.imshow(veiled(pixels, first.cells, regions.grid))
-    large.set_xlabel(drawing.told(first.cells, first.confidence), fontsize=8, color=tokens["ink-2"])
+    line = drawing.told(first.cells, first.confidence, whole(regions, row))
+    large.set_xlabel(line, fontsize=8, color=tokens["ink-2"])
     _names(large, pixels, regions.grid, tokens["ink-3"])
     down = layout.height * scale / height
     across = figure.add_axes((3.6 / width, 1 - 0.55 / height - down, 1 - 3.6 / width, down))
@@ -90,7 +93,7 @@ def _graph(
         axes.text(
             node.x + wide / 2,
             node.y + high + 11,
-            drawing.share(node.confidence),
+            drawing.short(node.confidence),
             fontsize=8,
             ha="center",
             va="center",

@@ -16,10 +16,11 @@ from ...explanations.regions import Regions, ordered
 from .. import colour, packed
 from ..alone import page, rules, tokens
 from ..refused import unless_refused
-from ..wording import counted
+from ..wording import percent
 from . import drawing
 from .drawing import Plate, Shown
-from .layout import laid_out
+from .layout import Layout, laid_out
+from .sentences import counting, finding, shown_first, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,10 +35,11 @@ _HEAD = 64  # of a file that stands alone: its two lines
 def panel(regions: Regions, row: int = 0) -> str:
     """The graph of one image for a report: an HTML fragment that works by CSS alone."""
     plate = _plate(regions, row)
-    layout = laid_out(regions.links[row], plate.size[0] / plate.size[1])
+    lead, score = shown_first(regions, row), whole(regions, row)
+    layout = laid_out(regions.links[row], plate.size[0] / plate.size[1], lead)
     start = len(layout.nodes)
     strip = _strip(regions, row)
-    shown = [Shown(cells=n.cells, line=drawing.told(n.cells, n.confidence)) for n in layout.nodes]
+    shown = _shown(layout, score)
     shown += [Shown(cells=cells, line=line) for cells, _, line in strip]
     thumbs = [_thumb(plate, start + i, cells, words) for i, (cells, words, _) in enumerate(strip)]
     notes = [Markup('<p class="doubt">{}</p>').format(note) for note in regions.notes[row]]
@@ -48,12 +50,12 @@ def panel(regions: Regions, row: int = 0) -> str:
         '<p class="quiet-line">{}</p>'
         '<div class="sag-strip">{}</div></div></div>'
     ).format(
-        Markup(drawing.rules(start + len(strip))),
+        Markup(drawing.rules(start + len(strip), lead)),
         drawing.stage(plate, shown),
         finding(regions, row),
         counting(regions, row),
         Markup("").join(notes),
-        drawing.graph(plate, layout, regions.thresholds[1]),
+        drawing.graph(plate, layout, regions.thresholds[1], score),
         _key(regions),
         Markup("").join(thumbs),
     )
@@ -71,8 +73,9 @@ def svg(regions: Regions, row: int = 0) -> str:
     """One image as a picture that stands alone: the large picture on the left, its graph on the
     right; hovering and focusing work where the viewer knows CSS."""
     plate = _plate(regions, row)
-    layout = laid_out(regions.links[row], plate.size[0] / plate.size[1])
-    shown = [Shown(cells=n.cells, line=drawing.told(n.cells, n.confidence)) for n in layout.nodes]
+    lead, score = shown_first(regions, row), whole(regions, row)
+    layout = laid_out(regions.links[row], plate.size[0] / plate.size[1], lead)
+    shown = _shown(layout, score)
     side = 380.0
     high = (
         side * (plate.size[1] + 0.13 * max(plate.size)) / (plate.size[0] + 0.06 * max(plate.size))
@@ -83,7 +86,7 @@ def svg(regions: Regions, row: int = 0) -> str:
     large = str(drawing.stage(plate, shown)).replace(
         "<svg ", f'<svg x="12" y="{_HEAD}" width="{side:.0f}" height="{high:.0f}" ', 1
     )
-    small = str(drawing.graph(plate, layout, regions.thresholds[1])).replace(
+    small = str(drawing.graph(plate, layout, regions.thresholds[1], score)).replace(
         "<svg ", f'<svg x="{side + 24:.0f}" y="{_HEAD}" ', 1
     )
     css = tokens("svg.sag", "color:var(--ink);") + rules("regions")
@@ -98,7 +101,7 @@ def svg(regions: Regions, row: int = 0) -> str:
         round(width),
         round(height),
         finding(regions, row),
-        Markup(_in_svg(css + drawing.rules(len(layout.nodes)))),
+        Markup(_in_svg(css + drawing.rules(len(layout.nodes), lead))),
         first,
         second,
         Markup(large),
@@ -126,67 +129,28 @@ def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
 
 @registry.drawn(Regions, "text")
 @unless_refused("text")
-def finding(regions: Regions, row: int = 0) -> str:
+def text(regions: Regions, row: int = 0) -> str:
     """What was found in one picture, as one or two sentences."""
-    sets, label = regions.minimal[row], _nth(regions.provenance.get("target_label"), row)
-    of = f" for {label}" if label is not None else ""
-    if regions.outcome[row] == "fill":
-        return f"No patch is needed{of}: the fill alone is enough."
-    if not sets:
-        return f"No set of patches was found that is enough{of}."
-    rows, cols = regions.grid
-    cells, kept = ordered(sets[0]), regions.confidences[row][0]
-    area, which = drawing.share(len(cells) / (rows * cols)), drawing.names(cells)
-    told = f"is {area} of the picture and keeps {drawing.share(kept)} of the score."
-    if len(sets) == 1:
-        return f"One set of patches is enough{of}; {which} {told}"
-    return f"Any one of {len(sets)} sets of patches is enough{of}; the smallest, {which}, {told}"
-
-
-def counting(regions: Regions, row: int) -> str:
-    """How many sets of what size, how they overlap, and what is necessary."""
-    sets = regions.minimal[row]
-    sentences = []
-    if any(sets):
-        count = regions.take([row]).counts()[0]
-        low, high = min(count["sizes"]), max(count["sizes"])
-        size = drawing.counted(low) if low == high else f"{low} to {drawing.counted(high)}"
-        sentences.append(f"{counted(len(sets), 'minimal set')} of {size}.")
-        if len(sets) > 1:
-            most = [count[f"overlap {o}"] for o in (0, 1, 2)]
-            sentences.append(
-                f"Chosen so that no two share a patch there are {most[0]}, at most one patch"
-                f" {most[1]}, at most two {most[2]}."
-            )
-    needed, left = regions.necessary[row], regions.remaining[row]
-    if needed is not None and left is not None:
-        needed = ordered(needed)
-        meets = {True: " It meets every sufficient set.", None: ""}.get(
-            regions.agree[row], " It does not meet every sufficient set: the patches interact."
-        )
-        sentences.append(
-            f"Without {drawing.names(needed)} only {drawing.share(max(left, 0.0))} is left.{meets}"
-        )
-    sentences.append(f"{regions.evaluations[row]} pictures were measured.")
-    return " ".join(sentences)
+    return finding(regions, row)
 
 
 def _strip(regions: Regions, row: int) -> list[tuple[Sequence[Any], str, str]]:
     """Every minimal set and what is left without the necessary one: cells, words, line."""
     found: list[tuple[Sequence[Any], str, str]] = []
+    score = whole(regions, row)
     for k, (cells, kept) in enumerate(
         zip(regions.minimal[row], regions.confidences[row], strict=True)
     ):
         cells = ordered(cells)
-        found.append((cells, f"enough {k + 1}: {drawing.share(kept)}", drawing.told(cells, kept)))
+        line = drawing.told(cells, kept, score)
+        found.append((cells, f"enough {k + 1}: {drawing.short(kept)}", line))
     needed, left = regions.necessary[row], regions.remaining[row]
     if needed is not None and left is not None:
         rows, cols = regions.grid
         needed = ordered(needed)
         rest = [(r, c) for r in range(rows) for c in range(cols) if (r, c) not in needed]
-        kept = drawing.share(max(left, 0.0))
-        line = f"without {drawing.names(needed)}: {kept} of the score kept"
-        found.append((rest, f"necessary: {kept}", line))
+        line = f"without {drawing.which(needed)}: keeps {drawing.kept(left, score)}"
+        found.append((rest, f"necessary: {drawing.short(left)} left", line))
     return found
 
 
@@ -200,12 +164,17 @@ def _thumb(plate: Plate, k: int, cells: Sequence[Any], words: str) -> Markup:
 
 
 def _key(regions: Regions) -> str:
-    enough, gone = (drawing.share(t) for t in regions.thresholds)
+    enough, gone = (percent(t) for t in regions.thresholds)
     return (
-        "Each step down takes one patch away. The outline of a picture is as long as the share of"
-        f" the whole picture's score that is kept; {enough} is enough, below {gone} it is faded."
-        " Point at a picture, or go through them with Tab, to see its patches large."
+        "Each step down takes one patch away. The blue outline shows how much of the score remains:"
+        f" {enough} of the whole picture's score is enough; sets below {gone} are faded. Point at a"
+        " picture, or go through them with Tab, to see its patches large."
     )
+
+
+def _shown(layout: Layout, whole: float | None) -> list[Shown]:
+    lines = ((n.cells, drawing.told(n.cells, n.confidence, whole)) for n in layout.nodes)
+    return [Shown(cells=cells, line=line) for cells, line in lines]
 
 
 def _plate(regions: Regions, row: int) -> Plate:
@@ -226,10 +195,6 @@ def _pixels(regions: Regions, row: int) -> colour.Pixels:
         shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
     array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
     return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
-
-
-def _nth(values: Any, i: int) -> Any:
-    return values[i] if isinstance(values, (list, tuple)) and i < len(values) else None
 
 
 def _in_svg(css: str) -> str:
