@@ -12,6 +12,7 @@ from sightline import report
 from sightline.errors import FileProblem
 from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, Report
 from sightline.views import packed, page, summary
+from sightline.views.provenance.rows import plain
 
 CAM = Method(
     name="grad-cam",
@@ -210,16 +211,76 @@ def test_ten_pictures_with_three_methods_stay_under_five_megabytes() -> None:
 def test_numbers_come_with_their_null_levels_and_a_verdict() -> None:
     text = report.build(Report(title="t", items=(item(),)))
     assert "random\N{NO-BREAK SPACE}0.30" in text
-    assert "Better than maps that know nothing on deletion." in text
+    assert "Beats the baselines on deletion." in text
 
 
 def test_a_verdict_names_what_does_as_well() -> None:
     won, lost = metric(), metric("insertion", 0.1, "higher")
-    assert summary.verdict([won, lost]).endswith(
-        "; a random map does at least as well on insertion."
-    )
-    assert summary.verdict([lost]).startswith("No better than a map that knows nothing")
+    both = "Beats the baselines on deletion; a random map scores as well on insertion."
+    assert summary.verdict([won, lost]) == both
+    none = "Does not beat the baselines: a random map scores as well on insertion."
+    assert summary.verdict([lost]) == none
     assert summary.verdict([]) == ""
+
+
+def test_baseline_sentence_and_caution_stand_once_per_method() -> None:
+    lost = metric("insertion", 0.1, "higher")
+    items = (item(), item(maps=(entry(metrics=(metric(), lost)),)), item())
+    text = report.build(Report(title="t", items=items))
+    assert text.count("Do not trust it where") == 1
+    assert text.count("the baselines on deletion") == 1
+    assert (
+        "Beats the baselines on deletion in 3 of 3 pictures and on insertion in 0 of 1 picture."
+        in text
+    )
+    none = summary.verdicts([item(maps=(entry(metrics=(lost,)),))] * 2)
+    assert none == {"grad-cam": "Does not beat the baselines on insertion (0 of 2 pictures)."}
+    assert text.count('id="method-grad-cam"') == 1 and 'href="#method-grad-cam"' in text
+
+
+def test_how_a_map_was_made_is_a_table_in_plain_words() -> None:
+    facts = {
+        "target": "Class((287,), probability=False)",
+        "target_label": ["lynx"],
+        "parameters": {"layer": None, "keep_sign": False},
+        "evaluations": {"forward": 0, "backward": 1},
+        "preprocessing": "Preprocess(size=(128, 128), range=None, antialias=True)",
+        "hook": "<function foo at 0x7f35c8>",
+        "refused": [None],
+    }
+    made = MapEntry(method=CAM, values=spot(), provenance=facts)
+    text = report.build(Report(title="t", items=(item(maps=(made,)),)))
+    table = text[text.index("How it was made") :]
+    rows = dict(re.findall(r"<tr><th[^>]*>(.*?)</th><td>(.*?)</td></tr>", table, re.S))
+    assert rows == {
+        "Explained": "lynx",
+        "Passes": "1 backward",
+        "Preprocessing": "size 128, 128; antialias yes",
+        "Hook": "foo",
+        "Setting: keep sign": "no",
+        "Setting: layer": "default",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, ""),
+        (True, "yes"),
+        (0.123456, "0.1235"),
+        (-2.5, "\N{MINUS SIGN}2.5"),
+        ([1, [2, 3]], "1, 2, 3"),
+        ({"name": "igos", "fields": {"cells": 7}}, "igos: cells 7"),
+        ("Class((287,), probability=False)", "class: 287; probability no"),
+        ("Region(box=(1, 2), inner=Class((3,)))", "region: box 1, 2; inner class: 3"),
+        ("<bound method Net.forward of Net()>", "<bound method Net.forward of Net()>"),
+        ("<function loss at 0x7f>", "loss"),
+        ("a (b) c", "a (b) c"),
+        ("broken(", "broken("),
+    ],
+)
+def test_values_are_said_in_words(value: object, words: str) -> None:
+    assert plain(value) == words
 
 
 def test_several_pictures_are_summed_up_with_an_interval() -> None:

@@ -74,8 +74,8 @@ class MapEntry:
 
     values: (row, col), the method's own map in the model's frame, raw scale. native: signed and
     unclipped, at the layer's resolution. passes: images sent forward and backward. target: only
-    where it differs from the item's. verdict: one sentence on how far to trust it; made from the
-    metrics where empty.
+    where it differs from the item's. verdict: one sentence about this map alone, if any; what the
+    metrics say of the method stands once on the page.
     """
 
     method: Method

@@ -26,7 +26,6 @@ from .ops.references import NULLS
 from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry, Report
 from .target import PerImage, Target
 from .targets.words import in_words, prediction, share_of
-from .views import summary
 from .views.packed import page_picture
 from .views.paint import seen
 
@@ -209,8 +208,7 @@ def _entry(case: Case, judged: Sequence[MetricEntry | None]) -> MapEntry | Panel
         return PanelEntry(body=registry.view(type(found), "panel")(found, 0), **told)
     native = None if found.native is None else found.native[0].cpu().numpy()
     if remark := "".join(found.details.get("remark", ())):
-        verdict = summary.verdict(told["metrics"])
-        told["verdict"] = f"{remark[0].upper()}{remark[1:]} {verdict}".rstrip()
+        told["verdict"] = f"{remark[0].upper()}{remark[1:]}"
     return MapEntry(values=found.numpy()[0], native=native, **told)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +317,81 @@ def test_print_shows_contours_and_no_controls(visit: Any) -> None:
     assert not tab.locator("#controls").is_visible()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 247)"
     assert len(tab.pdf(prefer_css_page_size=True)) > 10_000
+
+
+def six() -> Report:
+    maps = tuple(
+        entry(name, spot(20, 30)) for name in ("a", "bb", "smooth-gradient", "d", "e", "f")
+    )
+    return Report(title="Six methods", items=(replace(item(), maps=maps),) * 3)
+
+
+def test_cards_reflow_and_nothing_in_them_is_cut(visit: Any) -> None:
+    tab = visit(six())
+    tab.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    for width in (1280, 1000):
+        tab.set_viewport_size({"width": width, "height": 844})
+        row = tab.locator("#picture-1 .row")
+        assert row.evaluate("r => r.scrollWidth - r.clientWidth") <= 0
+        edges = row.locator(".card").evaluate_all("all => all.map(c => c.getBoundingClientRect())")
+        assert len({round(edge["top"]) for edge in edges}) > 1
+        assert all(0 <= edge["left"] and edge["right"] <= width for edge in edges)
+        cut = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        assert row.locator("h3, .share span, th, td").evaluate_all(cut) == 0
+        words = row.locator(".share > span:first-child").evaluate_all(
+            "all => all.map(e => e.getClientRects().length > 1 || e.offsetHeight > 24)"
+        )
+        assert words and not any(words)
+
+
+@pytest.mark.parametrize("content", [ten(), six(), one(label=LONG)], ids=["ten", "six", "long"])
+def test_the_first_screen_of_a_telephone_shows_a_map(visit: Any, content: Report) -> None:
+    tab = visit(content, 390)
+    stage = tab.locator(".map-card .stage").first.bounding_box()
+    bar = tab.locator("#controls").bounding_box()
+    assert stage["x"] >= 0 and stage["x"] + stage["width"] <= 390
+    assert stage["y"] + 0.75 * stage["height"] <= bar["y"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_text_in_charts_has_at_least_eleven_pixels(visit: Any, width: int) -> None:
+    tab = visit(one(), width)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    sizes = tab.locator("svg.plot text").evaluate_all(
+        "all => all.map(t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a)"
+    )
+    assert sizes and min(sizes) >= 11
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_links_of_the_contents_jump_to_their_picture(visit: Any, width: int) -> None:
+    tab = visit(ten(), width)
+    tab.emulate_media(reduced_motion="reduce")
+    for k in (8, 3):
+        tab.locator(f".contents a >> nth={k - 1}").click()
+        tab.wait_for_function(f"location.hash === '#picture-{k}'")
+        top = tab.locator(f"#picture-{k}-title").evaluate("e => e.getBoundingClientRect().top")
+        assert 0 <= top < 140
+    tab.locator("#picture-3 .trust").first.click()
+    assert tab.locator("#picture-3-map-1-numbers").get_attribute("open") is not None
+
+
+def test_what_a_reader_chose_survives_a_reload(visit: Any) -> None:
+    tab = visit(ten())
+    for key in ("s", "e", "c", "3"):
+        tab.keyboard.press(key)
+    tab.locator("#opacity").fill("30")
+    tab.locator("#picture-2-map-1 .look").click()  # this one alone: overlay, map, picture
+    tab.locator("#picture-4-map-1 details.making summary").click()
+    tab.wait_for_timeout(100)
+    place = tab.evaluate("scrollY")
+    assert place > 500
+    tab.reload()
+    tab.wait_for_function("document.querySelector('#picture-4 details.making').open")
+    root = "document.documentElement.dataset"
+    assert tab.evaluate(f"[{root}.view, {root}.scale, {root}.sign]") == ["map", "own", "signed"]
+    assert tab.locator("#contours").is_checked() and tab.locator("#opacity").input_value() == "30"
+    assert tab.locator("#picture-2-map-1 .stage").get_attribute("data-view") == "picture"
+    opened = tab.locator("details[open]").evaluate_all("all => all.map(d => d.closest('.item').id)")
+    assert opened == ["picture-4"] * 3
+    assert tab.evaluate("scrollY") == pytest.approx(place, abs=2)

@@ -44,7 +44,7 @@ def test_one_method_is_described_by_its_spread() -> None:
 
 def test_an_empty_map_is_said_to_find_nothing() -> None:
     empty = np.zeros((20, 20), dtype=np.float32)
-    assert finding.located(["A"], [empty], None) == "A finds nothing that speaks for it."
+    assert finding.located(["A"], [empty], None) == "A finds no positive evidence."
     assert finding.located([], [], PARTS) == ""
 
 

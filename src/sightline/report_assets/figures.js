@@ -119,17 +119,17 @@ function followPointer(row) {
   });
 }
 
-// Pointing at a part's name in a list lights its outline on every picture of the row.
-function followNames(row) {
+// Pointing at a part's name lights its outline on the picture and all its maps.
+function followNames(item) {
   const light = (event) => {
     const name = event.target.closest(".legend [data-name], .share[data-name]")?.dataset.name;
-    const parts = [...row.querySelectorAll(".part")];
+    const parts = [...item.querySelectorAll(".part")];
     const known = parts.some((part) => part.dataset.name === name);
-    row.classList.toggle("named", known);
+    item.classList.toggle("named", known);
     parts.forEach((part) => part.classList.toggle("lit", known && part.dataset.name === name));
   };
-  row.addEventListener("pointerover", light);
-  row.addEventListener("focusin", light);
+  item.addEventListener("pointerover", light);
+  item.addEventListener("focusin", light);
 }
 
 function enlarge(figure) {

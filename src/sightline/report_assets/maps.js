@@ -57,7 +57,7 @@ function placed(map, field, signed, scale, column) {
     return {
       places: signed ? share.map((s) => 0.5 + s / 2) : share,
       ends: signed ? ["100\u202f%", "0", "100\u202f%"] : ["0", "50\u202f%", "100\u202f%"],
-      unit: "of the evidence is in weaker places",
+      unit: "percentile of the evidence",
     };
   }
   const own = scale === "own";
@@ -69,7 +69,7 @@ function placed(map, field, signed, scale, column) {
   return {
     places: field.values.map(place),
     ends: [low, (low + high) / 2, high].map(numberText),
-    unit: own ? "raw values, this map alone" : "raw values, all pictures",
+    unit: own ? "raw values, own range" : "raw values, range of all pictures",
   };
 }
 

@@ -112,12 +112,6 @@ function together(details) {
   details.closest(".row").querySelectorAll(`details.${details.className}`).forEach((other) => { other.open = details.open; });
 }
 
-function hintAtMore() {
-  document.querySelectorAll(".row").forEach((row) => {
-    row.previousElementSibling.classList.toggle("needed", row.scrollWidth > row.clientWidth + 8);
-  });
-}
-
 function start() {
   root.classList.remove("still");
   let theme = "auto";
@@ -125,13 +119,19 @@ function start() {
   setTheme(themes.includes(theme) ? theme : "auto");
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   byId("theme").addEventListener("click", nextTheme);
+  document.addEventListener("click", (event) => { // a link to details opens them
+    const link = event.target.closest?.('a[href^="#"]');
+    const goal = link && byId(decodeURIComponent(link.hash.slice(1)));
+    if (goal instanceof HTMLDetailsElement) goal.open = true;
+  });
   byId("help").addEventListener("click", () => byId("keys").showModal());
   document.querySelectorAll("img[data-of]").forEach((image) => { image.src = byId(`${image.dataset.of}-base`).src; });
   document.querySelectorAll("table.sortable").forEach(sortable);
   document.querySelectorAll("dialog").forEach((dialog) => dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   }));
-  if (!byId("controls")) return;
+  keepState();
+  if (!byId("controls")) return recall(remembered());
   if (!("DecompressionStream" in window)) say("This browser is too old to recolour the maps; any from 2023 on can.");
   document.querySelectorAll("#controls input[type=radio]").forEach((input) => input.addEventListener("change", () => choose(input.name, input.value)));
   document.querySelectorAll("#controls input[type=checkbox]").forEach((box) => box.addEventListener("change", () => flip(box.id, box.checked)));
@@ -144,15 +144,14 @@ function start() {
   document.querySelectorAll("input[data-part]").forEach((box) => box.addEventListener("change", () => {
     document.querySelectorAll(`[data-part-of="${box.dataset.part}"]`).forEach((group) => { group.style.display = box.checked ? "" : "none"; });
   }));
-  document.querySelectorAll(".row").forEach((row) => { followPointer(row); followNames(row); });
+  document.querySelectorAll(".row").forEach((row) => { followPointer(row); followNames(row.closest(".item")); });
   document.querySelectorAll(".row details").forEach((details) => details.addEventListener("toggle", () => together(details)));
   figures.forEach((figure) => {
     figure.card.querySelector(".look").addEventListener("click", () => turn(figure));
     figure.card.querySelector(".enlarge").addEventListener("click", () => enlarge(figure));
   });
+  recall(remembered());
   refresh();
-  hintAtMore();
-  window.addEventListener("resize", hintAtMore);
 }
 
 start();

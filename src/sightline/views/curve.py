@@ -12,8 +12,8 @@ from .wording import number
 KINDS = 6
 """Kinds of line (colour and dash) that the page tells apart."""
 
-_WIDTH, _HEIGHT = 320.0, 168.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 8.0, 8.0, 34.0
+_WIDTH, _HEIGHT = 320.0, 180.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 10.0, 40.0
 
 
 def strip(
@@ -96,7 +96,7 @@ def _axes(bottom: float, top: float, labels: tuple[str, str], point) -> list[str
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         px, py = point(share, bottom).split(",")
         parts.append(
-            f'<text class="tick" x="{px}" y="{float(py) + 14:.1f}" text-anchor="{anchor}">'
+            f'<text class="tick" x="{px}" y="{float(py) + 16:.1f}" text-anchor="{anchor}">'
             f"{round(share * 100)} %</text>"
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2

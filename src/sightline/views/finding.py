@@ -53,7 +53,7 @@ def located(names: Sequence[str], maps: Sequence[Values], parts: Parts | None) -
         sentences.append(f"Half of what {full[0][0]} marks lies in {half} of the picture.")
     if empty:
         verb = "finds" if len(empty) == 1 else "find"
-        sentences.append(f"{listed(empty)} {verb} nothing that speaks for it.")
+        sentences.append(f"{listed(empty)} {verb} no positive evidence.")
     return " ".join(sentences)
 
 
@@ -151,5 +151,5 @@ def _agreement(maps: list[tuple[str, Values]]) -> str:
     mean = _mean_overlap([values for _, values in maps])
     names = [name for name, _ in maps]
     who = listed(names) if len(names) < 4 else f"The {len(names)} methods"
-    told = f"{who} {_word(mean)}: their strongest tenths overlap by {percent(mean)}"
-    return f"{told} (chance: {percent(_TENTH)})."
+    told = f"{who} {_word(mean)}: their top {percent(_TENTH)} of pixels overlap by {percent(mean)}"
+    return f"{told} ({percent(_TENTH)} by chance)."

@@ -2,7 +2,6 @@
 the bytes that the script paints.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from markupsafe import Markup
 
 from ..targets.words import AGAINST
 from . import colour, curve, packed, paint, summary
+from .provenance import rows
 from .wording import number, percent, seconds, with_interval
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def card(
         "error": entry.error or ("no map came back" if missing else ""),
         "caption": _caption(item, entry),
         "metrics": [_metric(m, setting.domains) for m in entry.metrics],
-        "verdict": entry.verdict or summary.verdict(entry.metrics),
+        "verdict": entry.verdict,
         "trust": _trust(entry),
-        "provenance": flat(entry.provenance),
+        "details": _details(item, entry),
     }
     if missing:
         return told
@@ -72,8 +72,7 @@ def card(
         paint.svg_path(lines, outline_box(values.shape)) for lines in paint.outlines(values)
     ]
     told["label"] = entry.target or item.target or (item.top[0][0] if item.top else "the target")
-    told["native_size"] = _size(entry.native)
-    told["native_range"] = _native_range(entry)
+    told["signed_map"] = entry.native is not None
     told["packed"] = {**_packed(values, signed, side), "id": told["id"], "row": index, "column": k}
     return told
 
@@ -90,9 +89,9 @@ def panel(
         "body": Markup(entry.body),  # escaped by the view that made it
         "caption": _caption(item, entry),
         "metrics": [_metric(m, setting.domains) for m in entry.metrics],
-        "verdict": entry.verdict or summary.verdict(entry.metrics),
+        "verdict": entry.verdict,
         "trust": _trust(entry),
-        "provenance": flat(entry.provenance),
+        "details": _details(item, entry),
     }
 
 
@@ -120,16 +119,18 @@ def _packed(values: colour.Values, signed: colour.Values | None, side: int) -> d
     }
 
 
-def _size(values: colour.Values | None) -> str:
-    times = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
-    return "" if values is None else times.join(str(side) for side in values.shape)
-
-
-def _native_range(entry: "MapEntry") -> str:
-    source = entry.native if entry.native is not None else entry.values
-    if source is None:
-        return ""
-    return f"{number(float(np.nanmin(source)))} to {number(float(np.nanmax(source)))}"
+def _details(item: "Item", entry: "MapEntry | PanelEntry") -> rows.Rows:
+    """How the result was made, as a table; first the method's own map, before it was enlarged."""
+    table = rows.rows(entry.provenance, entry.target or item.target)
+    own = getattr(entry, "native", None)
+    if own is None or not np.isfinite(own).any():
+        return table
+    low, high = float(np.nanmin(own)), float(np.nanmax(own))
+    return [
+        ("Map before enlargement", rows.size(own.shape)),
+        ("Its values", f"{number(low)} to {number(high)}"),
+        *table,
+    ]
 
 
 def _for(label: str) -> str:
@@ -152,7 +153,7 @@ def _caption(item: "Item", entry: "MapEntry | PanelEntry") -> list[dict[str, str
         (f"at {entry.layer}" if entry.layer else "", "The layer whose output was read."),
         (
             _passes(forward, backward),
-            "Images sent forward through the network, and scores sent back, for this result.",
+            "Pictures sent forward through the network, and gradients sent back, for this result.",
         ),
         (seconds(entry.seconds) if entry.seconds is not None else "", "Time for this alone."),
     ]
@@ -186,22 +187,6 @@ def _metric(metric: "MetricEntry", domains: summary.Domains) -> dict[str, Any]:
 def _trust(entry: "MapEntry | PanelEntry") -> dict[str, Any] | None:
     judged = [won for won in map(summary.beats, entry.metrics) if won is not None]
     return {"won": sum(judged), "of": len(judged)} if judged else None
-
-
-def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Nested data as (name, text) rows, names joined by dots."""
-    rows: list[tuple[str, str]] = []
-    for name, value in data.items():
-        if isinstance(value, Mapping) and value:
-            rows += flat(value, f"{before}{name}.")
-        else:
-            text = (
-                value
-                if isinstance(value, str)
-                else json.dumps(value, default=str, ensure_ascii=False)
-            )
-            rows.append((f"{before}{name}", text))
-    return rows
 
 
 def outline_box(shape: tuple[int, int]) -> tuple[int, int]:

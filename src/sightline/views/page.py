@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..report import Item, Report
 
 _STYLES = ("page.css", "small.css", "panel.css")
-_SCRIPTS = ("maps.js", "figures.js", "page.js")
+_SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
 _VERSION = 1
 _LIMIT = 4_500_000  # bytes for ten pictures
 
@@ -41,6 +41,8 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
         "items": cards,
         "failures": _failures(report),
         "methods": _methods(good),
+        "verdicts": summary.verdicts(good),
+        "baselines": listed(summary.baselines(good)),
         "summary": summary.table(good) if len(good) > 1 else None,
         "columns": max((len(item.maps) for item in good), default=0) + 1,
         "cropped": any(card["cropped"] for card in cards),
@@ -116,7 +118,7 @@ def _lead(report: "Report", good: list["Item"]) -> str:
     judged = [(i.truth, i.predicted[0]) for i in good if i.truth and i.predicted]
     if judged and len(good) > 1:
         right = sum(true == said for true, said in judged)
-        sentences.append(f"The model is right about {right} of {len(judged)}.")
+        sentences.append(f"The prediction is right on {right} of {len(judged)}.")
     maps = [m for item in good for m in item.maps]
     if maps and not any(m.metrics for m in maps):
         sentences.append("No metric was run: nothing here says how far to trust the maps.")

@@ -1,5 +1,5 @@
-"""Sums the numbers of all pictures up: one row per method, one column per metric, each with its
-null level.
+"""Sums the scores of all pictures up: one row per method, one column per metric, each with its
+baselines; and says per method on how many pictures it beats them.
 """
 
 import math
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import curve
-from .wording import listed, number, seconds, with_interval
+from .wording import counted, listed, number, seconds, with_interval
 
 if TYPE_CHECKING:
     from ..report import Item, MapEntry, MetricEntry, PanelEntry
@@ -30,7 +30,7 @@ def domains(items: Sequence["Item"]) -> Domains:
 
 
 def beats(metric: "MetricEntry") -> bool | None:
-    """Whether the number is better than every null; None where there is no null to compare with."""
+    """Whether the number beats every baseline; None where there is none to compare with."""
     if not metric.nulls or not math.isfinite(metric.value):
         return None
     levels = metric.nulls.values()
@@ -40,8 +40,8 @@ def beats(metric: "MetricEntry") -> bool | None:
 
 
 def verdict(metrics: Sequence["MetricEntry"]) -> str:
-    """One sentence: on which metrics the map is better than every null, and what does as well
-    elsewhere; nothing without metrics.
+    """One sentence about one picture: on which metrics the map beats every baseline, and what
+    scores as well elsewhere; nothing without metrics.
     """
     judged = [(m, beats(m)) for m in metrics if beats(m) is not None]
     if not judged:
@@ -51,13 +51,44 @@ def verdict(metrics: Sequence["MetricEntry"]) -> str:
     for metric, won in judged:
         if not won:
             equals.setdefault(_article(_rival(metric)), []).append(metric.name)
-    doubtful = listed(
-        [f"{rival} does at least as well on {listed(on)}" for rival, on in equals.items()]
-    )
+    doubtful = listed([f"{rival} scores as well on {listed(on)}" for rival, on in equals.items()])
     if not better:
-        return f"No better than a map that knows nothing: {doubtful}."
-    sentence = f"Better than maps that know nothing on {listed(better)}"
+        return f"Does not beat the baselines: {doubtful}."
+    sentence = f"Beats the baselines on {listed(better)}"
     return f"{sentence}; {doubtful}." if doubtful else f"{sentence}."
+
+
+def verdicts(items: Sequence["Item"]) -> dict[str, str]:
+    """For each method, by name, one sentence over all pictures: on which metrics it beats every
+    baseline, and on how many pictures; nothing without metrics."""
+    found: dict[str, list[Sequence[MetricEntry]]] = {}
+    for entry in (e for item in items for e in (*item.maps, *item.panels) if not e.error):
+        found.setdefault(entry.method.name, []).append(entry.metrics)
+    return {name: _over(measured) for name, measured in found.items()}
+
+
+def _over(measured: Sequence[Sequence["MetricEntry"]]) -> str:
+    if len(measured) == 1:
+        return verdict(measured[0])
+    wins: dict[str, list[bool]] = {}
+    for metric in (m for metrics in measured for m in metrics):
+        if (won := beats(metric)) is not None:
+            wins.setdefault(metric.name, []).append(won)
+    if not wins:
+        return ""
+    if not any(map(any, wins.values())):
+        most = counted(max(map(len, wins.values())), "picture")
+        return f"Does not beat the baselines on {listed([*wins], 'or')} (0 of {most})."
+    counts = [
+        f"on {name} in {sum(won)} of {counted(len(won), 'picture')}" for name, won in wins.items()
+    ]
+    return f"Beats the baselines {listed(counts)}."
+
+
+def baselines(items: Sequence["Item"]) -> list[str]:
+    """The names of the maps that the scores are compared with, in the order of the page."""
+    entries = (e for item in items for e in (*item.maps, *item.panels))
+    return list(dict.fromkeys(n for e in entries for m in e.metrics for n in m.nulls))
 
 
 def table(items: Sequence["Item"]) -> dict[str, Any] | None:  # Any: what a template reads
@@ -133,7 +164,7 @@ def _mean_nulls(found: Sequence["MetricEntry"]) -> dict[str, float]:
 
 
 def null_words(nulls: Mapping[str, float]) -> str:
-    """`random 0.31 · centred blob 0.24`: what maps without knowledge get."""
+    """`random 0.31 · centred blob 0.24`: what the baselines get."""
     return " · ".join(
         f"{name} {number(level)}".replace(" ", "\N{NO-BREAK SPACE}")
         for name, level in nulls.items()

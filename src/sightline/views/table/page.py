@@ -21,7 +21,7 @@ from . import plots, stability, worst
 from .verdict import headline, sentences
 
 _STYLES = ("page.css", "small.css", "table.css")
-_SCRIPTS = ("maps.js", "figures.js", "page.js")
+_SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
 _LISTED = 60
 _AREA = "area under the curve"  # the unit of metrics whose curve runs over the share of pixels
 
