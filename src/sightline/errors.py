@@ -16,6 +16,10 @@ class ShapeError(SightlineError, ValueError):
     """A tensor or a list does not have the axes or the length that was expected."""
 
 
+class OutOfRange(SightlineError, IndexError):
+    """No picture of an explanation has this number."""
+
+
 class UnknownName(SightlineError, KeyError):
     """No method, layer, label or model has this name."""
 

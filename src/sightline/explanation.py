@@ -9,8 +9,9 @@ the other kinds are in `explanations/`.
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import index
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from . import registry
-from .errors import NotExplainable, ShapeError, SightlineWarning
+from .errors import BadField, NotExplainable, OutOfRange, ShapeError, SightlineWarning
 from .images import Picture
 from .ops.labels import in_short
 from .preprocess import Frame
@@ -126,6 +127,30 @@ class Explanation(Saved):
             return value.float() if floating else _each(value, free)
 
         return replace(self, **{n: plain(v) for n, v in self._held().items()})
+
+    def __getitem__(self: _Kind, which: Any) -> _Kind:  # Any: checked here
+        """The explanation of one picture, counted from 0 (-1 is the last), or of a slice of them.
+
+        Raises: OutOfRange (an IndexError) where there is no such picture; BadField for what is
+        neither a whole number nor a slice.
+        """
+        if isinstance(which, slice):
+            return self.take(which)
+        try:
+            i = index(which)
+        except TypeError:
+            raise BadField(
+                f"an explanation is read by a whole number or a slice; got {which!r}. Several"
+                " pictures in any order: `take([2, 0])`."
+            ) from None
+        if not -len(self) <= i < len(self):
+            told = f"its pictures are 0 to {len(self) - 1}" if len(self) else "it has no pictures"
+            raise OutOfRange(f"the explanation has no picture {i}: {told}.")
+        return self.take([i % len(self)])
+
+    def __iter__(self: _Kind) -> Iterator[_Kind]:
+        """The explanations of its pictures, one by one."""
+        return (self.take([i]) for i in range(len(self)))
 
     def take(self: _Kind, rows: Sequence[int] | slice) -> _Kind:
         """The explanation of some images of the batch, in the order of `rows`."""
@@ -236,8 +261,9 @@ class Heatmap(Explanation):
     Do not trust it more than its metrics say: a map that looks right may be wrong.
 
     >>> import torch
-    >>> Heatmap(torch.zeros(2, 4, 5)).take([1]).values.shape
-    torch.Size([1, 4, 5])
+    >>> heat = Heatmap(torch.zeros(2, 4, 5))
+    >>> heat[-1].values.shape, len(heat), [len(one) for one in heat]
+    (torch.Size([1, 4, 5]), 2, [1, 1])
     """
 
     values: Heat

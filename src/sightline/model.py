@@ -18,19 +18,20 @@ from torch import Tensor, nn
 
 from .anatomy import Anatomy, study
 from .calling import Calling, Settings
-from .errors import BadImage, BadModel, NotExplainable
+from .errors import BadModel, NotExplainable
 from .execution import Engine
 from .images import Picture
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
 from .ops.calling.failures import refuse_scripted
 from .ops.labels import class_names, find_label
+from .ops.loading.devices import usable_device
 from .ops.loading.display import display_name
 from .ops.network.black_box import BlackBox
 from .ops.network.modules import Recent, device_of, refuse_inference, refuse_turned, unwrapped
 from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
 from .origins import Origins
-from .preprocess import Frame, Opaque, Preprocess, understand
+from .preprocess import Frame, Opaque, Preprocess, no_preprocessing, understand
 from .session import Session
 from .target import Target, to_target
 from .trace import SPENT, Circuit, Edit, Fan, Trace
@@ -146,9 +147,8 @@ class Model:
 
         mean is the colour that hidden pixels take. Methods that need gradients or layers refuse it.
         """
-        model = cls(BlackBox(function), Preprocess(size=size, mean=mean), labels)
-        model.name = getattr(function, "__name__", "function")
-        return model
+        name = getattr(function, "__name__", "function")
+        return cls(BlackBox(function), Preprocess(size=size, mean=mean), labels, name=name)
 
     def prepare(self, images: Any) -> Tensor:
         """Pictures as float32 (batch, channel, row, col), in the model's input frame and in [0, 1].
@@ -162,10 +162,7 @@ class Model:
             images = check(sources, beyond=getattr(self.preprocess, "beyond", None))
             return images if self.calling.forward else refuse_turned(self.module, images)
         if self.preprocess is None:
-            raise BadImage(
-                f"{self.name} has no preprocessing, so it takes tensors only."
-                " Give `sl.Model(net, preprocess=...)`, or load it by name."
-            )
+            raise no_preprocessing(self.display_name)
         pictures = [self.preprocess.read(source) for source in sources]
         tensors = batched([self.preprocess.prepare(p) for p in pictures])
         made = self.preprocess
@@ -225,6 +222,14 @@ class Model:
     @property
     def device(self) -> torch.device:
         return device_of(self.module, self.calling.conduct.meets)
+
+    def to(self, device: str | torch.device) -> "Model":
+        """This model, its network moved to `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+        Raises: BadField for a device that this machine does not offer.
+        """
+        self.module.to(usable_device(device))
+        return self
 
     @property
     def digest(self) -> str:

@@ -307,6 +307,16 @@ class Opaque:
         return f"unknown transform ({type(self.transform).__name__}): taken as normalised{random}"
 
 
+def no_preprocessing(name: str) -> BadImage:
+    """Why a model without a preprocessing takes no paths, Pillow images or arrays."""
+    return BadImage(
+        f"pictures came (paths, Pillow images or arrays), and {name} takes tensors only: a bare"
+        " module has no preprocessing. Wrap it in `sl.Model(net, preprocess=...)`, such as"
+        " `sl.Preprocess(size=224, mean=0.5, std=0.5)` or the transform of its training's"
+        " evaluation; or load the network by name."
+    )
+
+
 def understand(transform: object) -> Preprocess | None:
     """Which `Preprocess` does the same as this transform of torchvision, timm or Hugging Face?
 

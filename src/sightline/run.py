@@ -6,12 +6,15 @@ Here names become methods, and methods share one forward pass.
 import logging
 import os
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, get_args, get_type_hints, overload
 
+import torch
 from torch import Tensor
 
 from . import registry, zoo
@@ -19,34 +22,60 @@ from .engines import evaluation, run_file
 from .engines.collection import collection
 from .engines.table import Table
 from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
-from .explainer import BATCH, Explainer, shared
+from .explainer import BATCH, Explainer, part_method, shared
 from .explanation import Explanation
 from .metric import Metric
 from .model import Model
 from .ops.batches import fit_side
+from .ops.loading.devices import usable_device
 from .refusals import in_words
 from .target import to_target
 
 log = logging.getLogger("sightline")
 
 Named = Explainer | str | None
+Device = str | torch.device | None
 Attempt = tuple[Explanation, SightlineError | None]  # the error where no picture has a result
 
 
 @overload
-def explain(model: Any, images: Any, method: Named = None, target: Any = None) -> Explanation: ...
+def explain(
+    model: Any,
+    images: Any,
+    method: Named = None,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    device: Device = None,
+) -> Explanation: ...
 @overload
 def explain(
-    model: Any, images: Any, method: Sequence[Explainer | str], target: Any = None
+    model: Any,
+    images: Any,
+    method: Sequence[Explainer | str],
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    device: Device = None,
 ) -> list[Explanation]: ...
-def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> Any:
+def explain(
+    model: Any,
+    images: Any,
+    method: Any = None,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    device: Device = None,
+) -> Any:
     """Where does the model look when it says `target`?
 
     model: a Model, a torch.nn.Module or a name for `load`. images: what `model.prepare` takes or
     returned. method: a name, an Explainer, or a list of them, which gives a list of Explanations in
     that order that share one forward pass; None is `grad-cam`, or `rise` where the model has no
     gradients. `all-cam` (or another room, or `all`) is a list of all its methods; those that cannot
-    treat the model are left out with a warning. target: None is the top class.
+    treat the model are left out with a warning. target: None is the top class. layer: one of
+    `model.layers`, for those of the methods that read one. device: where the network runs meanwhile
+    (`auto`, `cpu`, `cuda`, `mps`); it comes back to where it was.
 
     A picture that a method can say nothing about (a black photograph) does not cost the others
     their result: its place is empty (a map of NaN), `refused` in the provenance says why, and a
@@ -55,7 +84,7 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
 
     Raises: NotExplainable, before any work, where one of the methods named cannot treat the model,
     and where no picture has a result from any of them; UnknownName, BadImage, BadTarget,
-    ShapeError.
+    ShapeError; BadField for a device that is not there, and for a layer where no method reads one.
 
     >>> import torch, sightline as sl
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
@@ -63,7 +92,14 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
     torch.Size([1, 8, 8])
     """
     model = zoo.load(model) if isinstance(model, str) else Model.of(model)
+    with placed(model, device):
+        return _explained(model, images, method, target, layer)
+
+
+def _explained(model: Model, images: Any, method: Any, target: Any, layer: str | None) -> Any:
     explainers = chosen(model, method)
+    if layer is not None:
+        explainers = at_layer(explainers, layer)
     tensors = model.prepare(images)
     if isinstance(method, str) and registry.group("explainer", method):
         if found := _willing(model, tensors, explainers, target):
@@ -79,6 +115,68 @@ def explain(model: Any, images: Any, method: Any = None, target: Any = None) -> 
     for told in filter(None, map(in_words, found)):
         _warn(told)
     return found if isinstance(method, (list, tuple)) else found[0]
+
+
+@contextmanager
+def placed(model: Model, device: Device) -> Iterator[None]:
+    """The model on another device while it lasts; None leaves it where it is.
+
+    Raises: BadField for a device that is not there, and where the network lies on several.
+    """
+    if device is None:
+        yield
+        return
+    there, home = usable_device(device), model.device
+    held = {each.device for each in chain(model.module.parameters(), model.module.buffers())}
+    if len(held) > 1:
+        names = ", ".join(sorted(map(str, held)))
+        raise BadField(
+            f"{model.display_name} lies on several devices ({names}), and device={str(there)!r}"
+            " would move it to one. Leave `device` out, or move it with `model.to`."
+        )
+    try:
+        model.to(there)
+        yield
+    finally:
+        model.module.to(home)
+
+
+def at_layer(explainers: Sequence[Explainer], layer: str) -> list[Explainer]:
+    """The methods with this layer, those that read one or run another that does.
+
+    Raises: BadField where none of them reads a layer.
+    """
+    changed = [_at_layer(explainer, layer) for explainer in explainers]
+    if changed and not any(changed):
+        names = ", ".join(_named(explainer) for explainer in explainers)
+        who = f"{names} reads" if len(explainers) == 1 else f"none of {names} reads"
+        no = "no layer" if len(explainers) == 1 else "a layer"
+        raise BadField(
+            f"layer={layer!r} was given, and {who} {no}. Leave it out, or take a method that reads"
+            " one, such as grad-cam."
+        )
+    return [new or old for new, old in zip(changed, explainers, strict=True)]
+
+
+def _at_layer(explainer: Explainer, layer: str) -> Explainer | None:
+    """The method at a layer, in all that it runs; None where nothing of it reads a layer."""
+    changes: dict[str, Any] = {}
+    for field in fields(explainer):  # type: ignore[arg-type]  # every explainer is a dataclass
+        held = getattr(explainer, field.name)
+        if field.name == "layer":
+            changes["layer"] = layer
+        elif field.name in _methods_of(type(explainer)):
+            if (inner := _at_layer(part_method(held), layer)) is not None:
+                changes[field.name] = inner
+    made: Any = explainer
+    return replace(made, **changes) if changes else None
+
+
+@cache
+def _methods_of(kind: type) -> frozenset[str]:
+    """The fields that hold other explainers."""
+    hints = get_type_hints(kind)
+    return frozenset(n for n, hint in hints.items() if Explainer in (hint, *get_args(hint)))
 
 
 def _willing(

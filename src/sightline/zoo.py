@@ -19,21 +19,30 @@ from .nets import default
 from .nets.attribute_files import read_network
 from .nets.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, Parts
 from .nets.weight_files import read_weight_file
+from .ops.loading.devices import usable_device
 from .ops.loading.fetching import fetched
 from .preprocess import understand
 
 _SEED = 0
 
 
-def load(name: str, pretrained: bool = True, precision: str = "exact") -> Model:
+def load(
+    name: str,
+    pretrained: bool = True,
+    precision: str = "exact",
+    *,
+    device: str | torch.device | None = None,
+) -> Model:
     """Which network has this name?
 
     name: `timm:NAME`, `torchvision:NAME`, `hf:REPOSITORY`, `sightline:NAME`, `attributes:PATH` or
     `file:PATH?arch=timm:NAME&key=value`. pretrained: False gives random weights from a fixed seed,
-    and says so in the model's name.
+    and says so in the model's name. device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; None is the
+    processor.
 
     **Raises:** `UnknownName` with near names, `BadModel` for weights that cannot be had or used,
-    `BadField` for a key that makes no sense, `MissingExtra` for `hf:` without transformers.
+    `BadField` for a key that makes no sense or a device that is not there, `MissingExtra` for `hf:`
+    without transformers.
 
         >>> load("timm:resnet18", pretrained=False).label(1)
         'goldfish'
@@ -41,13 +50,14 @@ def load(name: str, pretrained: bool = True, precision: str = "exact") -> Model:
     prefix, _, rest = name.strip().partition(":")
     if prefix.lower() not in _LOADERS or not rest:
         raise UnknownName(_advice(name.strip()))
+    where = None if device is None else usable_device(device)  # before any work
     with _own_randomness():
         parts = _LOADERS[prefix.lower()](rest, pretrained)
     title = name if pretrained else f"{name} (random weights, seed {_SEED})"
     module = parts.module.float().eval()
     model = Model(module, parts.transform, parts.labels, name=title, precision=precision)
     model.notes = parts.notes
-    return model
+    return model if where is None else model.to(where)
 
 
 @contextmanager

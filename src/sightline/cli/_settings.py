@@ -7,8 +7,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import torch
-
 from .. import images, registry, run, zoo
 from ..errors import BadField, BadImage, UnknownName, near
 from ..explainer import Explainer
@@ -38,7 +36,7 @@ def model(
     if name is None:
         count = len(made.labels or ())
         log.info("no model was named: using %s, which knows %d drawn birds only", DEFAULT, count)
-    made.module.to(_device(device))
+    made.to(device)
     made.batch = batch or made.batch
     return made
 
@@ -53,21 +51,6 @@ def in_range(model: Model, chosen: Range | None) -> Model:
             )
         model.preprocess = replace(model.preprocess, range=chosen)
     return model
-
-
-def _device(name: str) -> torch.device:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next((n for n, found in there.items() if found), "cpu"))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise BadField(f"no device named {name!r}; give auto, cpu, cuda, cuda:1 or mps.") from None
-    if device.type not in ("cpu", *there):
-        raise BadField(f"no device named {name!r}; give auto, cpu, cuda, cuda:1 or mps.")
-    if not there.get(device.type, True) or (device.index or 0) >= max(1, torch.cuda.device_count()):
-        raise BadField(f"this machine offers no {name}; `--device auto` takes what is there.")
-    return device
 
 
 def methods(
