@@ -5,18 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from sightline import create
 from sightline.cli.app import app
 from sightline.cli.benchmark import model_names
-from sightline.engines.benchmark import arenas, contest
+from sightline.engines.benchmark import contest
 from sightline.engines.benchmark.standings import standings
 from sightline.engines.standing import Scores
 from sightline.views.leaderboard import page, sentences
-from sightline.worlds import aviary
 
 NULLS = ("random", "centred blob")
 
@@ -129,7 +127,7 @@ def test_three_birds_and_two_methods_make_a_table_and_a_second_call_computes_not
     assert "| `outside:explain` |" in text and "| *centred blob* |" in text
     assert "--limit 3" in text and "3 pictures" in text
     rows = [line for line in text.splitlines() if line.startswith("| ") and "±" in line]
-    assert [line.split("|")[1].strip() for line in rows] == list("123456")
+    assert [line.split("|")[1].strip() for line in rows] == list("12345678")
     folder = tmp_path / "o" / "known-default"
     kept, asked = (folder / "cells.jsonl").read_bytes(), _asked(mine)
     assert asked >= 3
@@ -137,7 +135,7 @@ def test_three_birds_and_two_methods_make_a_table_and_a_second_call_computes_not
     assert (folder / "cells.jsonl").read_bytes() == kept and _asked(mine) == asked
     assert board.read_text("utf-8") == text
     (found,) = told["contests"]
-    assert found["pictures"] == 3 and len(found["order"]) == 6 and not told["errors"]
+    assert found["pictures"] == 3 and len(found["order"]) == 8 and not told["errors"]
     # another contest in the same folder joins the page
     words[1] = "planted"
     assert _sightline(*words).exit_code == 0
@@ -168,41 +166,18 @@ def test_what_gives_no_map_is_named_and_what_holds_a_cam_reads_the_contests_laye
     assert "| `flip-average` |" in text and "| `guided-grad-cam` |" in text
 
 
-def test_dear_methods_stand_on_the_first_pictures_only(
+def test_expensive_methods_stand_on_the_first_pictures_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contest, "DEAR", 20)
-    monkeypatch.setattr(page, "DEAR", 20)
+    monkeypatch.setattr(contest, "EXPENSIVE", 20)
+    monkeypatch.setattr(page, "EXPENSIVE", 20)
     words = ("--model", "planted", "--limit", 5, "--few", 3, "--out", tmp_path / "o")
     done = _sightline("--methods", "gradient,occlusion", *words, "--workers", 1)
     assert done.exit_code == 0, done.output
     text = (tmp_path / "o" / "leaderboard.md").read_text("utf-8")
     assert "`occlusion` †" in text and "`gradient` |" in text
-    assert "5 pictures, 3 for the dear methods" in text
+    assert "5 pictures, 3 for the expensive methods" in text
     assert (tmp_path / "o" / "known-planted" / "first-3-pictures.html").is_file()
-
-
-def test_the_real_track_takes_a_table_of_pictures_with_boxes(tmp_path: Path) -> None:
-    lines = ["path,label,box"]
-    for k, bird in enumerate(aviary.bundle(3)):
-        Image.fromarray(bird.image).save(tmp_path / f"{k}.png")
-        lines.append(f'{k}.png,{bird.species},"{",".join(map(str, bird.box))}"')
-    table = tmp_path / "birds.csv"
-    table.write_text("\n".join(lines))
-    made = arenas.real(str(table), 3, ["sightline:default"])
-    assert [arena.key for arena in made] == ["real-sightline-default"]
-    model = made[0].model()
-    items = list(made[0].pictures(model).items())
-    assert len(items) == 3 and all(item.boxes and item.label is not None for item in items)
-
-
-@pytest.mark.real
-def test_the_shared_folder_brings_its_photographs_and_networks(real: Path) -> None:
-    made = arenas.real(str(real), 24)
-    assert made[0].key == "real-mobilenet_v2_imagenet"
-    items = list(made[0].pictures(made[0].model()).items())
-    assert len(items) == 24 and all(item.boxes for item in items)
-    assert all(item.name.endswith("_val") for item in items[:10])
 
 
 @pytest.mark.parametrize(
@@ -210,6 +185,7 @@ def test_the_shared_folder_brings_its_photographs_and_networks(real: Path) -> No
     [
         (("--track", "unknown"), "--track is known, real or all"),
         (("--track", "real"), "the real track needs photographs"),
+        (("aviary", "--track", "real"), "aviary is drawn"),
         (("--model", "timm:resnet18"), "nothing to measure"),
         (("--methods", "gradcma"), "did you mean"),
         (("--methods", "outside:nothing.py:f"), "there is no file"),

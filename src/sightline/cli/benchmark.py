@@ -27,7 +27,8 @@ def benchmark(
         str | None,
         typer.Argument(
             metavar="[DATA]",
-            help="Photographs for the real track: a folder, a CSV (path,label,box) or a glob.",
+            help="Photographs: a folder, a CSV (path,label,box), a glob or a data set; or drawn"
+            " birds: aviary, aviary:planted. Default: contests of known truth.",
             show_default=False,
         ),
     ] = None,
@@ -36,8 +37,8 @@ def benchmark(
         typer.Option(
             "--model",
             "-m",
-            help="Networks, separated by commas: sightline:... for drawn birds, others for DATA."
-            " Default: all that come with sightline, and those that lie beside DATA.",
+            help="Networks, separated by commas. Default: all that come with sightline, for drawn"
+            " birds; photographs need one.",
             show_default=False,
         ),
     ] = None,
@@ -50,7 +51,9 @@ def benchmark(
             " captum:IntegratedGradients, outside:FILE.py:FUNCTION.",
         ),
     ] = "all",
-    track: Annotated[str, typer.Option("--track", help="known, real or all.")] = "all",
+    track: Annotated[
+        str, typer.Option("--track", help="known, real, or all: what DATA says.")
+    ] = "all",
     range: options.Range = None,
     out: options.Out = Path("sightline-benchmark"),
     limit: Annotated[
@@ -58,8 +61,8 @@ def benchmark(
     ] = 24,
     few: Annotated[
         int,
-        typer.Option("--few", min=1, help="Pictures for methods of over 120 passes a map."),
-    ] = 6,
+        typer.Option("--few", min=1, help="Pictures for methods of over 300 passes a map."),
+    ] = 8,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -73,10 +76,11 @@ def benchmark(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Which methods find what is known to be true, and which lose to a blob in the middle?
+    """Compare methods with what is known to be true, and with baselines that ignore the network.
 
-    Writes leaderboard.md, and for each contest a folder with its full report. A run that was
-    stopped goes on when the same command is given again. Any function (network, pictures, class) ->
+    Writes leaderboard.md, and for each contest (a network on some pictures) a folder with its full
+    report; contests of one --out share the page. A run that was stopped goes on when the same
+    command is given again. Any function (network, pictures, class) ->
     maps takes part as outside:FILE.py:FUNCTION.
 
     Example: sightline benchmark photos/ --model timm:resnet50 --methods all,peers --limit 50
@@ -132,22 +136,21 @@ def _arenas(
         raise BadField(f"--track is known, real or all; got {track!r}.")
     if track == "real" and data is None:
         raise BadField("the real track needs photographs; name a folder, a CSV or a glob.")
-    ours = [name for name in names if name.startswith("sightline:") or name == "planted"]
-    theirs = [name for name in names if name not in ours]
-    found = []
-    if track != "real" and (ours or not names):
-        found += arenas.known(limit, ours)
-    if track != "known" and data is not None and (theirs or not names):
-        real = arenas.real(data, limit, theirs)
+    drawn = data in arenas.WORLDS
+    if track == "real" and drawn:
+        raise BadField(f"--track real is for photographs; {data} is drawn. Use --track known.")
+    if data is not None and (drawn or track != "known"):
         chosen: Range | None = None if range is None else parse_range(range)
-        found += [
-            replace(a, model=lambda make=a.model: _settings.in_range(make(), chosen)) for a in real
+        return [
+            replace(a, model=lambda make=a.model: _settings.in_range(make(), chosen))
+            for a in arenas.given(data, limit, names)
         ]
+    found = arenas.known(limit, names)
     if not found:
         raise BadField(
-            f"nothing to measure with --model {','.join(names)} and --track {track}; networks of"
-            " the known track are sightline:default, sightline:default-vit, sightline:clever-hans"
-            " and planted, others need DATA."
+            f"nothing to measure with --model {','.join(names)} and no DATA; contests of known"
+            " truth are those of sightline:default, sightline:default-vit, sightline:clever-hans"
+            " and planted. Name photographs, or `aviary` for drawn birds under any network."
         )
     return found
 
@@ -166,6 +169,8 @@ def _hold(
     from ..views.leaderboard.page import Made, page
 
     say(f"{arena.title} ...")
+    if arena.caution:
+        say(arena.caution)
     outcome = contest.run(arena, explainers)
     date = datetime.now().astimezone().strftime("%Y-%m-%d")
     numbers = {**versions(), **peer_versions(explainers)}

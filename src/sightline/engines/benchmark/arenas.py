@@ -3,54 +3,53 @@ read it.
 
 Known truth: birds that are drawn, whose parts can be drawn away, so that their effect is measured;
 birds with a planted mark, for the network that learned to read it; and one planted pattern, which
-is all that its network looks at. Real: photographs with boxes.
+is all that its network looks at. Real: any photographs, best with boxes.
 """
 
-import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from ... import registry, zoo
-from ...errors import BadField, BadImage
+from ...errors import BadField
 from ...metric import Metric
 from ...model import Model
+from ...ops.loading.display import display_name
 from ...worlds import analytic
-from ...worlds.aviary import Aviary, Shortcut
+from ...worlds.aviary import Aviary
 from ..collection import collection
 from ..sources.item import Collection, Item
 
 Track = Literal["known", "real"]
 
 STEPS = 12
-"""Steps of the deletion and insertion curves; few, so that dear methods can take part."""
+"""Steps of the deletion and insertion curves; few, so that expensive methods can take part."""
 
 TRUTH = ("part-importance", "false-credit", "part-iou")
 FAITHFUL = ("insertion", "deletion")
 BOXES = ("pointing", "energy-pointing", "pxap")
 
-_BIRDS: tuple[tuple[str, int, Shortcut | None], ...] = (
-    ("default", 1001, None),  # pictures that no network was trained on
-    ("default-vit", 1001, None),
-    ("clever-hans", 1002, "planted"),
-)
-_PACK = {
-    "mobilenet_v2_imagenet": "arch=torchvision:mobilenet_v2&pad_type=same&mean=0.5&std=0.5",
-    "squeezenet1_1_imagenet": "arch=torchvision:squeezenet1_1&mean=0.485,0.456,0.406"
-    "&std=0.229,0.224,0.225",
-    "deit_tiny_patch16_224_imagenet": "arch=timm:deit_tiny_patch16_224&size=224&crop=0.875"
-    "&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
+WORLDS: dict[str, int] = {"aviary": 1001, "aviary:planted": 1002}
+"""Drawn birds as DATA, and their seeds: pictures that no network was trained on."""
+
+_USUAL = {
+    "sightline:default": "aviary",
+    "sightline:default-vit": "aviary",
+    "sightline:clever-hans": "aviary:planted",
 }
+PLANTED = "planted"
+"""The network of nine weights that looks for one pattern, with pictures of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Arena:
-    """One contest. key: for folders and files. title, about: for people. model: made when its turn
-    comes. metrics: those that rank, the ones shown first in `shown`. sanity: measured beside them,
-    on the methods that are not dear; it ranks nothing. layer: for methods that read one, where the
-    network's last spatial layer is not to be found. part: the part that is the object, for the
+    """One contest. key: for folders and files. title, about: for people. source: where the pictures
+    come from, which tells contests apart. model: made when its turn comes. metrics: those that
+    rank, the ones shown first in `shown`. sanity: measured beside them, on methods that are cheap;
+    it ranks nothing. caution: to be said before it starts. layer: for methods that read one, where
+    the network's last spatial layer is not to be found. part: the part that is the object, for the
     baseline of the objects' average location; empty is the whole object.
     """
 
@@ -58,6 +57,7 @@ class Arena:
     track: Track
     title: str
     about: str
+    source: str
     model: Callable[[], Model]
     pictures: Callable[[Model], Collection]
     metrics: Sequence[Metric]
@@ -65,68 +65,90 @@ class Arena:
     sanity: Sequence[Metric] = ()
     layer: str | None = None
     part: str = ""
+    caution: str = ""
 
 
 def known(limit: int, models: Sequence[str] = ()) -> list[Arena]:
-    """The arenas whose truth is known, all or those of the networks named."""
-    arenas = [_aviary(*bird, limit) for bird in _BIRDS]
-    arenas.append(_planted(limit))
-    if not models:
-        return arenas
-    wanted = [name.removeprefix("sightline:") for name in models]
-    return [arena for arena in arenas if arena.key.removeprefix("known-") in wanted]
+    """The arenas whose truth is known, all or those of our own networks that are named."""
+    arenas = {name: _birds(world, name, limit) for name, world in _USUAL.items()}
+    arenas[PLANTED] = _planted(limit)
+    return [arena for name, arena in arenas.items() if not models or name in models]
 
 
-def real(data: str, limit: int, models: Sequence[str] = ()) -> list[Arena]:
-    """The arenas of a folder, a CSV or a glob, one for each network; a folder that holds
-    `imagenet/manifest.csv` and `weights` brings its own networks.
+def given(data: str, limit: int, models: Sequence[str] = ()) -> list[Arena]:
+    """The arenas of DATA, one for each network: `aviary` or `aviary:planted` (drawn birds), or the
+    photographs of a folder, a CSV, a glob or a data set.
 
-    Raises: BadField where no network is named and the folder has none, BadImage for what is not
-    there.
+    Raises: BadField where no network is named.
     """
-    root = Path(data).expanduser()
-    manifest = root / "imagenet" / "manifest.csv"
-    packed = manifest.is_file()
-    names = list(models)
-    if not names and packed:
-        names = [name for name in _PACK if (root / "weights" / f"{name}.safetensors").is_file()]
-    if not names:
+    if data in WORLDS:
+        usual = [name for name, world in _USUAL.items() if world == data]
+        return [_birds(data, name, limit) for name in models or usual]
+    if not models:
         raise BadField(
             f"no network is named for the pictures of {data}; give --model, such as"
             " timm:resnet50, or several with commas."
         )
-    return [_photographs(root, data, name, limit, packed) for name in names]
+    return [_photographs(data, name, limit) for name in models]
 
 
-def _aviary(name: str, seed: int, shortcut: Shortcut | None, limit: int) -> Arena:
-    birds = Aviary(seed=seed, count=limit, shortcut=shortcut, masks=True)
+def short_name(model: str) -> str:
+    """A model string for folders and titles: without the folders in which its files lie, a weight
+    file by its stem and architecture.
+
+    >>> short_name("file:/home/me/net.safetensors?arch=timm:resnet18&labels=/home/me/names.txt")
+    'net, timm:resnet18'
+    """
+    shown = display_name(model)
+    prefix, colon, rest = shown.partition(":")
+    if not colon or prefix.lower() != "file":
+        return shown
+    path, _, query = rest.partition("?")
+    arch = [pair[5:] for pair in query.split("&") if pair.startswith("arch=")]
+    return ", ".join([PurePath(path).stem, *arch])
+
+
+def _key(*words: str) -> str:
+    """Words as the name of a folder on any system."""
+    return "-".join(filter(None, (re.sub(r"[^\w.+]+", "-", word).strip("-.") for word in words)))
+
+
+def _birds(world: str, name: str, limit: int) -> Arena:
+    """Drawn birds under a network."""
+    planted = world == "aviary:planted"
+    seed = WORLDS[world]
+    birds = Aviary(seed=seed, count=limit, shortcut="planted" if planted else None, masks=True)
     metrics: list[Metric] = [*_made(TRUTH), _exact_pointing(), *_curves()]
     shown = ["part-importance", "false-credit", "part-iou", "insertion"]
     about = (
         "Drawn birds that the network was not trained on. Each part is drawn away with all else"
         " equal, so what it does to the score is measured, not guessed."
     )
-    if shortcut is not None:
+    if planted:
         # The badge decides, so a map that covers the bird is wrong here.
         metrics[2] = registry.create("metric", "part-iou", part="mark")
         metrics = [m for m in metrics if m.registered_name != "pointing"]
         about = (
-            "Drawn birds with a badge in a corner that tells the species. This network learned to"
-            " read the badge: the right answer is the badge, and `part-iou` is measured on it."
+            "Drawn birds with a badge in a corner that tells the species. `sightline:clever-hans`"
+            " learned to read the badge: its right answer is the badge, and `part-iou` is measured"
+            " on it."
         )
+    short, usual = short_name(name), _USUAL.get(name) == world
+    words = [name.removeprefix("sightline:")] if usual else [short, world]
     return Arena(
-        key=f"known-{name}",
+        key=_key("known", *words),
         track="known",
-        title=f"Drawn birds, sightline:{name}",
+        title=f"Drawn birds{' with a badge' if planted and not usual else ''}, {short}",
         about=about,
-        model=lambda: zoo.load(f"sightline:{name}"),
+        source=f"{world} {seed}",
+        model=lambda: zoo.load(name),
         pictures=lambda model: replace(
             collection(birds, model), name=f"{limit} birds of the aviary, seed {seed}"
         ),
         metrics=metrics,
         shown=shown,
         sanity=_sanity(),
-        part="" if shortcut is None else "mark",
+        part="mark" if planted else "",
     )
 
 
@@ -150,6 +172,7 @@ def _planted(limit: int) -> Arena:
     return Arena(
         key="known-planted",
         track="known",
+        source="planted patterns",
         title="A planted pattern, a network of nine weights",
         about="Faint noise with one pattern of 3 x 3 pixels, which is all that the network answers"
         " to: a right map marks these nine pixels and nothing else.",
@@ -165,63 +188,41 @@ def _world(count: int) -> analytic.Known:
     return analytic.planted_patch(batch=count)
 
 
-def _photographs(root: Path, data: str, name: str, limit: int, packed: bool) -> Arena:
-    def model() -> Model:
-        if packed and name in _PACK:
-            made = zoo.load(f"file:{root / 'weights' / name}.safetensors?{_PACK[name]}")
-            made.name = name
-            return made
-        return zoo.load(name)
-
-    def pictures(model: Model) -> Collection:
-        return _manifest(root, limit) if packed else collection(data, model, limit)
-
-    short = name.rpartition("/")[2].replace(":", "-").partition("?")[0]
+def _photographs(data: str, name: str, limit: int) -> Arena:
+    path, short = Path(data).expanduser(), short_name(name)
+    place = path.resolve() if path.exists() else data
+    shown = path.name if path.exists() else data
+    drawn = name.startswith("sightline:")
+    caution = f"{short} was trained on drawn birds: its maps of photographs say little of others."
     return Arena(
-        key=f"real-{short}",
+        key=_key("real", path.stem if path.is_file() else shown, short),
         track="real",
-        title=f"Photographs, {short}",
+        title=f"Photographs ({shown}), {short}",
         about="Photographs with boxes around what their label names. No one knows which pixels the"
         " network should use; a box says where the object is, and the curves say what the score"
-        " rests on.",
-        model=model,
-        pictures=pictures,
+        " rests on." + (f" {caution}" if drawn else ""),
+        source=str(place),
+        model=lambda: zoo.load(name),
+        pictures=lambda model: replace(collection(data, model, limit), name=shown),
         metrics=[*_made(BOXES), *_curves()],
         shown=["pointing", "energy-pointing", "insertion", "deletion"],
         sanity=_sanity(),
+        caution=caution if drawn else "",
     )
 
 
-def _manifest(root: Path, limit: int) -> Collection:
-    """The photographs that have boxes, those that networks were not trained on first."""
-    path = root / "imagenet" / "manifest.csv"
-    try:
-        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadImage(f"{path} cannot be read as a table: {error}.") from None
-    boxed = [row for row in rows if row.get("boxes")]
-    boxed.sort(key=lambda row: row.get("ilsvrc_split") != "val")
-    fresh = sum(row.get("ilsvrc_split") == "val" for row in boxed[:limit])
-    items = [
-        Item(
-            name=Path(row["file"]).stem,
-            picture=path.parent / row["file"],
-            label=int(row["index"]),
-            boxes=tuple(_box(part) for part in row["boxes"].split(";")),
-        )
-        for row in islice(boxed, limit)
-    ]
-    return Collection(
-        name=f"{len(items)} photographs with boxes, {fresh} of them from the validation set",
-        count=len(items),
-        items=lambda: iter(items),
-        handed=True,
+def fitting(arena: Arena, pictures: Collection) -> Arena:
+    """The arena with the metrics that its pictures allow: without boxes and masks, those that read
+    the network alone."""
+    if arena.track == "known" or any(i.boxes or i.mask is not None for i in pictures.items()):
+        return arena
+    about = "Photographs without boxes: the curves say what the score rests on."
+    return replace(
+        arena,
+        about=f"{about} {arena.caution}".strip(),
+        metrics=_curves(),
+        shown=FAITHFUL,
     )
-
-
-def _box(text: str) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (float(number) for number in text.split())
-    return x0, y0, x1, y1
 
 
 def _made(names: Sequence[str]) -> list[Metric]:

@@ -1,14 +1,19 @@
-"""One arena's contest: every method on a few pictures first, then those that are not dear on all.
+"""One arena's contest: every method on a few pictures first, then those that are not expensive on
+all.
 
-Both runs are `evaluation`'s, in one folder with one ledger, so a contest that was stopped goes on
-and nothing is computed twice. A method is dear where its map takes more than `DEAR` passes through
-the network; its row then stands on the first pictures only, and says so.
+All runs are `evaluation`'s, in one folder with one ledger, so a contest that was stopped goes on
+and nothing is computed twice. A method is expensive where its map takes more than `EXPENSIVE`
+passes through the network; its row then stands on the first pictures only, and says so. A folder
+belongs to one network and one source of pictures; another contest of that name gets a number.
 """
 
+import hashlib
+import json
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +29,13 @@ from ..sources.average_location import AverageLocation, average_location
 from ..sources.item import Collection, Item
 from ..standing import Scores
 from ..table import Table
-from .arenas import Arena, Track
+from .arenas import Arena, Track, fitting
 
-DEAR = 120
-"""Passes for one map, forward and backward, from which a method is dear."""
+EXPENSIVE = 300
+"""Passes for one map, forward and backward, beyond which a method is expensive."""
+
+_SANITY_MAPS = 3  # how many more maps the sanity metrics ask for, the map itself included
+_CLAIM = "contest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +49,9 @@ class Cost:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
     """What a contest found. scores: of the metrics that rank, columns are methods and nulls; NaN
-    where a dear method was not asked. sanity: of those that do not rank. refused: method -> why it
-    has no row. dear: methods that stand on the first `few` pictures. failed: single cells.
+    where an expensive method was not asked. sanity: of those that do not rank, on cheap methods.
+    refused: method -> why it has no row. expensive: methods that stand on the first `few` pictures.
+    failed: single cells.
     """
 
     key: str
@@ -60,7 +69,7 @@ class Outcome:
     nulls: Sequence[str] = ()
     costs: dict[str, Cost] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    dear: Sequence[str] = ()
+    expensive: Sequence[str] = ()
     failed: Sequence[str] = ()
 
     @cached_property
@@ -71,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contest:
-    """How contests are run. few: pictures for the dear methods."""
+    """How contests are run. few: pictures for the expensive methods."""
 
     out: Path
     few: int
@@ -82,6 +91,7 @@ class Contest:
         """Computes what is missing of an arena. Raises: FileProblem for a disk that is full."""
         model = arena.model()
         pictures = arena.pictures(model)
+        arena = fitting(replace(arena, key=claimed(self.out, arena, model)), pictures)
         readers = [_reading(explainer, arena.layer) for explainer in explainers]
         able, refused = _able(model, readers, arena.metrics, pictures)
         start = _first(pictures, self.few)
@@ -90,14 +100,21 @@ class Contest:
         trial = self._table(model, able, arena.metrics, start, folder, average)
         refused |= _hopeless(trial)
         costs = _costs(trial)
-        able = [e for e, c in zip(able, trial.methods, strict=True) if c not in refused]
-        names = [c for c in trial.methods if c not in refused]
-        dear = [n for n in names if start is not pictures and costs[n].passes > DEAR]
+        pairs = zip(trial.methods, able, strict=True)
+        chosen = {name: explainer for name, explainer in pairs if name not in refused}
+        expensive = [n for n in chosen if start is not pictures and costs[n].passes > EXPENSIVE]
         write_bytes(folder / f"first-{len(trial.pictures)}-pictures.html", trial.html().encode())
-        cheap = [e for e, n in zip(able, names, strict=True) if n not in dear]
-        judges = [*arena.metrics, *arena.sanity]
-        whole = self._table(model, cheap or able, judges, pictures, folder, average)
-        return _outcome(arena, (trial, whole), names, dear, refused)
+        quick = [e for n, e in chosen.items() if _SANITY_MAPS * costs[n].passes <= EXPENSIVE]
+        sanity: list[Scores] = []
+        if arena.sanity and quick:
+            judges = [*arena.metrics, *arena.sanity]
+            sane = self._table(model, quick, judges, pictures, folder, average)
+            sanity = sane.scores[len(arena.metrics) :]
+        cheap = [e for n, e in chosen.items() if n not in expensive]
+        whole = self._table(
+            model, cheap or list(chosen.values()), arena.metrics, pictures, folder, average
+        )
+        return _outcome(arena, (trial, whole), sanity, list(chosen), expensive, refused)
 
     def _table(
         self,
@@ -112,6 +129,40 @@ class Contest:
             model, explainers, metrics, pictures, folder, stability=False, average=average
         )
         return evaluation.evaluate(setup, pictures, folder, self.engine, self.progress)
+
+
+def claimed(out: Path, arena: Arena, model: Model) -> str:
+    """The folder of a contest: its key, with a number where another network or other pictures have
+    that already. Raises: FileProblem for a disk that refuses it."""
+    way = model.preprocess.describe() if model.preprocess else ""
+    facts = json.dumps([model.digest, way, model.labels, arena.source])
+    mine = {
+        "weights": model.digest,
+        "contest": hashlib.sha256(facts.encode()).hexdigest(),
+    }
+    for number in count(1):
+        key = arena.key if number == 1 else f"{arena.key}-{number}"
+        if _owner(out / key, mine) == mine:
+            write_bytes(out / key / _CLAIM, json.dumps(mine).encode())
+            return key
+    raise AssertionError
+
+
+def _owner(folder: Path, mine: dict[str, str]) -> dict[str, str]:
+    """Whose folder that is; `mine` where nobody's, or that of unclaimed cells of these weights."""
+    try:
+        return json.loads((folder / _CLAIM).read_text("utf-8"))
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        return {}
+    try:
+        weights = tomllib.loads((folder / "run.toml").read_text("utf-8"))["model"]["weights"]
+    except FileNotFoundError:
+        return mine
+    except (ValueError, KeyError):
+        return {}
+    return mine if weights == mine["weights"] else {}
 
 
 def _reading(explainer: Explainer, layer: str | None) -> Explainer:
@@ -193,15 +244,16 @@ def _costs(*tables: Table) -> dict[str, Cost]:
 def _outcome(
     arena: Arena,
     tables: tuple[Table, Table],
+    sanity: Sequence[Scores],
     names: Sequence[str],
-    dear: Sequence[str],
+    expensive: Sequence[str],
     refused: dict[str, str],
 ) -> Outcome:
     trial, whole = tables
     columns = [*names, *whole.nulls]
     early = {s.label: s for s in trial.scores}
     merged = [_merged(s, early.get(s.label), columns) for s in whole.scores]
-    ranked = len(arena.metrics)
+    merged = [s for s in merged if np.isfinite(s.values).any()] or merged[:1]
     missing = [
         f"{row['method']} on {row['picture']}: {row['error']}"
         for row in whole.rows
@@ -214,23 +266,23 @@ def _outcome(
         title=arena.title,
         about=arena.about,
         shown=arena.shown,
-        model=model.name,
+        model=model.display_name,
         weights=model.digest,
         data=whole.data,
         pictures=len(whole.pictures),
         few=len(trial.pictures),
-        scores=merged[:ranked],
-        sanity=merged[ranked:],
+        scores=merged,
+        sanity=[_merged(s, None, columns) for s in sanity],
         nulls=whole.nulls,
         costs=_costs(trial, whole),
         refused=refused,
-        dear=dear,
+        expensive=expensive,
         failed=missing,
     )
 
 
 def _merged(late: Scores, early: Scores | None, columns: Sequence[str]) -> Scores:
-    """All columns over all pictures: the dear ones from the first run, NaN beyond it."""
+    """All columns over all pictures: the expensive ones from the first run, NaN beyond it."""
     values = np.full((len(columns), late.values.shape[1]), np.nan)
     for row, column in enumerate(columns):
         if column in late.columns:

@@ -14,7 +14,7 @@ from ...ops.files import write_bytes
 from ..standing import Scores
 from .contest import Cost, Outcome
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "outcome.json"
 
 Facts = dict[str, Any]  # Any: whatever JSON holds

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...engines.benchmark.contest import DEAR, Outcome
+from ...engines.benchmark.contest import EXPENSIVE, Outcome
 from ...engines.benchmark.standings import Place, Standings, standings
 from ...engines.standing import Level
 from ..wording import counted, listed, percent, seconds
@@ -75,8 +75,8 @@ def _reading() -> list[str]:
         " and its brightness.",
         "- **passes** and **time** are for one map of one picture; for methods of other libraries"
         " they include one pass of ours that reads the score.",
-        f"- {MARK} marks a method that takes more than {DEAR} passes a map and stands on the first"
-        " pictures only; against the others it is compared on those.",
+        f"- {MARK} marks an expensive method: it takes over {EXPENSIVE} passes a map and stands"
+        " on the first pictures only.",
         "",
     ]
 
@@ -112,7 +112,7 @@ def table(outcome: Outcome, found: Standings) -> list[str]:
 
 def _row(outcome: Outcome, place: Place, shown: Sequence[str]) -> str:
     name = f"*{place.name}*" if place.blind else f"`{place.name}`"
-    if place.name in outcome.dear:
+    if place.name in outcome.expensive:
         name += f" {MARK}"
     cost = outcome.costs.get(place.name)
     spent = [f"{cost.passes:,.0f}", seconds(cost.seconds)] if cost else ["", ""]
@@ -139,8 +139,8 @@ def _half(level: Level, scale: float, places: int) -> str:
 
 def _pictures(outcome: Outcome) -> str:
     told = counted(outcome.pictures, "picture")
-    if outcome.dear:
-        told += f", {outcome.few} for the dear methods"
+    if outcome.expensive:
+        told += f", {outcome.few} for the expensive methods"
     return told
 
 
@@ -178,7 +178,7 @@ def _closing(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
         "Contests that are held in one folder share its page. A run that was stopped goes on with"
         " the same command; nothing is computed twice. Each"
         " contest's folder holds its full report (`report.html`, all metrics and worst pictures;"
-        " `first-N-pictures.html` with the dear methods), its numbers (`table.parquet`,"
+        " `first-N-pictures.html` with the expensive methods), its numbers (`table.parquet`,"
         " `costs.parquet`) and what was run (`run.toml`). A method of yours joins with"
         " `--methods all,outside:FILE.py:FUNCTION`, those of other libraries with `--methods"
         " all,peers` or by name.",
