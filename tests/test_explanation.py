@@ -200,7 +200,7 @@ def test_a_folder_of_any_kind_is_loaded_by_the_root_name(tmp_path: Path) -> None
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     manifest["explanation"] = "Horoscope"
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    with pytest.raises(BadModel, match="no explanation is a Horoscope"):
+    with pytest.raises(BadModel, match="no kind of explanation is named Horoscope"):
         Explanation.load(folder)
 
 
