@@ -110,7 +110,7 @@ class Explanation(Saved):
 
     def figure(self, **options: Any) -> Any:  # Any keeps matplotlib out of the import
         """A matplotlib figure of the result beside its pictures."""
-        return registry.view(type(self), "figure")(self, **options)
+        return registry.fitting_view(type(self), "figure", options)(self, **options)
 
     def _repr_html_(self) -> str:
         return registry.view(type(self), "html")(self)
@@ -301,7 +301,7 @@ class Heatmap(Explanation):
         picture = self.pictures[i] if self.pictures is not None else None
         return (picture.shown if picture else None) or (0, 1, 2)
 
-    def overlay(self, i: int = 0, scale: Any = "per-image") -> np.ndarray:
+    def overlay(self, i: int = 0, scale: Any = "evidence") -> np.ndarray:
         """Image `i` under its map, uint8 (row, col, 3), in the model's input frame; one without a
         map is dimmed, with the reason written over it."""
         if self.images is None:

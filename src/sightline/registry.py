@@ -11,10 +11,11 @@ import importlib.util
 import logging
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -100,6 +101,24 @@ def view(what: type, form: str) -> Callable[..., Any]:
         if (parent, form) in _views:
             return _views[parent, form]
     raise UnknownName(f"no view draws {what.__name__} as {form!r}.")
+
+
+def fitting_view(what: type, form: str, options: Collection[str]) -> Callable[..., Any]:
+    """The function that draws `what` as `form` with these options.
+
+    Raises: UnknownName where nobody draws it, or for an option that it does not take.
+    """
+    draw = view(what, form)
+    known = [
+        p.name for p in signature(draw).parameters.values() if p.kind is Parameter.KEYWORD_ONLY
+    ]
+    for option in options:
+        if option not in known:
+            raise UnknownName(
+                f"the {form} of {what.__name__} has no option {option!r}{near(option, known)}"
+                f" Options: {', '.join(known) or 'none'}."
+            )
+    return draw
 
 
 def discover_kinds() -> None:

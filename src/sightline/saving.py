@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import registry
-from .errors import BadModel, FileProblem, ShapeError, UnknownName
+from .errors import BadField, BadModel, FileProblem, ShapeError, UnknownName
 from .ops.files import write_bytes, write_folder
 from .preprocess import Frame
 
@@ -38,16 +38,26 @@ class Saved(ABC):
     def _held(self) -> dict[str, Any]:
         """What the fields hold, besides the provenance."""
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, **options: Any) -> Path:
         """Write one image's picture (`.png`, `.jpg`, and `.svg` where the kind has one), the result
         as plain data (`.json`) or as a page (`.html`), or a folder of arrays, pictures and
         `manifest.json`.
 
+        options: of the picture of a map; `caption=False` and `scale=False` leave out what stands
+        below it, `scale="per-image"` colours raw values, `style=dict(colormap=, opacity=,
+        contours=)` changes the colours.
+
         Raises: FileProblem when the folder exists with something in it, or the disk is full;
-        UnknownName for a form that this kind does not have.
+        UnknownName for a form that this kind does not have; BadField for an option that the form
+        does not take.
         """
         path = Path(path)
         form = path.suffix.lower()
+        if options and form not in _PICTURES:
+            raise BadField(
+                f"{', '.join(options)} came with {path.name}, and only pictures (.png, .jpg) take"
+                " options. Leave them out."
+            )
         if form == ".json":
             text = json.dumps(self.to_json(), indent=1, ensure_ascii=False)
             return write_bytes(path, text.encode())
@@ -59,7 +69,7 @@ class Saved(ABC):
             raise ShapeError(
                 f"{len(self)} images do not fit into one picture; `save('folder')` keeps them all."
             )
-        return write_bytes(path, self._drawer(form)(0))
+        return write_bytes(path, self._drawer(form, options)(0))
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain data, tensors as nested lists, None for NaN; without the pictures."""
@@ -89,13 +99,15 @@ class Saved(ABC):
     def _named(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "explanation": type(self).__name__}
 
-    def _drawer(self, form: str) -> Callable[[int], bytes]:
+    def _drawer(
+        self, form: str, options: Mapping[str, Any] | None = None
+    ) -> Callable[[int], bytes]:
         """What draws one image in a form such as `.png`, as the bytes of a file."""
         if form == ".svg":
             draw = registry.view(type(self), "svg")
             return lambda i: draw(self, i).encode()
-        draw = registry.view(type(self), "png")
-        return lambda i: draw(self, i, form)
+        draw = registry.fitting_view(type(self), "png", options or {})
+        return lambda i: draw(self, i, form, **options or {})
 
     def _files(self) -> dict[str, bytes]:
         from safetensors.torch import save

@@ -8,7 +8,9 @@ const ramps = Object.fromEntries(
 const root = document.documentElement;
 const figures = data.maps.map((map) => ({ map, card: document.getElementById(map.id), dirty: true, view: null }));
 function wantsSign(figure) {
-  return Boolean(figure.map.signed) && (figure.map.empty || root.dataset.sign === "signed");
+  // as in files and figures: a map with negative values of its own always has both signs
+  const own = figure.map.signed?.same || figure.map.empty;
+  return Boolean(figure.map.signed) && (own || root.dataset.sign === "signed");
 }
 
 async function field(figure, signed) {
@@ -26,7 +28,7 @@ async function draw(figure) {
   const dark = getComputedStyle(root).colorScheme === "dark";
   const name = !signed ? "magnitude" : dark && alone ? "signed-dark" : "signed";
   const values = await field(figure, signed);
-  const scale = map.empty ? "own" : root.dataset.scale;
+  const scale = root.dataset.scale;
   const now = placed(map, values, signed, scale, data.maps.filter((m) => m.column === map.column));
   paint(card.querySelector("canvas"), values, now.places, pixelTable(tables[name], signed, !alone));
   figure.now = { ...values, ...now };

@@ -1,7 +1,8 @@
 """The colours of every page and figure: tokens, and maps from a value to a colour.
 
-Three scales and one palette. *Magnitude* is dark to light and perceptually uniform (inferno),
-*similarity* likewise (viridis); both are in the public domain (CC0) and kept here as 25 stops.
+Scales and one palette. *Magnitude* is dark to light and perceptually uniform (inferno),
+*similarity* likewise (viridis), and so is cividis; all are in the public domain (CC0) and kept here
+as 25 stops.
 *Signed* runs from blue (against) over nothing (zero) to red (for). Over a photograph the opacity
 follows the magnitude, so that the picture shows through where nothing was found. Categories are the
 eight colours of Okabe and Ito, each also with a dash pattern, because colour alone is not enough.
@@ -52,6 +53,11 @@ _STOPS = {
         "440154 471163 481f71 472d7b 443a83 404688 3b528b 355d8d 31688e 2c728e 287c8e 24868e 21908c"
         " 1f9a8a 20a486 28ae80 35b779 47c06f 5dc963 75d054 8fd744 abdc32 c7e020 e3e418 fde725"
     ),
+    "cividis": (
+        "00224e 002a5f 003170 1a386f 2a3f6d 38476c 434e6c 4d556c 575d6d 61656f 6a6c71 737475 7d7c78"
+        " 868379 918b78 9b9476 a59c74 b0a571 bcae6c c6b667 d2c060 dec958 e9d34e f6dd3f fee838"
+    ),
+    "grey": "000000 ffffff",
     "signed": (
         "2456a6 3563ac 456fb3 557cb9 6588bf 7694c4 86a1ca 97adcf a7b9d5 b8c6da c9d2df dbdee3 ecebe8"
         " eadcd7 e7ccc6 e4bdb5 e0aea4 dc9f94 d78f83 d28073 cd7063 c76053 c14f42 ba3c31 b3261e"
@@ -77,8 +83,8 @@ CATEGORIES = (
 
 @cache
 def stops(name: str) -> tuple[str, ...]:
-    """The hexadecimal stops of `magnitude`, `similarity`, `signed` or `signed-dark`, evenly
-    spaced.
+    """The hexadecimal stops of `magnitude`, `similarity`, `cividis`, `grey`, `signed` or
+    `signed-dark`, evenly spaced.
     """
     return tuple(f"#{word}" for word in _STOPS[name].split())
 
@@ -92,14 +98,15 @@ def table(name: str, size: int = 256) -> Pixels:
     return np.stack(columns, axis=1).round().astype(np.uint8)
 
 
-def magnitude(values: Values, low: float, high: float) -> Pixels:
-    """RGBA of values from `low` (dark, transparent) to `high` (light, opaque).
+def magnitude(values: Values, low: float, high: float, name: str = "magnitude") -> Pixels:
+    """RGBA of values from `low` (dark, transparent) to `high` (light, opaque), in the colours of
+    that map.
 
     NaN, where the model saw nothing, is fully transparent. Where `high` is not above `low`
     everything is.
     """
     share = _share(values, low, high)
-    return _with_alpha("magnitude", share, _opacity(share))
+    return _with_alpha(name, share, _opacity(share))
 
 
 def similarity(values: Values, low: float, high: float) -> Pixels:

@@ -61,13 +61,9 @@ def card(
     fallback = signed if told["empty"] and signed is not None else values
     over = paint.overlay(packed.fit_picture(window, side), fallback)
     told["still"] = packed.picture(over, long_side=side, quality=70)
-    low, high = paint.limits([fallback])[0]
-    told["bar"] = {
-        "low": number(low),
-        "middle": number((low + high) / 2),
-        "high": number(high),
-        "signed": low < 0,
-    }
+    ramp = paint.ramp(fallback)
+    told["bar"] = dict(zip(("low", "middle", "high"), ramp.ends, strict=True))
+    told["bar"]["signed"] = ramp.signed  # as the script draws it
     told["contours"] = [
         paint.svg_path(lines, outline_box(values.shape)) for lines in paint.outlines(values)
     ]

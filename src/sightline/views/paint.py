@@ -1,42 +1,25 @@
 """Puts a map over its picture: limits, overlay, and the outlines that hold a share of the mass.
 
 Everything here takes plain arrays, (row, col[, colour]), so that figure, report and notebook agree
-to the pixel. The *floor* of a map is its lowest value where that is above zero (RISE has such a
-floor), otherwise zero; *mass* is what rises above the floor.
+to the pixel. Which colour a number has, and what floor and mass are, is said in `scale`.
 """
-
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from . import colour
 from .colour import Pixels, Values
+from .scale import Ramp, Scale, floor, limits, mass, ramp
+
+__all__ = ["Ramp", "Scale", "floor", "limits", "mass", "ramp"]
 
 Line = Float[np.ndarray, "_point 2"]  # x, y in [0, 1] of the frame
-Heights = Float[np.ndarray, "_row _col"]
-Scale = Literal["per-image", "shared", "symmetric"] | tuple[float, float]
 
 MASSES = (0.25, 0.5, 0.75)
-_RAISED = 1e-3  # of the highest value: below this a lowest value counts as zero
 _COARSE = 56  # cells on the long side of outlines: finer ones of a noisy map are only dust
 _USUAL, _FAR = 0.995, 2.0  # the share of pixels below the usual height, and how far is far above it
 _OUTSIDE = 1e-3  # of [0, 1]: rounding; farther out are the numbers of a normalised picture
 _SHORTEST = 8  # points of an outline; shorter ones are dust too
-
-
-def limits(maps: list[Values], scale: Scale = "per-image") -> list[tuple[float, float]]:
-    """The lowest and highest value of the colours, one pair per map.
-
-    `per-image` takes each map's own range, `shared` one range for all, `symmetric` the same reach
-    on both sides of zero. Below zero the range is always made symmetric: only then is zero neutral.
-    """
-    if isinstance(scale, tuple):
-        return [(float(scale[0]), float(scale[1]))] * len(maps)
-    ranges = [_range(values) for values in maps]
-    if scale == "shared" and ranges:
-        ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(maps)
-    return [_balanced(*pair) if scale == "symmetric" or pair[0] < 0 else pair for pair in ranges]
 
 
 def ends(values: Values) -> tuple[float, float]:
@@ -53,33 +36,49 @@ def ends(values: Values) -> tuple[float, float]:
     return (low if low > 0 else low * usual / reach), high * usual / reach
 
 
-def rgba(values: Values, low: float, high: float) -> Pixels:
-    """The colours of a map: signed where the limits reach below zero, else by magnitude."""
-    if low < 0:
-        return colour.signed(values, max(-low, high))
-    return colour.magnitude(values, low, high)
+def rgba(values: Values, ramp: Ramp, name: str = "magnitude") -> Pixels:
+    """The colours of a map: signed where its ramp is, else those of that colour map."""
+    places = ramp.places(values).astype(np.float32)
+    return colour.signed(places, 1.0) if ramp.signed else colour.magnitude(places, 0.0, 1.0, name)
 
 
 def overlay(
     picture: Shaped[np.ndarray, "..."],
     values: Values,
-    scale: Scale = "per-image",
+    scale: Scale | Ramp = "evidence",
     *,
     opacity: float = 0.75,
+    name: str = "magnitude",
 ) -> Pixels:
     """The picture with the map over it, as RGB bytes of the picture's size.
 
     picture: (row, col, 3), bytes or [0, 1], or normalised. values: (row, col) of any size,
-    stretched to the picture's frame; NaN is where the model saw nothing and is shown dimmed.
+    stretched to the picture's frame; NaN is where the model saw nothing and is shown dimmed. scale:
+    the ramp of the map, or how to make it. name: the colour map of what has no sign.
     """
     base = seen(picture)
     fitted = stretch(values, base.shape[:2])
-    own = ends(fitted) if scale == "per-image" else limits([fitted], scale)[0]
-    colours = rgba(fitted, *own)
+    own = scale if isinstance(scale, Ramp) else ramp(values, scale)
+    colours = rgba(fitted, own, name)
     alpha = colours[..., 3:] / 255.0 * opacity
     mixed = base * (1 - alpha) + colours[..., :3] * alpha
     unseen = np.isnan(fitted)[..., None]
-    return np.where(unseen, base * 0.35 + 128 * 0.3, mixed).round().astype(np.uint8)
+    return np.where(unseen, dimmed(base), mixed).round().astype(np.uint8)
+
+
+def dimmed(picture: Pixels) -> Pixels:
+    """A picture as where the model saw nothing of it: darker and nearly without colours."""
+    grey = picture @ np.array([0.299, 0.587, 0.114])
+    return (0.42 * (0.55 * grey[..., None] + 0.45 * picture) + 14).round().astype(np.uint8)
+
+
+def visible(values: Values, native: Values | None) -> Values:
+    """The map that is drawn: the values, or, where nothing of them rises above their floor, the
+    signed map that they were clipped from, if there is one."""
+    if mass(values).sum() > 0 or native is None:
+        return values
+    signed = stretch(np.asarray(native, np.float32), (values.shape[0], values.shape[1]))
+    return signed if np.isfinite(signed).all() and (signed != 0).any() else values
 
 
 def seen(picture: Shaped[np.ndarray, "..."], bands: tuple[int, int, int] | None = None) -> Pixels:
@@ -128,23 +127,6 @@ def stretch(values: Values, size: tuple[int, int]) -> Values:
         cols = (np.arange(size[1]) * values.shape[1]) // size[1]
         return values[rows[:, None], cols[None]]
     return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
-def floor(values: Values) -> float:
-    """The lowest value where that is above zero, else zero: what every place has is no evidence."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return 0.0
-    low, high = float(finite.min()), float(finite.max())
-    return low if low > high * _RAISED else 0.0
-
-
-def mass(values: Values) -> Heights:
-    """How much of a map rises above its floor, place by place; never negative, NaN counts as
-    nothing.
-    """
-    raised = np.nan_to_num(values.astype(np.float64), nan=-np.inf) - floor(values)
-    return np.clip(raised, 0.0, None)
 
 
 def mass_levels(values: Values) -> list[float]:
@@ -200,16 +182,3 @@ def svg_path(lines: list[Line], size: tuple[int, int]) -> str:
     """Lines in [0, 1] as the `d` of an SVG path in a box of (width, height) whole units."""
     scaled = [(line * np.array(size)).round().astype(int) for line in lines if len(line) > 2]
     return "".join(f"M{' '.join(map(str, points.ravel().tolist()))}" for points in scaled)
-
-
-def _range(values: Values) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return 0.0, 0.0
-    low, high = float(finite.min()), float(finite.max())
-    return (low if low < 0 else floor(values)), max(high, 0.0)
-
-
-def _balanced(low: float, high: float) -> tuple[float, float]:
-    reach = max(abs(low), abs(high))
-    return -reach, reach
