@@ -10,7 +10,6 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from sightline.cli.app import app
-from sightline.errors import FileProblem
 from sightline.worlds import aviary
 
 
@@ -72,19 +71,19 @@ def test_a_full_disk_ends_with_1_and_the_same_command_goes_on(
 ) -> None:
     import errno
 
-    from sightline.engines import evaluation
+    from sightline.engines.stores import rows
 
     words = (birds, "--methods", "gradient", "--metrics", "complexity", "--out", tmp_path / "o")
-    write = evaluation.write_bytes
 
-    def full(path: Path, data: bytes) -> Path:
-        if path.name == "table.parquet":
-            raise FileProblem(f"{path} could not be written: {os.strerror(errno.ENOSPC)}.")
-        return write(path, data)
+    def full(path: Path, *_: object) -> None:
+        path.write_bytes(b"PAR1")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(evaluation, "write_bytes", full)
+    monkeypatch.setattr(rows, "_fill", full)
     done = _sightline(*words)
-    assert done.exit_code == 1 and "No space left on device" in done.stderr
+    assert done.exit_code == 1 and "table.parquet could not be written: No space" in done.stderr
+    assert "Free some space" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["cells.jsonl", "run.toml"]
     kept = (tmp_path / "o" / "cells.jsonl").read_bytes()
     assert kept.count(b"\n") == 2 * 5
     monkeypatch.undo()

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..metric import Case, Metric
 from ..ops.resize import resize
 from .standing import Level, Scores, drawn, interval
+from .stores.rows import Curves
 
 FILLS = ("mean", "blur", "noise")
 CELLS = (14, 7)  # on the long side of a map: what CAMs of common networks have
@@ -168,17 +169,21 @@ class _Chosen:
     scores: Scores
     methods: tuple[str, ...]
     values: np.ndarray  # (method, picture)
-    curves: np.ndarray  # (method, picture, step)
+    columns: tuple[int, ...]  # of the methods among the curves
+    curves: np.ndarray | Curves  # (column, picture, step)
     steps: int
     pixels: int | None
 
     def with_fewer(self, k: int) -> np.ndarray:
         """The values if every k-th step alone had been measured."""
         metric: Any = self.scores.metric
-        curves = torch.from_numpy(self.curves[:, :, ::k].copy())
-        fewer, flat = replace(metric, steps=self.steps // k), curves.flatten(0, 1)
-        read = fewer.read(flat) if self.pixels is None else fewer.result(flat, self.pixels)
-        return read.view(curves.shape[:2]).double().numpy()
+        fewer = replace(metric, steps=self.steps // k)
+        found = np.empty(self.values.shape)
+        for row, column in enumerate(self.columns):  # one at a time: all may not fit into memory
+            flat = torch.from_numpy(self.curves[column][:, ::k].copy())
+            read = fewer.read(flat) if self.pixels is None else fewer.result(flat, self.pixels)
+            found[row] = read.double().numpy()
+        return found
 
 
 def _chosen(scores: Scores, methods: Sequence[str], pixels: int | None) -> _Chosen | None:
@@ -190,7 +195,8 @@ def _chosen(scores: Scores, methods: Sequence[str], pixels: int | None) -> _Chos
         scores=scores,
         methods=tuple(methods),
         values=scores.values[rows],
-        curves=scores.curves[rows],
+        columns=tuple(rows),
+        curves=scores.curves,
         steps=metric.steps,
         pixels=pixels,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..metric import Metric
+from .stores.rows import Curves
 
 DRAWS = 2000
 EQUAL = 1e-5  # in parts of the larger number: what another batch size can make
@@ -51,14 +52,14 @@ class Difference(Level):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
     """All numbers of one metric. values: (column, picture), NaN where there is none. curves:
-    (column, picture, step) or None.
+    (column, picture, step), where `curves[column]` may be read from the disk, or None.
     """
 
     label: str
     metric: Metric
     columns: Sequence[str]
     values: np.ndarray
-    curves: np.ndarray | None = None
+    curves: np.ndarray | Curves | None = None
 
     @property
     def sign(self) -> int:

@@ -1,12 +1,14 @@
 """What a run found: one row per picture, method and metric, and what the rows add up to."""
 
 import importlib.util
-import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +16,15 @@ from torch import Tensor
 
 from .. import registry
 from ..errors import MissingExtra
-from ..images import Picture
+from ..images import Picture, printable
 from ..ops.references import NULLS
 from .setup import SCHEMA, Setup
 from .stability import Order, orders
 from .standing import Difference, Ranking, Scores, ranking
+from .stores.rows import COST_TYPES, ROW_TYPES, Curves, Row, Rows, lengths, numbers, written
 
 if TYPE_CHECKING:
     import pyarrow
-
-Row = dict[str, Any]  # Any: text, a number or nothing
 
 BLOB = NULLS[1]
 """The null that methods are held against first: photographs have their object in the middle."""
@@ -37,8 +38,9 @@ class Table:
     `metric`, `value` (None where there is none, with the reason in `error`), `target`, `prediction`
     and `label` (what was explained, what the model says, what is true: as the data says it where
     the model has no such class), `note`, `curve`. They stand in the order of the pictures, methods
-    and metrics, whatever was finished first. costs: `forward`, `backward` (images through
-    the network) and `seconds` for each map; times differ from run to run, so they stay out of rows.
+    and metrics, whatever was finished first; they stay on disk, and each is read when it is asked
+    for. costs: `forward`, `backward` (images through the network) and `seconds` for each map; times
+    differ from run to run, so they stay out of rows.
     look: the pictures of these indices that can be read. small_map: a method's map of a picture,
     made small, None where there is none. probed: what the setup's probes found on the first
     pictures, (probe, method, picture).
@@ -73,9 +75,28 @@ class Table:
         return [j.label for j in self.setup.judges]
 
     @cached_property
+    def _rows(self) -> Rows:
+        return self.rows if isinstance(self.rows, Rows) else written(self.rows, ROW_TYPES)
+
+    @cached_property
+    def _costs(self) -> Rows:
+        return self.costs if isinstance(self.costs, Rows) else written(self.costs, COST_TYPES)
+
+    @property
+    def _width(self) -> int:
+        """Rows of a picture."""
+        return len(self.setup.columns) * len(self.setup.judges)
+
+    @cached_property
     def pictures(self) -> list[str]:
         """Names of the pictures, in order."""
-        return list({row["index"]: row["picture"] for row in self.rows}.values())
+        return self._rows.texts("picture", self._width)
+
+    def row(self, picture: int, column: str, metric: int = 0) -> Row:
+        """The row of the picture of that index, a method or null map, and the metric of that
+        number."""
+        place = [c.label for c in self.setup.columns].index(column)
+        return self._rows[picture * self._width + place * len(self.setup.judges) + metric]
 
     @cached_property
     def errors(self) -> list[str]:
@@ -100,15 +121,28 @@ class Table:
     @cached_property
     def _failures(self) -> list[tuple[str, str, str]]:
         """What has no number: picture, method and metrics, reason."""
-        found: dict[tuple[str, str, str], list[str]] = {}
-        for row in self.rows:
-            if row["error"] and not row["blind"]:
-                key = (row["picture"], row["error"], row["method"])
-                found.setdefault(key, []).append(row["metric"])
-        whole: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
-        for (picture, error, method), metrics in found.items():
-            whole.setdefault((picture, error), []).append((method, metrics))
-        return [(p, self._who(parts), e) for (p, e), parts in whole.items()]
+        found = []
+        for index, rows in groupby(self._failed(), itemgetter("index")):
+            own: dict[tuple[str, str], list[str]] = {}
+            for row in rows:
+                own.setdefault((row["error"], row["method"]), []).append(row["metric"])
+            whole: dict[str, list[tuple[str, list[str]]]] = {}
+            for (error, method), metrics in own.items():
+                whole.setdefault(error, []).append((method, metrics))
+            name = self.pictures[index]
+            found += [
+                (name, sys.intern(self._who(parts)), sys.intern(error))
+                for error, parts in whole.items()
+            ]
+        return found
+
+    def _failed(self) -> Iterator[Row]:
+        """The rows of methods that say why there is no number."""
+        import pyarrow.compute as compute
+
+        for _, part in self._rows.parts(("index", "method", "blind", "metric", "error")):
+            said = compute.and_(compute.not_equal(part["error"], ""), compute.invert(part["blind"]))
+            yield from part.filter(said).to_pylist()
 
     def unread(self, column: str, metric: str) -> bool:
         """Whether the metric reads no explanation of the kind that this column gives."""
@@ -126,26 +160,40 @@ class Table:
     def scores(self) -> list[Scores]:
         """The numbers of each metric as arrays."""
         columns = [c.label for c in self.setup.columns]
-        return [self._scores(k, columns) for k in range(len(self.setup.judges))]
+        judges, shape = self.setup.judges, (len(self.pictures), len(columns))
+        values = self._rows.numbers("value").reshape(*shape, len(judges))
+        found = []
+        for k, (judge, sizes) in enumerate(
+            zip(judges, lengths(self._rows, len(judges)), strict=True)
+        ):
+            curves = None
+            if len(sizes) == 1:
+                size = (len(columns), len(self.pictures), sizes.pop())
+                curves = Curves(self._rows, k, len(judges), self._width, size)
+            found.append(
+                Scores(
+                    label=judge.label,
+                    metric=judge.metric,
+                    columns=columns,
+                    values=np.ascontiguousarray(values[:, :, k].T),
+                    curves=curves,
+                )
+            )
+        return found
 
-    def _scores(self, k: int, columns: list[str]) -> Scores:
-        judge, width = self.setup.judges[k], len(self.setup.judges)
-        rows = self.rows[k::width]
-        values = [np.nan if row["value"] is None else row["value"] for row in rows]
-        shape = (len(self.pictures), len(columns))
-        lengths = {len(row["curve"]) for row in rows if row["curve"]}
-        curves = None
-        if len(lengths) == 1:
-            empty = [None] * lengths.pop()
-            held = np.array([row["curve"] or empty for row in rows], dtype=np.float64)
-            curves = held.reshape(*shape, -1).swapaxes(0, 1)
-        return Scores(
-            label=judge.label,
-            metric=judge.metric,
-            columns=columns,
-            values=np.array(values, dtype=np.float64).reshape(shape).T,
-            curves=curves,
-        )
+    @cached_property
+    def spent(self) -> dict[str, tuple[float, float]]:
+        """What a map of each method cost on average: passes forward and backward, and seconds."""
+        sums: dict[str, np.ndarray] = {}
+        for _, part in self._costs.parts(("method", "forward", "backward", "seconds")):
+            names = np.array(part["method"].to_pylist(), dtype=object)
+            passes = numbers(part["forward"]) + numbers(part["backward"])
+            seconds = numbers(part["seconds"])
+            for name in dict.fromkeys(names.tolist()):
+                own = names == name
+                held = np.array([passes[own].sum(), seconds[own].sum(), own.sum()])
+                sums[name] = sums.get(name, np.zeros(3)) + held
+        return {name: (float(p / n), float(s / n)) for name, (p, s, n) in sums.items()}
 
     @cached_property
     def quality(self) -> list[Scores]:
@@ -206,15 +254,15 @@ class Table:
 
     def html(self) -> str:
         """The report, one self-contained page."""
-        return registry.view(Table, "html")(self)
+        return printable(registry.view(Table, "html")(self))
 
     def to_arrow(self) -> "pyarrow.Table":
         """The rows as an Arrow table."""
-        return _arrow(self.rows, _ROW_TYPES)
+        return self._rows.arrow()
 
     def costs_to_arrow(self) -> "pyarrow.Table":
         """The costs as an Arrow table."""
-        return _arrow(self.costs, _COST_TYPES)
+        return self._costs.arrow()
 
     def to_pandas(self) -> Any:
         """The rows as a pandas frame. Raises: MissingExtra where pandas is not installed."""
@@ -227,15 +275,19 @@ class Table:
 
     def parquet(self, *, costs: bool = False) -> bytes:
         """The rows, or the costs, as a Parquet file; equal rows give equal bytes."""
-        import pyarrow.parquet
-
-        stream = io.BytesIO()
-        pyarrow.parquet.write_table(self.costs_to_arrow() if costs else self.to_arrow(), stream)
-        return stream.getvalue()
+        return (self._costs if costs else self._rows).bytes()
 
     def json(self) -> bytes:
         """Rows (without curves), summary, differences to the centred blob and verdict as JSON."""
-        data = {
+        # The rows one by one: as objects they are many times as large as their text.
+        told = json.dumps(self._told(), indent=1, ensure_ascii=False, allow_nan=False)
+        rows = [_indented({k: v for k, v in r.items() if k != "curve"}) for r in self._rows]
+        held = "[\n  " + ",\n  ".join(rows) + "\n ]" if rows else "[]"
+        return printable(told.removesuffix("\n}") + ',\n "rows": ' + held + "\n}").encode()
+
+    def _told(self) -> Row:
+        """What the table adds up to, as JSON."""
+        return {
             "schema": SCHEMA,
             "model": self.setup.model.name,
             "data": self.data,
@@ -270,40 +322,9 @@ class Table:
                 }
                 for order in self.stability
             ],
-            "rows": [{k: v for k, v in row.items() if k != "curve"} for row in self.rows],
         }
-        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
-_ROW_TYPES = {
-    "index": "int64",
-    "picture": "string",
-    "method": "string",
-    "blind": "bool",
-    "metric": "string",
-    "value": "float64",
-    "error": "string",
-    "target": "string",
-    "prediction": "string",
-    "label": "string",
-    "note": "string",
-    "curve": "list",
-}
-_COST_TYPES = {
-    "index": "int64",
-    "picture": "string",
-    "method": "string",
-    "forward": "int64",
-    "backward": "int64",
-    "seconds": "float64",
-}
-
-
-def _arrow(rows: Sequence[Row], types: dict[str, str]) -> "pyarrow.Table":
-    import pyarrow
-
-    made = {"list": pyarrow.list_(pyarrow.float64())}
-    schema = pyarrow.schema(
-        [(n, made[t] if t in made else pyarrow.type_for_alias(t)) for n, t in types.items()]
-    )
-    return pyarrow.Table.from_pylist(list(rows), schema=schema)
+def _indented(row: Row) -> str:
+    """A row as JSON, as it stands within its list."""
+    return json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")

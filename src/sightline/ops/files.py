@@ -1,5 +1,6 @@
 """Writing results so that nothing is half there: a temporary name first, then a rename."""
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -7,14 +8,37 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import FileProblem
+from ..formats.files import printable
 
 _OF_FILES = frozenset(
     ".npz .npy .pt .pth .pkl .safetensors .csv .txt .pdf .gif .webp .tif .tiff .bmp .zip".split()
 )
 
+_REMEDIES = {
+    errno.ENOSPC: "Free some space, or choose a folder on another disk.",
+    errno.EDQUOT: "Your quota is used up: delete files of your own, or choose a folder elsewhere.",
+    errno.EFBIG: "Files of this size are not allowed there: choose a folder on another disk.",
+    errno.EROFS: "The disk is read-only: choose a folder on another one.",
+    errno.EACCES: "You may not write there: choose a folder of yours, or change the permissions.",
+    errno.ENOTDIR: "A file has the name of one of its folders: choose another folder.",
+    errno.EEXIST: "A file has the name of the folder: choose another name.",
+    errno.EISDIR: "A folder has that name: choose another one.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EIO: "The disk reports a fault: check it, or choose a folder on another one.",
+    errno.ESTALE: "The network disk went away: mount it again, or choose another folder.",
+    errno.ENOENT: "Something removed its folder meanwhile: choose a folder that stays.",
+}
+_REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file that could not be written, a sentence."""
+    return _REMEDIES.get(error.errno or 0, "Choose another folder.")
+
 
 def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a file whole or not at all. Raises: FileProblem (disk full, no permission)."""
+    """Write a file whole or not at all. Raises: FileProblem (disk full, no permission), with
+    what to do about it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,8 +48,7 @@ def write_bytes(path: Path, data: bytes) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise FileProblem(
-            f"{path} could not be written: {error.strerror or error}. Free some space or choose"
-            " another folder."
+            f"{printable(path)} could not be written: {error.strerror or error}. {remedy(error)}"
         ) from None
     return path
 
@@ -50,5 +73,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
         partial.replace(path)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise FileProblem(f"{path} could not be written: {error.strerror or error}.") from None
+        raise FileProblem(
+            f"{printable(path)} could not be written: {error.strerror or error}. {remedy(error)}"
+        ) from None
     return path

@@ -122,9 +122,7 @@ def _rows(table: Table) -> list[Context]:
 
 def _row(table: Table, name: str, domains: list[tuple[float, float]]) -> Context:
     blind = name in table.nulls
-    spent = [c for c in table.costs if c["method"] == name]
-    passes = float(np.mean([c["forward"] + c["backward"] for c in spent])) if spent else None
-    took = float(np.mean([c["seconds"] for c in spent])) if spent else None
+    passes, took = table.spent.get(name, (None, None))
     against = {d.metric: d for d in table.against if d.one == name}
     return {
         "name": name,
@@ -216,12 +214,11 @@ def _paretos(table: Table) -> list[Markup]:
         points = []
         for name in table.methods:
             level = scores.level(name)
-            spent = [c["forward"] + c["backward"] for c in table.costs if c["method"] == name]
-            if spent and math.isfinite(level.value):
+            if name in table.spent and math.isfinite(level.value):
                 points.append(
                     plots.Point(
                         name=name,
-                        cost=float(np.mean(spent)),
+                        cost=table.spent[name][0],
                         value=level.value,
                         interval=level.interval,
                     )
@@ -240,7 +237,8 @@ def _curves(table: Table) -> list[Context]:
             continue
         means = {}
         for k, name in enumerate(scores.columns):
-            whole = scores.curves[k][np.isfinite(scores.curves[k]).all(1)]
+            own = scores.curves[k]
+            whole = own[np.isfinite(own).all(1)]
             if len(whole):
                 means[name] = whole.mean(0)
         shown = [n for n in table.methods if n in means][: curve.KINDS]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ... import registry
 from ...engines.standing import Difference, Level, Ranking
 from ...engines.table import Table
@@ -13,7 +15,7 @@ def verdict(table: Table) -> str:
     """Which method to use on these pictures, and whether it beats a map that knows nothing."""
     if not table.pictures:
         return "There is no picture in this run, so nothing was measured."
-    if not any(row["value"] is not None and not row["blind"] for row in table.rows):
+    if not any(np.isfinite(s.row(m)).any() for s in table.scores for m in table.methods):
         return "No method gave a number; the reasons are listed."
     best = table.ranking.methods[0] if table.ranking else table.methods[0]
     choice = [_choice(table.ranking)] if table.ranking else []

@@ -25,7 +25,6 @@ def gallery(table: Table) -> Context | None:
     else:
         return None
     order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_SHOWN]
-    told = {r["index"]: r for r in table.rows if r["method"] == method}
     pictures = table.look(order)
     maps = {k: table.small_map(k, method) for k in order}
     signed = any(m is not None and m.min() < 0 for m in maps.values())
@@ -33,7 +32,7 @@ def gallery(table: Table) -> Context | None:
         {
             "name": table.pictures[k],
             "short": table.pictures[k].rpartition("/")[2],
-            "called": _called(told[k]),
+            "called": _called(table.row(k, method)),
             "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
             **_pair(table, pictures.get(k), maps[k], signed),
         }
