@@ -227,6 +227,7 @@ def evaluate(
     address: str | None = None,
     workers: int | None = None,
     progress: evaluation.Progress | None = None,
+    page: str | os.PathLike[str] | None = None,
 ) -> Table:
     """Which method can be trusted on a whole collection?
 
@@ -236,13 +237,13 @@ def evaluate(
     earlier run, which says everything that is not given. target: None is a picture's label, or the
     top class. stability: measure some pictures with other fills and coarser maps too (the default).
     engine: `local`, `ray` on the cluster at `address`, or `none`, which writes the page of what is
-    finished and computes nothing. progress: told (finished, all) cells. What is finished stays in
-    `out`: the same call goes on.
+    finished (into the folder `page`, where the run's own is read-only) and computes nothing.
+    progress: told (finished, all) cells. What is finished stays in `out`: the same call goes on.
 
     Raises: BadField, UnknownName, BadImage, BadModel before any work; FileProblem when the disk is
     full.
     """
-    using = evaluation.engine(engine, workers, address)
+    using = evaluation.engine(engine, workers, address, None if page is None else Path(page))
     for name, number in (("limit", limit), ("batch", batch)):
         if number is not None and number < 1:
             raise BadField(f"{name} is at least 1; got {number}.")

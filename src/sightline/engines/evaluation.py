@@ -10,7 +10,7 @@ import logging
 import tomllib
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -39,6 +39,7 @@ from .workers.crew import Take
 
 log = logging.getLogger("sightline")
 
+_TRIES = 3  # that results are written again, where somebody removes them
 JSON_ROWS = 50_000
 """Rows up to which `table.json` is written; Parquet always is."""
 
@@ -51,8 +52,13 @@ class Engine(Protocol):
         """Computes all tasks, about `count` (None: many), and hands over each finished cell."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class PageOnly:
-    """Computes nothing: a run with it writes the page of what is finished, and no other file."""
+    """Computes nothing: a run with it writes the page of what is finished, and no other file. into:
+    the folder of the page, None is that of the run; so a run on a read-only disk can be shown.
+    """
+
+    into: Path | None = None
 
     def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
         """Passes over all tasks."""
@@ -60,11 +66,16 @@ class PageOnly:
             pass
 
 
-def engine(name: str, workers: int | None = None, address: str | None = None) -> Engine:
-    """The engine of that name; `none` is `PageOnly`. Raises: MissingExtra for `ray` without Ray,
-    BadField for another word, or for an address without `ray`."""
+def engine(
+    name: str, workers: int | None = None, address: str | None = None, page: Path | None = None
+) -> Engine:
+    """The engine of that name; `none` is `PageOnly`, whose page is written into the folder `page`.
+    Raises: MissingExtra for `ray` without Ray, BadField for another word, for an address without
+    `ray`, or for a page without `none`."""
     if name == "none":
-        return PageOnly()
+        return PageOnly(into=page)
+    if page is not None:
+        raise BadField(f"page is for the engine `none`; got {printable(page)} for {name!r}.")
     if name not in ("local", "ray"):
         raise BadField(f"an engine is `local`, `ray`, or `none`; got {name!r}.")
     if workers is not None and workers < 1:
@@ -85,7 +96,8 @@ def evaluate(
 ) -> Table:
     """Computes what is missing and writes the results into `out`.
 
-    Raises: FileProblem where nothing can be written; what was finished before is kept.
+    Raises: FileProblem where nothing can be written; what was finished before is kept. Also where
+    the folder was removed meanwhile: then everything was written once more.
     """
     if setup.target is not None:
         kept = tuple(note for note in collection.notes if not note.endswith(TOP))
@@ -94,24 +106,46 @@ def evaluate(
         log.info("%s", note)
     if collection.listed:
         _say(setup, (item.meaning for item in collection.items() if not item.error))
-    whole = not isinstance(using, PageOnly)
-    with ledger.opened(out) as kept:
-        if whole:
+    only = using if isinstance(using, PageOnly) else None
+    with ledger.opened(out, reading=only is not None) as kept:
+        if only is None:
             write_bytes(out / "run.toml", _toml(setup, collection))
         board = Board(setup, collection, kept, progress)
         (using or LocalEngine()).run(setup, *board.work(), board.take)
         doubts = _doubts(setup, (e.meaning for e in board.entries))
         if not collection.listed:
             _say(setup, (e.meaning for e in board.entries))
-        table = table_of(board, (*collection.notes, *doubts.values()), out if whole else None)
-        if whole:
-            _write_json(table, out / "table.json")
-        elif not any(np.isfinite(scores.values).any() for scores in table.scores):
-            raise FileProblem(
-                f"{out} holds nothing finished that this model, these pictures and these versions"
-                " of the libraries made; start the run again."
-            )
+        notes = (*collection.notes, *doubts.values())
+        return _saved(board, notes, out) if only is None else _shown(board, notes, out, only)
+
+
+def _saved(board: Board, notes: Sequence[str], out: Path) -> Table:
+    """The table, after its files were written. Raises: FileProblem."""
+    for _ in range(_TRIES):
+        board.kept.check()
+        table = table_of(board, notes, out)
+        write_bytes(out / "run.toml", _toml(board.setup, board.collection))
+        _write_json(table, out / "table.json")
         write_bytes(out / "report.html", table.html().encode())
+        if not board.kept.check():
+            break
+    if board.kept.restored:
+        raise FileProblem(
+            f"{printable(out)} was removed while the run was writing it. Its finished cells and its"
+            " results were written again and are complete; check what else was removed."
+        )
+    return table
+
+
+def _shown(board: Board, notes: Sequence[str], out: Path, only: PageOnly) -> Table:
+    """The table of what is finished, after its page alone was written. Raises: FileProblem."""
+    table = table_of(board, notes, None)
+    if not any(np.isfinite(scores.values).any() for scores in table.scores):
+        raise FileProblem(
+            f"{printable(out)} holds nothing finished that this model, these pictures and these"
+            " versions of the libraries made; start the run again."
+        )
+    write_bytes((only.into or out) / "report.html", table.html().encode())
     return table
 
 

@@ -102,8 +102,9 @@ class Ledger:
         start, self._end = self._end, self._end + len(line)
         self._take(record, start)
 
-    def check(self) -> None:
-        """Writes the file again where somebody removed it; what was finished is still held open.
+    def check(self) -> bool:
+        """Writes the file again where somebody removed it, which is True; what was finished is
+        still held open.
 
         Raises: FileProblem where it cannot be written, or another run has taken its place.
         """
@@ -111,12 +112,13 @@ class Ledger:
         try:
             there, held = self.path.stat(), os.fstat(stream.fileno())
             if (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino):
-                return
+                return False
         except FileNotFoundError:
             pass
         except OSError as error:
             raise _refused(self.path, error) from None
         self._restore(stream)
+        return True
 
     def _restore(self, stream: IO[bytes]) -> None:
         try:
@@ -191,6 +193,7 @@ class Ledger:
         """Waits until the disk has everything; the records can still be read."""
         if self._stream is not None:
             with suppress(OSError):
+                self.check()
                 os.fsync(self._stream.fileno())
             self._stream.close()
 
