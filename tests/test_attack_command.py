@@ -36,6 +36,8 @@ def test_the_command_writes_pictures_a_figure_and_numbers(bird: Path, tmp_path: 
         "bird--before.png",
         "bird--pgd--maps.png",
         "bird--pgd.png",
+        "command.json",
+        "pictures",
     ]
     told = json.loads(done.stdout)
     assert told == json.loads((out / "attack.json").read_text("utf-8"))
@@ -87,7 +89,7 @@ def test_an_interrupted_command_ends_with_130(
 
     monkeypatch.setattr(outcome, "run", stopped)
     done = _sightline(bird, "--out", tmp_path / "o")
-    assert done.exit_code == 130 and "everything finished is kept" in done.stderr
+    assert done.exit_code == 130 and "the same command goes on" in done.stderr
 
 
 def test_what_was_there_already_fools_nobody(bird: Path, tmp_path: Path) -> None:

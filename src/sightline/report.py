@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -17,6 +17,9 @@ from jaxtyping import Bool, Shaped
 from .ops.files import write_bytes
 from .targets.words import Predicted
 from .views.colour import Pixels, Values
+
+if TYPE_CHECKING:
+    from .views.index.page import Sheet
 
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 
@@ -155,12 +158,31 @@ class Item:
         return bool(self.target) and (held is None or held[0].partition(" = ")[0] != self.target)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which pictures of a larger report stand on a page, and the addresses of its neighbours.
+
+    first, last: the number of the first and the last picture, from 1. previous, next: empty where
+    there is none.
+    """
+
+    first: int
+    last: int
+    total: int
+    index: str
+    previous: str = ""
+    next: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
     """Everything that the page shows, in order.
 
     facts: (name, value) pairs about the model. notes: sentences about the run (what was chosen or
     guessed). next_steps: sentences; what stands between backticks is shown as a command to type.
+    caution: one sentence that a reader must not miss.
+    refused: (method, reason) pairs of methods that fit no picture. part: None where the page is the
+    whole report.
     """
 
     title: str
@@ -168,11 +190,28 @@ class Report:
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
+    caution: str = ""
+    refused: tuple[tuple[str, str], ...] = ()
+    part: Part | None = None
     made: str = ""
 
 
 def build(report: Report) -> str:
     """The page as one HTML text; labels, names and errors in it are escaped."""
+    from .views import page
+
+    return _rendered("page.html.j2", page.context(report))
+
+
+def build_index(report: Report, sheets: "list[Sheet]", agreement: str) -> str:
+    """The entrance to the pages of a report as one HTML text. report: with all pictures, their
+    arrays left out. agreement: a sentence on how far the methods agree."""
+    from .views.index import page
+
+    return _rendered("index.html.j2", page.context(report, sheets, agreement))
+
+
+def _rendered(template: str, context: dict[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from .views import page
@@ -185,7 +224,7 @@ def build(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["code"] = page.code
-    return environment.get_template("page.html.j2").render(page.context(report))
+    return environment.get_template(template).render(context)
 
 
 def write(report: Report, path: str | os.PathLike[str]) -> Path:

@@ -1,5 +1,5 @@
-"""Pictures looked at one by one: a `Plan` of methods and metrics, a `Look` per picture, and the
-report of all.
+"""Pictures looked at one by one: a `Plan` of methods and metrics, and a `Look` per picture, which
+holds what a report shows of it.
 
 Methods share one forward pass; one that fails becomes an entry with its reason.
 """
@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from .metric import Case, Metric, Truth
 from .model import Model
 from .ops.labels import class_name
 from .ops.references import NULLS
-from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry, Report
+from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from .target import PerImage, Target
 from .targets.words import in_words, prediction, share_of
 from .views.packed import page_picture
@@ -36,7 +35,8 @@ log = logging.getLogger("sightline")
 class Plan:
     """What to do with each picture: which methods explain what, and which metrics judge them.
 
-    refused: method name -> reason, for those that cannot treat the model. step: called after each.
+    refused: method name -> reason, for those that cannot treat the model; no picture is tried with
+    them. step: called after each method of a picture.
     """
 
     model: Model
@@ -66,14 +66,16 @@ class Look:
 def plan(model: Model, explainers: Sequence[Explainer], **rest: Any) -> Plan:
     """A checked plan: a method that cannot treat the model is set aside with its reason.
 
-    Raises: UnknownName for a layer that does not exist.
+    Raises: UnknownName for a layer that does not exist, NotExplainable where no method is left.
     """
     refused = {}
     for explainer in explainers:
         try:
-            explainer.check(model)
+            explainer.check(model, model.size)
         except NotExplainable as error:
             refused[explainer.registered_name] = str(error)
+    if refused and len(refused) == len(explainers):
+        raise NotExplainable(" ".join(f"{name}: {why}" for name, why in refused.items()))
     return Plan(model=model, explainers=explainers, refused=refused, **rest)
 
 
@@ -89,11 +91,9 @@ def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
     with shared(model, tensors, able):
         aimed = model.aim(tensors, plan.target)
         item = _item(model, picture, tensors, aimed)
-        for explainer in plan.explainers:
+        for explainer in able:
             name = explainer.registered_name
             try:
-                if name in plan.refused:
-                    raise NotExplainable(plan.refused[name])
                 results[name] = explainer(model, tensors, aimed)
                 case = Case(model, tensors, aimed, results[name], explainer, truth)
                 entries.append(_entry(case, [_judgement(m, case, nulls) for m in plan.metrics]))
@@ -105,17 +105,9 @@ def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
     return Look(item=replace(item, maps=maps, panels=panels), results=results)
 
 
-def page(
-    title: str,
-    plan: Plan,
-    items: Sequence[Item],
-    *,
-    notes: Sequence[str] = (),
-    next_steps: Sequence[str] = (),
-) -> Report:
-    """The report of what a plan found."""
-    model = plan.model
-    facts = {
+def facts(model: Model) -> tuple[tuple[str, str], ...]:
+    """(name, value) pairs that tell a reader of a report which model it is about."""
+    told = {
         "model": model.name,
         "weights": model.digest,
         "preprocessing": model.preprocess.describe() if model.preprocess else "none",
@@ -123,14 +115,20 @@ def page(
         "device": str(model.device),
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
-    known = model.anatomy.notes if model.differentiable else ()
-    return Report(
-        title=title,
-        items=tuple(items),
-        facts=tuple(facts.items()),
-        notes=(*notes, *known),
-        next_steps=tuple(next_steps),
-        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+    return tuple(told.items())
+
+
+def notes(model: Model) -> tuple[str, ...]:
+    """What was found out about a model, in sentences."""
+    return tuple(model.anatomy.notes) if model.differentiable else ()
+
+
+def refusals(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """(title of the method, reason) for each method that fits no picture."""
+    return tuple(
+        (described(e).title, plan.refused[e.registered_name])
+        for e in plan.explainers
+        if e.registered_name in plan.refused
     )
 
 

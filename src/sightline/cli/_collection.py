@@ -1,150 +1,278 @@
-"""A run over pictures: one after another, writing what is finished, going on after a bad one."""
+"""A run over pictures: one after another, keeping what is finished, going on after a bad one."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import typer
 
-from .. import report, survey
-from ..errors import BadTarget, FileProblem, UnknownName
+from .. import survey
+from ..engines.setup import told as told_method
+from ..engines.setup import told_model
+from ..errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
 from ..images import Picture
 from ..metric import Truth
 from ..report import Item
 from ..survey import Look, Plan
 from ..views.wording import NARROW, percent
 from . import _written
-from ._habits import DONE, INTERRUPTED, WITH_ERRORS, progress, say, tell, tell_json
+from ._habits import DONE, INTERRUPTED, WITH_ERRORS, finite, goes_on, progress, say, tell, tell_json
+from .results import folders, pages, store
+from .results.folders import Command
+from .results.store import Run, Store
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
+_LASTING = (MissingExtra, FileProblem)  # errors that may be gone when the command is given again
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """A picture to come: its name, how to read it, and what is known to be true of it."""
+    """A picture to come: its name and how to read it, a digest of its content, and what is known to
+    be true of it. path: what its files are called by, and what tells it from another of its name.
+
+    Both functions may raise a SightlineError or an OSError.
+    """
 
     name: str
     read: Callable[[], Picture]
+    digest: Callable[[], str]
+    path: PurePath
     truth: Truth | None = None
     known: dict[str, Any] = field(default_factory=dict)  # fields of the report's Item
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Telling:
+    """What a report says besides its pictures, and how a command answers.
+
+    remarks: filled while the command runs. absent: (source, reason) for what holds no picture.
+    """
+
+    title: str
+    remarks: Sequence[str] = ()
+    caution: str = ""
+    next_steps: tuple[str, ...] = ()
+    absent: Sequence[tuple[str, str]] = ()
+    as_json: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the results of a command go. out: None for a folder of its own."""
+
+    command: Command
+    out: Path | None
+    overwrite: bool = False
+
+
 @dataclass(kw_only=True, eq=False)
 class Collected:
-    """What a run has finished so far, in order; `items` for the report, `records` for `--json`."""
+    """What a command has finished so far: places in the store, and pictures that failed in a way
+    that may be gone next time."""
 
-    items: list[Item] = field(default_factory=list)
-    records: list[JSON] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    total: int
+    places: list[int] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    found_again: int = 0
     interrupted: bool = False
-
-    @property
-    def status(self) -> int:
-        """The exit status: interrupted, finished with errors, or done."""
-        return INTERRUPTED if self.interrupted else WITH_ERRORS if self.errors else DONE
-
-    def add(self, look: Look, files: JSON) -> None:
-        """Takes in what was found in one picture and the files that hold it."""
-        self.items.append(look.item)
-        self.records.append(_record(look.item, files))
-        self.errors += look.errors
+    stopped: FileProblem | None = None  # nothing further could be written
 
 
-def collect(
-    plan: Plan, sources: Sequence[Source], out: Path, *, quiet: bool, debug: bool
-) -> Collected:
-    """Explain every source; overlays and arrays go into `out`; Ctrl-C keeps what is finished."""
-    done, taken = Collected(), set()
-    total = len(sources) * max(1, len(plan.explainers))
+def explain_all(plan: Plan, sources: Sequence[Source], place: Place, telling: Telling) -> None:
+    """Explains every source that is not finished in the folder, writes the report of all that is,
+    and says what there is.
+
+    Raises: FileProblem where the folder holds other results; typer.Exit with the status, where it
+    is not 0.
+    """
+    folder = folders.chosen(place.out, place.command)
+    settings = _settings_of(plan)
+    store.check(folder, settings, overwrite=place.overwrite)
+    for name, reason in survey.refusals(plan):
+        say(f"not explained: {name} (every picture): {reason}")
+    with folders.running(folder, place.command), store.opened(folder) as held:
+        run = _run(plan, telling, settings, store.read_run(folder))
+        store.save_run(folder, run)
+        done = _collect(plan, sources, held, telling)
+        done.failed += telling.absent
+        done.total += len(telling.absent)
+        run = replace(_run(plan, telling, settings, run), failed=done.failed)
+        store.save_run(folder, run)
+        page = pages.write(held, run)
+        _conclude(done, held, run, page, telling)
+
+
+def _settings_of(plan: Plan) -> JSON:
+    """What the results of a plan depend on, in the words of the options."""
+    model = told_model(plan.model)
+    return {
+        "weights": model["weights"],
+        "preprocessing": model["preprocessing"],
+        "precision": model["precision"],
+        "methods": [told_method(e) for e in plan.explainers],
+        "metrics": [told_method(m) for m in plan.metrics],
+        "target": "top" if plan.target is None else repr(plan.target),
+    }
+
+
+def _run(plan: Plan, telling: Telling, settings: JSON, before: Run | None) -> Run:
+    """What is run, with the remarks so far."""
+    earlier = before.notes if before else ()
+    notes = dict.fromkeys([*earlier, *telling.remarks, *survey.notes(plan.model)])
+    return Run(
+        settings=settings,
+        model=plan.model.name,
+        title=telling.title,
+        facts=survey.facts(plan.model),
+        notes=tuple(notes),
+        next_steps=telling.next_steps,
+        caution=telling.caution,
+        refused=survey.refusals(plan),
+    )
+
+
+def _collect(plan: Plan, sources: Sequence[Source], held: Store, telling: Telling) -> Collected:
+    """Explains every source that is not finished; Ctrl-C keeps what is."""
+    done = Collected(total=len(sources))
+    able = len(plan.explainers) - len(plan.refused)
+    came: dict[tuple[str, str], int] = {}
     try:
-        with progress("explaining", total, quiet=quiet) as advance:
+        with progress("explaining", len(sources) * able, quiet=telling.quiet) as advance:
             stepping = replace(plan, step=advance)
             for source in sources:
-                stem = _unused(Path(source.name).stem, taken)
                 try:
-                    found = survey.look(stepping, source.read(), source.truth)
-                    named = {"name": source.name, **source.known}
-                    found = replace(found, item=replace(found.item, **named))
-                    done.add(found, _written.results(found.results, out, stem))
+                    seen = (Path(source.name).name, source.digest())
+                    came[seen] = came.get(seen, 0) + 1
+                    key = store.key_of(*seen, came[seen])
+                    place = held.find(key)
+                    if place is None:
+                        place = _explained(stepping, source, held, key)
+                    else:
+                        done.found_again += 1
+                        for _ in range(able):
+                            advance(source.name)
+                    done.places.append(place)
                 except (BadTarget, UnknownName):
                     raise
                 except FileProblem as error:
-                    done.add(_failed(source, error), {})
+                    done.stopped = error
                     break
                 except Exception as error:
-                    if debug:
+                    if telling.debug:
                         traceback.print_exc()
-                    done.add(_failed(source, error), {})
+                    done.failed.append((source.name, _reason(error)))
     except KeyboardInterrupt:
         done.interrupted = True
     return done
 
 
-def missing(done: Collected, reasons: Sequence[tuple[str, str]]) -> None:
-    """Lists sources that hold no picture."""
-    for name, reason in reasons:
-        done.add(Look(item=Item(name=name, error=reason)), {})
+def _explained(plan: Plan, source: Source, held: Store, key: str) -> int:
+    """Explains one picture and keeps it; its place. A picture that will never be explained is kept
+    with its reason."""
+    name, stem = held.names(source.name, source.path, key)
+    try:
+        found = survey.look(plan, source.read(), source.truth)
+    except (BadTarget, UnknownName, *_LASTING):
+        raise
+    except SightlineError as error:
+        item = Item(name=name, error=str(error))
+        return held.add(key, stem, _record(item, {}), Look(item=item).errors, item)
+    found = replace(found, item=replace(found.item, **{**source.known, "name": name}))
+    files = _written.results(found.results, held.folder, stem)
+    return held.add(key, stem, _record(found.item, files), found.errors, found.item)
 
 
-def conclude(done: Collected, page: report.Report, out: Path, *, model: str, as_json: bool) -> None:
-    """Writes the report of what is finished, and says what there is: JSON or lines.
-
-    Raises: typer.Exit with the status, where it is not 0.
-    """
-    path = report.write(page, out / "report.html")
-    if as_json:
-        tell_json({"report": str(path), "model": model, "pictures": done.records})
+def _conclude(done: Collected, held: Store, run: Run, page: Path, telling: Telling) -> None:
+    """Says what there is: JSON or lines. Raises: typer.Exit with the status, where it is not 0,
+    FileProblem where the run could not go on."""
+    errors = len(done.failed) + len(run.refused)
+    errors += sum(len(held.record(place)["errors"]) for place in done.places)
+    if telling.as_json:
+        tell_json(_json(done, held, run, page))
     else:
-        for line in _summary(done, path):
+        for line in _summary(done, held):
             tell(line)
-        if page.next_steps:
+        tell(f"Report: {page}")
+        if run.next_steps:
             tell("\nNext:")
-        for step in page.next_steps:
+        for step in run.next_steps:
             tell(f"  {step.replace('`', '')}")
-        for error in done.errors:
-            say(f"not explained: {error}")
+        for line in _errors(done, held):
+            say(f"not explained: {line}")
     if done.interrupted:
-        say("interrupted; everything finished is kept")
-    if done.status:
-        raise typer.Exit(done.status)
+        say(goes_on(held.folder))
+    if done.stopped:
+        raise done.stopped
+    status = INTERRUPTED if done.interrupted else WITH_ERRORS if errors else DONE
+    if status:
+        raise typer.Exit(status)
 
 
-def _summary(done: Collected, page: Path) -> list[str]:
-    lines = []
-    for record in (r for r in done.records if not r["error"]):
-        lines.append(f"{record['name']}: {record['told']}")
-        lines += [f"  {_line(m)}" for m in record["maps"] if not m["error"]]
-    count = sum(not r["error"] for r in done.records)
-    return [*lines, f"{count} of {len(done.records)} pictures explained.", f"Report: {page}"]
+def _json(done: Collected, held: Store, run: Run, page: Path) -> JSON:
+    records = [_placed(held.record(place)["record"], held.folder) for place in done.places]
+    records += [_record(Item(name=name, error=why), {}) for name, why in done.failed]
+    return {
+        "report": str(page),
+        "model": run.model,
+        "refused": dict(run.refused),
+        "pictures": records,
+    }
+
+
+def _placed(record: JSON, folder: Path) -> JSON:
+    """A record with the files of its maps as they lie."""
+    maps = [
+        {k: str(folder / v) if k in _written.FILES else v for k, v in entry.items()}
+        for entry in record["maps"]
+    ]
+    return {**record, "maps": maps}
+
+
+def _errors(done: Collected, held: Store) -> Iterator[str]:
+    for place in done.places:
+        yield from held.record(place)["errors"]
+    yield from (f"{name}: {reason}" for name, reason in done.failed)
+
+
+def _summary(done: Collected, held: Store) -> Iterator[str]:
+    count, compared = 0, False
+    for place in done.places:
+        record = held.record(place)["record"]
+        if record["error"]:
+            continue
+        count += 1
+        yield f"{record['name']}: {record['told']}"
+        for entry in (m for m in record["maps"] if not m["error"]):
+            compared |= any("random" in m["nulls"] for m in entry["metrics"].values())
+            yield f"  {_line(entry)}"
+    if compared:
+        yield "In brackets: what a random map scores on the same metric."
+    again = f" ({done.found_again} of them before)" if done.found_again else ""
+    stopped = "; interrupted" if done.interrupted else ""
+    noun = "picture" if done.total == 1 else "pictures"
+    yield f"{count} of {done.total} {noun} explained{again}{stopped}."
 
 
 def _line(entry: JSON) -> str:
     numbers = [
-        f"{name} {m['value']:z.2f}"
-        + (f" (random {m['nulls']['random']:z.2f})" if "random" in m["nulls"] else "")
+        f"{name} {_number(m['value'])}"
+        + (f" (random {_number(m['nulls']['random'])})" if "random" in m["nulls"] else "")
         for name, m in entry["metrics"].items()
     ]
     return "  ".join([f"{entry['method']:<22}", *numbers, entry.get("text", "")]).rstrip()
 
 
-def _unused(stem: str, taken: set[str]) -> str:
-    name, count = stem, 1
-    while name in taken:
-        count += 1
-        name = f"{stem}-{count}"
-    taken.add(name)
-    return name
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:z.2f}"
 
 
-def _failed(source: Source, error: Exception) -> Look:
-    known = (
-        error
-        if type(error).__module__.startswith("sightline")
-        else f"{type(error).__name__}: {error}"
-    )
-    return Look(item=Item(name=source.name, error=str(known)))
+def _reason(error: Exception) -> str:
+    ours = isinstance(error, SightlineError)
+    return str(error) if ours else f"{type(error).__name__}: {error}"
 
 
 def _told(item: Item) -> str:
@@ -167,6 +295,11 @@ def _predicted(item: Item) -> JSON | None:
 
 
 def _record(item: Item, files: JSON) -> JSON:
+    """A picture as plain data, with null for numbers that JSON does not know."""
+    return finite(_told_of(item, files))
+
+
+def _told_of(item: Item, files: JSON) -> JSON:
     return {
         "name": item.name,
         "error": item.error,

@@ -2,11 +2,14 @@
 
 import json
 import logging
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 
@@ -16,8 +19,14 @@ DONE, WITH_ERRORS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def say(text: str) -> None:
-    """One line to stderr."""
-    print(text, file=sys.stderr)
+    """One line to stderr; lost where nobody can read it any more (a terminal that was closed)."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+
+
+def goes_on(out: Path) -> str:
+    """What an interrupted run says last: what is kept, and how to go on."""
+    return f"interrupted; what is finished is kept in {out}: the same command goes on"
 
 
 def tell(text: str = "") -> None:
@@ -27,14 +36,15 @@ def tell(text: str = "") -> None:
 
 def tell_json(data: Any) -> None:  # Any: whatever JSON holds
     """The machine-readable result to stdout; numbers that JSON does not know become null."""
-    print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:  # Any: whatever JSON holds
+    """Plain data with null for numbers that JSON does not know."""
     if isinstance(data, dict):
-        return {str(k): _finite(v) for k, v in data.items()}
+        return {str(k): finite(v) for k, v in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_finite(v) for v in data]
+        return [finite(v) for v in data]
     if isinstance(data, float) and data - data != 0:
         return None
     return data
@@ -44,10 +54,11 @@ def _finite(data: Any) -> Any:
 def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
     """Runs the body of a verb: errors that a user can cause become one line and an exit status.
 
+    A request to end (SIGTERM) and a terminal that closes (SIGHUP) are what Ctrl-C is.
     The library's remarks (what it chose where nothing was said) and warnings go to stderr; the
     list that this yields keeps the remarks.
     """
-    with _remarks(quiet) as remarks, warnings.catch_warnings():
+    with _remarks(quiet) as remarks, warnings.catch_warnings(), _as_ctrl_c():
         if not debug:
             warnings.simplefilter("ignore")
         warnings.simplefilter("default", SightlineWarning)
@@ -70,6 +81,26 @@ def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
             say(f"error: {type(error).__name__}: {error}")
             say("This is not your mistake; `--debug` shows where it happened.")
             raise typer.Exit(WITH_ERRORS) from None
+
+
+@contextmanager
+def _as_ctrl_c() -> Iterator[None]:
+    """Other requests to stop raise KeyboardInterrupt too; one that is ignored (nohup) stays so."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    asked = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {each: signal.getsignal(each) for each in asked}
+    changed = {each: old for each, old in before.items() if old is signal.SIG_DFL}
+    try:
+        for each in changed:
+            signal.signal(each, stop)
+        yield
+    finally:
+        for each, old in changed.items():
+            signal.signal(each, old)
 
 
 def _show(quiet: bool) -> Callable[..., None]:

@@ -68,7 +68,20 @@ Metrics = Annotated[
     str,
     typer.Option("--metrics", help="How to judge each map: names separated by commas, or none."),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", file_okay=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder for the results. Default: sightline-VERB, or sightline-VERB-2 and so on where"
+        " that holds earlier results.",
+        file_okay=False,
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the earlier results in --out.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 Precision = Annotated[
     str,

@@ -14,12 +14,13 @@ from ..explanation import Explanation, Heatmap
 from ..ops.files import write_bytes
 
 Files = dict[str, dict[str, str]]
+FILES = ("overlay", "arrays", "json", "svg", "png")  # entries that are names of files
 _DRAWINGS = (".svg", ".png")
 
 
 def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
-    """Writes what each method found in a picture; method -> what -> path, and under `text` what a
-    result that is no map says in a sentence.
+    """Writes what each method found in a picture; method -> what -> name of a file, and under
+    `text` what a result that is no map says in a sentence.
 
     A map is an overlay and arrays, any other result a drawing, where its kind has one, and JSON.
     """
@@ -36,16 +37,16 @@ def results(found: Mapping[str, Explanation], out: Path, stem: str) -> Files:
 def _map(heat: Heatmap, out: Path, stem: str) -> dict[str, str]:
     overlay = heat.save(out / f"{stem}.png")
     arrays = write_bytes(out / f"{stem}.npz", _arrays(heat))
-    return {"overlay": str(overlay), "arrays": str(arrays)}
+    return {"overlay": overlay.name, "arrays": arrays.name}
 
 
 def _plain(found: Explanation, out: Path, stem: str) -> dict[str, str]:
-    files = {"json": str(found.save(out / f"{stem}.json"))}
+    files = {"json": found.save(out / f"{stem}.json").name}
     with suppress(UnknownName):
         files["text"] = registry.view(type(found), "text")(found, 0)
     for suffix in _DRAWINGS:
         with suppress(UnknownName):  # not every kind is drawn in every form
-            files[suffix[1:]] = str(found.save(out / f"{stem}{suffix}"))
+            files[suffix[1:]] = found.save(out / f"{stem}{suffix}").name
     return files
 
 

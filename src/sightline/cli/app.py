@@ -37,14 +37,14 @@ app.command(
 app.command("evaluate", no_args_is_help=True, short_help="Which method to trust on your pictures.")(
     evaluate.evaluate
 )
-app.command(
-    "attack", no_args_is_help=True, short_help="How little must change for the model to err?"
-)(attack.attack)
+app.command("attack", no_args_is_help=True, short_help="Find small changes that fool the model.")(
+    attack.attack
+)
 app.command("benchmark", short_help="A leaderboard: known truth, photographs, null maps.")(
     benchmark.benchmark
 )
 app.command(
-    "report", no_args_is_help=True, short_help="Write the page of a run again; nothing is computed."
+    "report", no_args_is_help=True, short_help="Rebuild a run's report without recomputing."
 )(report.report)
 app.command("methods", short_help="What there is: question, paper, cost, claims.")(methods.methods)
 app.command("inspect", no_args_is_help=True, short_help="What a network is made of.")(

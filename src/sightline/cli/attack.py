@@ -1,19 +1,32 @@
 """`sightline attack`: pictures in; pictures that fool the model out, with what they reached."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import _options as options
-from ._habits import DONE, INTERRUPTED, WITH_ERRORS, habits, progress, say, tell, tell_json
+from ._habits import (
+    DONE,
+    INTERRUPTED,
+    WITH_ERRORS,
+    goes_on,
+    habits,
+    progress,
+    say,
+    tell,
+    tell_json,
+)
+from .results import folders
+from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..attack import Attack as Attacking
     from ..attacks.outcome import Outcome
     from ..explainer import Explainer
     from ..model import Model
+    from .results.store import Run, Store
 
 Attack = Annotated[
     str,
@@ -62,7 +75,8 @@ def attack(
     target: Target = None,
     away: Away = False,
     settings: Settings = None,
-    out: options.Out = Path("sightline-attack"),
+    out: options.Out = None,
+    overwrite: options.Overwrite = False,
     range: options.Range = None,
     device: options.Device = "auto",
     limit: options.Limit = None,
@@ -74,13 +88,18 @@ def attack(
 
     Writes for each picture, in the model's frame and without loss, the picture before
     (NAME--before.png) and after (NAME--ATTACK.png), a figure of both with their maps
-    (NAME--ATTACK--maps.png), and attack.json with all numbers.
+    (NAME--ATTACK--maps.png), and attack.json with all numbers. A run that was stopped goes on when
+    the same command is given again.
 
     Example: sightline attack dog.jpg --model timm:resnet50 --attack adv-edge --method grad-cam
     """
+    command = Command.of("attack", locals())
     with habits(quiet=quiet or json, debug=debug):
+        from ..images import printable
         from ..targets import written
         from . import _settings
+        from .results import store
+        from .results.names import titles
 
         net = _settings.model(model, device=device, precision="exact", range=range)
         made, rest = _attacking(attack, settings or ())
@@ -88,18 +107,38 @@ def attack(
         aim = written.target(net, target) if target is not None or away else None
         aim = -aim if aim is not None and away and not aim.negated else aim
         files, absent = _settings.paths(images, limit)
-        done = _Done(net, made, aim, explainers, out, debug)
-        for name, reason in absent:
-            done.fail(name, reason)
-        try:
-            with progress("attacking", len(files), quiet=quiet or json) as advance:
-                for file in files:
-                    if not done.take(file):
-                        break
-                    advance(file.name)
-        except KeyboardInterrupt:
-            done.interrupted = True
-        done.conclude(as_json=json)
+        folder = folders.chosen(out, command)
+        run = _run(net, made, aim, explainers)
+        store.check(folder, run.settings, overwrite=overwrite)
+        with folders.running(folder, command), store.opened(folder) as held:
+            store.save_run(folder, run)
+            done = _Done(net, made, aim, explainers, held, debug)
+            for name, reason in absent:
+                done.fail(name, reason)
+            try:
+                with progress("attacking", len(files), quiet=quiet) as advance:
+                    for file, title in zip(files, titles(files), strict=True):
+                        done.take(file, printable(title))
+                        advance(title)
+            except KeyboardInterrupt:
+                done.interrupted = True
+            done.conclude(as_json=json)
+
+
+def _run(model: "Model", made: "Attacking", aim: Any, explainers: "list[Explainer]") -> "Run":
+    """What the results of a folder depend on."""
+    from ..engines.setup import told, told_model
+    from .results.store import Run
+
+    facts = told_model(model)
+    settings = {
+        "weights": facts["weights"],
+        "preprocessing": facts["preprocessing"],
+        "attack": told(made),
+        "methods": [told(e) for e in explainers],
+        "target": "the attack's own" if aim is None else repr(aim),
+    }
+    return Run(settings=settings, model=model.name, title="")
 
 
 def _attacking(name: str, settings: Sequence[str]) -> "tuple[Attacking, list[str]]":
@@ -142,55 +181,67 @@ class _Done:
         made: "Attacking",
         aim: Any,
         explainers: "list[Explainer]",
-        out: Path,
+        held: "Store",
         debug: bool,
     ) -> None:
         self.model, self.made, self.aim = model, made, aim
-        self.explainers, self.out, self.debug = explainers, out, debug
-        self.records: list[dict[str, Any]] = []
+        self.explainers, self.held, self.debug = explainers, held, debug
+        self.places: list[int] = []
+        self.before = len(held)
+        self.failed: dict[int, list[dict[str, Any]]] = {}  # behind so many of this command
         self.errors: list[str] = []
-        self.stems: set[str] = set()
+        self.came: dict[tuple[str, str], int] = {}
         self.interrupted = False
 
-    def take(self, file: Path) -> bool:
-        """Attacks one picture and writes it; False where nothing further can be written."""
-        from ..attacks import outcome
+    def take(self, file: Path, title: str) -> None:
+        """Attacks one picture and keeps it, unless that is done. Raises: FileProblem where nothing
+        further can be written, a SightlineError that every picture would meet."""
         from ..errors import BadImage, FileProblem, SightlineError
+        from .results.store import digest, key_of
 
         try:
-            images = self.model.prepare(file)
-            found = outcome.run(self.made, self.model, images, self.aim, self.explainers)
-            self._write(file, found)
+            seen = (file.name, digest(file))
+            self.came[seen] = self.came.get(seen, 0) + 1
+            key = key_of(*seen, self.came[seen])
+            place = self.held.find(key)
+            self.places.append(self._attacked(file, title, key) if place is None else place)
+            self.errors += self.held.record(self.places[-1])["errors"]
         except BadImage as error:
-            self.fail(file.name, str(error))
-        except FileProblem as error:
-            self.fail(file.name, str(error))
-            return False
+            self.fail(title, str(error))
+        except FileProblem:
+            raise
         except SightlineError as error:
-            if not self.records:  # it would be the same for every picture
+            if not self.places and not self.failed:  # it would be the same for every picture
                 raise
-            self.fail(file.name, str(error))
+            self.fail(title, str(error))
         except Exception as error:  # of one picture: the others go on
             if self.debug:
                 raise
-            self.fail(file.name, f"{type(error).__name__}: {error}")
-        return True
+            self.fail(title, f"{type(error).__name__}: {error}")
 
     def fail(self, name: str, reason: str) -> None:
-        self.records.append({"name": name, "error": reason})
+        self.failed.setdefault(len(self.places), []).append({"name": name, "error": reason})
         self.errors.append(f"{name}: {reason}")
 
-    def _write(self, file: Path, found: "Outcome") -> None:
+    def _attacked(self, file: Path, title: str, key: str) -> int:
+        from ..attacks import outcome
+
+        found = outcome.run(
+            self.made, self.model, self.model.prepare(file), self.aim, self.explainers
+        )
+        name, stem = self.held.names(title, PurePath(file), key)
+        about = {"name": name, **self._written(stem, found), "error": None}
+        refused = [f"{name}, {who}: {why}" for who, why in found.reasons.items()]
+        return self.held.add(key, stem, about, refused)
+
+    def _written(self, stem: str, found: "Outcome") -> dict[str, Any]:
+        """Writes the pictures; what is told of them."""
         from ..images import encode_png
         from ..ops.files import write_bytes
         from ..views import paint
         from ..views.attacked.figure import picture
 
         name = self.made.registered_name
-        stem, k = file.stem, 1
-        while stem in self.stems:
-            stem, k = f"{file.stem}-{k + 1}", k + 1
-        self.stems.add(stem)
         row = found.rows()[0]
         labels = self.model.label(row["before"]["class"]), self.model.label(row["after"]["class"])
         row["before"]["label"], row["after"]["label"] = labels
@@ -200,13 +251,20 @@ class _Done:
             name: encode_png(paint.as_bytes(_array(found.fooled))),
             f"{name}--maps": picture(found, 0, labels),
         }
+        folder = self.held.folder
         files = {
-            key: str(write_bytes(self.out / f"{stem}--{key}.png", data))
+            key: write_bytes(folder / f"{stem}--{key}.png", data).name
             for key, data in drawn.items()
         }
-        about = {"name": file.name, **row, "passes": found.passes, "refused": found.reasons}
-        self.records.append({**about, "files": files, "error": None})
-        self.errors += [f"{file.name}, {who}: {why}" for who, why in found.reasons.items()]
+        return {**row, "passes": found.passes, "refused": found.reasons, "files": files}
+
+    def records(self) -> list[dict[str, Any]]:
+        """All that the folder holds: earlier pictures, then those of this command in order."""
+        mine = set(self.places)
+        told = [self.held.record(p)["record"] for p in range(self.before) if p not in mine]
+        for k, place in enumerate(self.places):
+            told += [*self.failed.get(k, ()), self.held.record(place)["record"]]
+        return told + self.failed.get(len(self.places), [])
 
     def conclude(self, *, as_json: bool) -> None:
         """Writes attack.json and says what there is. Raises: typer.Exit where it is not all."""
@@ -215,28 +273,30 @@ class _Done:
         from .. import registry
         from ..explainer import versions
         from ..ops.files import write_bytes
+        from .results import store
 
+        records = self.records()
         told = {
             "model": self.model.name,
             "weights_digest": self.model.digest,
             "attack": registry.to_json(self.made),
             "methods": [registry.to_json(e) for e in self.explainers],
             "versions": versions(),
-            "pictures": self.records,
+            "pictures": records,
         }
         data = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False)
-        path = write_bytes(self.out / "attack.json", data.encode())
+        path = write_bytes(self.held.folder / store.ATTACK, data.encode())
         if as_json:
             tell_json(told)
         else:
             keeps = self.made.registered_name == "manipulation"
-            for record in (r for r in self.records if not r["error"]):
-                tell(_line(record, keeps))
+            for place in self.places:
+                tell(_line(self.held.record(place)["record"], keeps))
             tell(f"All: {path}")
             for error in self.errors:
                 say(f"not done: {error}")
         if self.interrupted:
-            say("interrupted; everything finished is kept")
+            say(goes_on(self.held.folder))
         status = INTERRUPTED if self.interrupted else WITH_ERRORS if self.errors else DONE
         if status:
             raise typer.Exit(status)

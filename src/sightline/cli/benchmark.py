@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import _options as options
-from ._habits import INTERRUPTED, WITH_ERRORS, habits, progress, say, tell, tell_json
+from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
+from .results import folders
+from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..engines.benchmark.arenas import Arena
@@ -55,7 +57,7 @@ def benchmark(
         str, typer.Option("--track", help="known, real, or all: what DATA says.")
     ] = "all",
     range: options.Range = None,
-    out: options.Out = Path("sightline-benchmark"),
+    out: options.Out = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="At most so many pictures in a contest.")
     ] = 24,
@@ -85,6 +87,7 @@ def benchmark(
 
     Example: sightline benchmark photos/ --model timm:resnet50 --methods all,peers --limit 50
     """
+    own = Command.of("benchmark", locals())
     with habits(quiet=quiet or json, debug=debug):
         from ..engines import evaluation
         from ..engines.benchmark.contest import Contest
@@ -97,9 +100,10 @@ def benchmark(
         command = _command(data, model, methods, track, limit, few, range)
         outcomes: list[Outcome] = []
         broken: list[str] = []
-        with _Bar(quiet or json) as bar:
+        folder = folders.chosen(out, own)
+        with folders.running(folder, own), _Bar(quiet) as bar:
             contest = Contest(
-                out=out,
+                out=folder,
                 few=min(few, limit),
                 engine=evaluation.engine("local", workers),
                 progress=bar.watch,
@@ -113,9 +117,9 @@ def benchmark(
                     except SightlineError as error:  # the other contests go on
                         broken.append(f"{arena.title}: {error}")
             except KeyboardInterrupt:
-                say(f"interrupted; what is finished is kept in {out}: the same command goes on")
+                say(goes_on(folder))
                 raise typer.Exit(INTERRUPTED) from None
-        _conclude(out, outcomes, broken, as_json=json)
+        _conclude(folder, outcomes, broken, as_json=json)
 
 
 def model_names(text: str) -> list[str]:

@@ -1,12 +1,14 @@
 """`sightline demo`: the main job on drawn birds whose truth is known; no network, no arguments."""
 
-from pathlib import Path
+import hashlib
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as options
 from ._habits import habits
+from .results.folders import Command
 
 if TYPE_CHECKING:
     from ._collection import Source
@@ -20,7 +22,8 @@ NEXT = (
 
 
 def demo(
-    out: options.Out = Path("sightline-demo"),
+    out: options.Out = None,
+    overwrite: options.Overwrite = False,
     pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many birds.")] = 3,
     method: options.Method = METHODS,
     json: options.Json = False,
@@ -31,6 +34,7 @@ def demo(
 
     Nothing is downloaded; it takes less than a minute.
     """
+    command = Command.of("demo", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
         from .. import registry, survey
         from . import _collection, _settings
@@ -40,15 +44,16 @@ def demo(
         judges.append(registry.create("metric", "pointing", tolerance=0.0))  # these birds are large
         plan = survey.plan(net, _settings.methods(net, method), metrics=judges)
         sources = _birds(pictures, net.size[0] if net.size else 128)
-        done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
-        page = survey.page(
-            "Which part of the bird decides?",
-            plan,
-            done.items,
-            notes=tuple(remarks),
+        place = _collection.Place(command=command, out=out, overwrite=overwrite)
+        telling = _collection.Telling(
+            title="Which part of the bird decides?",
+            remarks=remarks,
             next_steps=NEXT,
+            as_json=json,
+            quiet=quiet,
+            debug=debug,
         )
-        _collection.conclude(done, page, out, model=net.name, as_json=json)
+        _collection.explain_all(plan, sources, place, telling)
 
 
 def _birds(count: int, size: int) -> "list[Source]":
@@ -69,8 +74,15 @@ def _birds(count: int, size: int) -> "list[Source]":
             keypoints=[bird.keypoints],
         )
         picture = Picture(bird.image, f"{bird.species.replace(' ', '-')}.png")
-        known = {"truth": bird.species, "parts": masks, "name": bird.species}
+        known = {"truth": bird.species, "parts": masks}
         sources.append(
-            Source(name=picture.name, read=lambda p=picture: p, truth=truth, known=known)
+            Source(
+                name=bird.species,
+                path=PurePath(picture.name),
+                read=lambda p=picture: p,
+                digest=lambda b=bird: hashlib.sha256(b.image.tobytes()).hexdigest(),
+                truth=truth,
+                known=known,
+            )
         )
     return sources

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from ._habits import INTERRUPTED, WITH_ERRORS, habits, progress, say, tell, tell_json
+from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
+from .results import folders
+from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..engines.run_file import RunFile
@@ -66,7 +68,7 @@ def evaluate(
     target: options.Target = None,
     layer: options.Layer = None,
     settings: Settings = None,
-    out: options.Out = Path("sightline-evaluate"),
+    out: options.Out = None,
     engine: Annotated[
         str, typer.Option("--engine", help="local, or ray (the machines of a Ray cluster).")
     ] = "local",
@@ -120,6 +122,7 @@ def evaluate(
 
     Example: sightline evaluate photos/ --model timm:resnet50 --methods grad-cam,rise --limit 50
     """
+    command = Command.of("evaluate", locals())
     with habits(quiet=quiet or json, debug=debug):
         from .. import run
         from ..targets import written
@@ -141,14 +144,15 @@ def evaluate(
             usual = again.metrics() if again else "deletion,insertion"
             judges = _settings.judges(metrics or usual, own)
         aim = None if target is None else written.target(net, target)
+        folder = folders.chosen(out, command)
         try:
-            with _watched(quiet or json) as watch:
+            with folders.running(folder, command), _watched(quiet) as watch:
                 table = run.evaluate(
                     net,
                     None if again else data,
                     made,
                     judges,
-                    out,
+                    folder,
                     run=again.path if again else None,
                     target=aim,
                     limit=limit,
@@ -160,9 +164,9 @@ def evaluate(
                     progress=watch,
                 )
         except KeyboardInterrupt:
-            say(f"interrupted; what is finished is kept in {out}: the same command goes on")
+            say(goes_on(folder))
             raise typer.Exit(INTERRUPTED) from None
-        conclude(table, out, as_json=json)
+        conclude(table, folder, as_json=json)
 
 
 def _run_file(data: str) -> "RunFile | None":

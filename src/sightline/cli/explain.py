@@ -1,13 +1,24 @@
 """`sightline explain`: pictures in; maps, overlays and one report out."""
 
+import logging
 from functools import partial
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as options
 from ._habits import habits
+from .results.folders import Command
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ._collection import Source
+
+log = logging.getLogger("sightline")
+
+MANY = 200  # pictures above which `evaluate` is the verb
+DRAWN = "sightline:"  # how the names of networks begin that have seen drawn birds only
 
 
 def explain(
@@ -20,7 +31,8 @@ def explain(
     layer: options.Layer = None,
     settings: options.Settings = None,
     metrics: options.Metrics = "deletion,insertion",
-    out: options.Out = Path("sightline-explain"),
+    out: options.Out = None,
+    overwrite: options.Overwrite = False,
     range: options.Range = None,
     device: options.Device = "auto",
     precision: options.Precision = "exact",
@@ -35,13 +47,14 @@ def explain(
 
     Writes for each picture and method an overlay (NAME--METHOD.png) and arrays (NAME--METHOD.npz),
     or, where the method gives no map, a drawing and the result as NAME--METHOD.json; and one
-    report.html that opens anywhere.
+    report.html that opens anywhere. A run that was stopped goes on when the same command is given
+    again; with the same model and settings, new pictures are added to an --out that holds results.
 
     Example: sightline explain dog.jpg --model timm:resnet50 --method grad-cam,score-cam
     """
+    command = Command.of("explain", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
         from .. import survey
-        from ..images import printable, read
         from ..targets import written
         from . import _collection, _settings
 
@@ -50,13 +63,53 @@ def explain(
         plan = survey.plan(
             net, made, metrics=_settings.judges(metrics), target=written.target(net, target)
         )
+        caution = _caution(net)
+        if caution:
+            say(caution) if not (quiet or json) else None
         files, absent = _settings.paths(images, limit)
-        known = getattr(net.preprocess, "range", None)
-        sources = [
-            _collection.Source(name=printable(f.name), read=partial(read, f, range=known))
-            for f in files
-        ]
-        done = _collection.collect(plan, sources, out, quiet=quiet or json, debug=debug)
-        _collection.missing(done, absent)
-        page = survey.page("Where the model looks", plan, done.items, notes=tuple(remarks))
-        _collection.conclude(done, page, out, model=net.name, as_json=json)
+        if len(files) > MANY:
+            log.info(
+                "%d pictures: `sightline evaluate` is the verb for collections; its report sums up"
+                " what `explain` shows one by one",
+                len(files),
+            )
+        place = _collection.Place(command=command, out=out, overwrite=overwrite)
+        telling = _collection.Telling(
+            title="Where the model looks",
+            remarks=remarks,
+            caution=caution,
+            absent=absent,
+            as_json=json,
+            quiet=quiet,
+            debug=debug,
+        )
+        _collection.explain_all(plan, _sources(net, files), place, telling)
+
+
+def _sources(model: "Model", files: list[Path]) -> "list[Source]":
+    from ..images import printable, read
+    from ._collection import Source
+    from .results.names import titles
+    from .results.store import digest
+
+    known = getattr(model.preprocess, "range", None)
+    return [
+        Source(
+            name=printable(title),
+            path=PurePath(printable(file)),
+            read=partial(read, file, range=known),
+            digest=partial(digest, file),
+        )
+        for file, title in zip(files, titles(files), strict=True)
+    ]
+
+
+def _caution(model: "Model") -> str:
+    """What a report says where somebody's own pictures meet a network of drawn birds."""
+    if not model.name.startswith(DRAWN):
+        return ""
+    count = len(model.labels or ())
+    return (
+        f"{model.name} knows {count} drawn birds only: what it says about a photograph means"
+        " nothing. Name a network of your own with `--model`."
+    )

@@ -1,4 +1,4 @@
-"""`sightline report`: the page of a run, written again from what is finished."""
+"""`sightline report`: the report of a run, rebuilt from what is finished."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +12,17 @@ from .evaluate import conclude
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of `evaluate` or of `benchmark`.")
+        Path,
+        typer.Argument(metavar="DIR", help="Of explain, demo, evaluate or benchmark."),
     ],
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write the page of a run again, also of one that was stopped; nothing is computed.
+    """Rebuild a run's report without recomputing, also of one that was stopped.
 
-    For a folder of `evaluate` that is report.html, from the pictures that run.toml names; for one
-    of `benchmark` it is leaderboard.md.
+    For a folder of `explain` or `demo` that is report.html; of `evaluate` too, from the pictures
+    that run.toml names; of `benchmark` it is leaderboard.md.
 
     Example: sightline report runs/a
     """
@@ -31,15 +32,24 @@ def report(
         from ..errors import BadField
         from ..ops.files import write_bytes
         from ..views.leaderboard.page import Made, page
+        from .results import pages, store
+        from .results.folders import verb_of
 
+        told = store.read_run(folder)
+        if verb_of(folder) == "attack":
+            raise BadField(f"{folder} has no page to write: attack.json holds all of `attack`.")
+        if told is not None:
+            with store.opened(folder) as held:
+                path = pages.write(held, told)
+            return tell_json({"report": str(path)}) if json else tell(f"Report: {path}")
         if (folder / "run.toml").is_file():
             table = run.evaluate(run=folder / "run.toml", out=folder, engine="none")
             return conclude(table, folder, as_json=json)
         held = [(outcome, Made(**told)) for outcome, told in kept.kept(folder)]
         if not held:
             raise BadField(
-                f"{folder} holds no run; expected a folder that `sightline evaluate` or `sightline"
-                " benchmark` wrote, with its run.toml or contests."
+                f"{folder} holds no run; expected a folder that `sightline explain`, `demo`,"
+                " `evaluate` or `benchmark` wrote. Name that folder, or start the run again."
             )
         path = write_bytes(folder / "leaderboard.md", page(held).encode())
         tell_json({"page": str(path)}) if json else tell(f"Leaderboard: {path}")

@@ -19,7 +19,7 @@ from .wording import counted, listed
 if TYPE_CHECKING:
     from ..report import Item, Report
 
-_STYLES = ("page.css", "small.css", "panel.css")
+_STYLES = ("page.css", "small.css", "panel.css", "index.css")
 _SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
 _VERSION = 1
 _LIMIT = 4_500_000  # bytes for ten pictures
@@ -28,19 +28,24 @@ _LIMIT = 4_500_000  # bytes for ten pictures
 def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
     """Everything that `page.html.j2` names."""
     good = [item for item in report.items if not item.error]
-    cards = _cards(good)
+    cards, part = _cards(good), report.part
+    for card in cards if part else ():
+        card["number"] += part.first - 1
     maps = [m.pop("packed") for card in cards for m in card["maps"] if not m["error"]]
-    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    script = "\n".join(asset(name) for name in _SCRIPTS)
     return {
         "title": report.title,
         "lead": _lead(report, good),
+        "caution": report.caution,
         "facts": report.facts,
         "notes": report.notes,
         "next_steps": report.next_steps,
         "made": report.made,
         "items": cards,
-        "failures": _failures(report),
-        "methods": _methods(good),
+        "part": part,
+        "total": part.total if part else len(cards),
+        "failures": failures(report),
+        "methods": methods(good),
         "verdicts": summary.verdicts(good),
         "baselines": listed(summary.baselines(good)),
         "summary": summary.table(good) if len(good) > 1 else None,
@@ -49,10 +54,10 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
         "parted": any(card["parts"] for card in cards),
         "mapped": bool(maps),
         "has_signed": any(m["signed"] for m in maps),
-        "light": _tokens(colour.LIGHT),
-        "dark": _tokens(colour.DARK),
+        "light": declared(colour.LIGHT),
+        "dark": declared(colour.DARK),
         "stops": {name: colour.stops(name) for name in ("magnitude", "signed")},
-        "css": Markup("\n".join(_asset(name) for name in _STYLES)),
+        "css": Markup("\n".join(asset(name) for name in _STYLES)),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "payload": embedded(
@@ -125,8 +130,10 @@ def _lead(report: "Report", good: list["Item"]) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _failures(report: "Report") -> list[dict[str, str]]:
-    rows = [{"name": i.name, "method": "", "error": i.error} for i in report.items if i.error]
+def failures(report: "Report") -> list[dict[str, str]]:
+    """What could not be explained: methods that fit no picture first."""
+    rows = [{"name": "Every picture", "method": m, "error": why} for m, why in report.refused]
+    rows += [{"name": i.name, "method": "", "error": i.error} for i in report.items if i.error]
     for item in report.items:
         rows += [
             {"name": item.name, "method": m.method.title, "error": m.error}
@@ -136,14 +143,17 @@ def _failures(report: "Report") -> list[dict[str, str]]:
     return rows
 
 
-def _methods(good: list["Item"]) -> list[Any]:
+def methods(good: list["Item"]) -> list[Any]:
+    """The methods of all pictures, each once."""
     every = [m.method for item in good for m in (*item.maps, *item.panels)]
     return list({method.name: method for method in every}.values())
 
 
-def _tokens(values: Mapping[str, str]) -> Markup:
+def declared(values: Mapping[str, str]) -> Markup:
+    """Colours as declarations of style properties."""
     return Markup("".join(f"--{name}:{value};" for name, value in values.items()))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file in `report_assets`."""
     return (files("sightline") / "report_assets" / name).read_text(encoding="utf-8")

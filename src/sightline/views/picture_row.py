@@ -18,11 +18,11 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     """The context of one picture: what it is called, how it is framed, its parts and the cards of
     its maps.
     """
-    whole = _base(item)
+    whole = base(item)
     frame = _frame(item, (whole.shape[0], whole.shape[1]))
-    base = packed.fit_picture(whole, setting.detail.picture)
+    fitted = packed.fit_picture(whole, setting.detail.picture)
     shape = _map_shape(item)
-    window = _window(item, base, frame)
+    window = _window(item, fitted, frame)
     maps = [map_card.card(item, m, (index, k), window, setting) for k, m in enumerate(item.maps)]
     panels = [map_card.panel(item, p, (index, k), setting) for k, p in enumerate(item.panels)]
     for card, shares in zip(maps, part_list.shares(item), strict=True):
@@ -41,8 +41,8 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "called": called(item),
         "where": item.headline or where,
         "label": item.predicted[0] if item.predicted else item.target,
-        "picture": packed.picture(base, long_side=setting.detail.picture),
-        "aspect": round(base.shape[1] / base.shape[0], 4),
+        "picture": packed.picture(fitted, long_side=setting.detail.picture),
+        "aspect": round(fitted.shape[1] / fitted.shape[0], 4),
         "frame": frame,
         "frame_aspect": round(shape[1] / shape[0], 4),
         "cropped": frame != (0.0, 0.0, 1.0, 1.0),
@@ -56,7 +56,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     }
 
 
-def _base(item: "Item") -> colour.Pixels:
+def base(item: "Item") -> colour.Pixels:
     """The picture where its geometry is known, otherwise what the model was given."""
     for source in (item.picture if item.box else None, item.shown, item.picture):
         if source is not None:
