@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from ._habits import habits
+from ._habits import habits, say
 from .results.folders import Command
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def explain(
             net, made, metrics=_settings.judges(metrics), target=written.target(net, target)
         )
         caution = _caution(net)
-        if caution:
-            say(caution) if not (quiet or json) else None
+        if caution and not (quiet or json):
+            say(caution)
         files, absent = _settings.paths(images, limit)
         if len(files) > MANY:
             log.info(

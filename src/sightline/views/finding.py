@@ -6,7 +6,7 @@ picture with its largest values. Both are robust to how far a method spreads its
 not what is asked here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -100,7 +100,7 @@ def overlap(a: Values, b: Values) -> float:
     return len(np.intersect1d(first, second)) / count
 
 
-def agreements(rows: Sequence[Sequence[Values | None]]) -> str:
+def agreements(rows: Iterable[Sequence[Values | None]]) -> str:
     """On how many pictures, of those with several maps, the maps agree; nothing where none has
     several.
     """

@@ -37,7 +37,7 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "id": f"picture-{index + 1}",
         "number": index + 1,
         "name": item.name,
-        "file": item.name.rstrip("/").rsplit("/", 1)[-1],
+        "file": item.name,
         "called": called(item),
         "where": item.headline or where,
         "label": item.predicted[0] if item.predicted else item.target,
