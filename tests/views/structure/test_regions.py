@@ -137,7 +137,7 @@ def test_hovering_goes_before_focus_and_the_first_set_is_shown_alone() -> None:
 def test_the_findings_are_sentences() -> None:
     told_ = finding(regions(), 0)
     assert told_.startswith(
-        "Any one of 2 sets of patches is enough for wren; one of the 2 smallest, A1 B1,"
+        "Any one of 2 sets of patches is enough for wren; one of the 2 smallest (A1 B1) is"
     )
     counted = counting(regions(), 0)
     assert "2 minimal sets of 2 patches." in counted
@@ -166,7 +166,7 @@ def several(first: list[list[int]]) -> Regions:
 
 @pytest.mark.parametrize(
     ("first", "named"),
-    [([[0, 2]], "the smallest, C1,"), ([[0, 0], [0, 1]], "the one shown first, A1 B1,")],
+    [([[0, 2]], "the smallest (C1)"), ([[0, 0], [0, 1]], "the one shown first (A1 B1)")],
 )
 def test_headline_large_picture_and_first_root_are_one_set(
     first: list[list[int]], named: str
@@ -186,7 +186,7 @@ def test_the_set_of_the_headline_stands_on_the_left() -> None:
     lead = shown_first(turned, 0)
     nodes = laid_out(turned.links[0], 1.0, lead).nodes
     assert lead == 1 and nodes[1].x < nodes[0].x
-    assert "one of the 2 smallest, B1 B2," in finding(turned, 0)
+    assert "one of the 2 smallest (B1 B2)" in finding(turned, 0)
 
 
 def test_the_graph_shrinks_only_as_far_as_its_text_is_readable() -> None:

@@ -43,8 +43,8 @@ def finding(regions: Regions, row: int = 0) -> str:
         f" {drawing.kept(confidence, whole(regions, row))}."
     )
     if len(sets) == 1:
-        return f"One set of patches is enough{of}; {drawing.which(cells)} {told}"
-    named = f"{_standing(cells, sets)}, {drawing.which(cells)},"
+        return f"One set of patches is enough{of}: {drawing.which(cells)}; it {told}"
+    named = f"{_standing(cells, sets)} ({drawing.which(cells)})"
     return f"Any one of {len(sets)} sets of patches is enough{of}; {named} {told}"
 
 
