@@ -1,4 +1,4 @@
-"""Writes one page for each registered method, from what its file says of itself, and a gallery.
+"""Writes one page for each registered method, from its own file, and a gallery.
 
 `make docs` runs it; `python docs/generate.py costs` counts the passes of every method and writes
 the table that `sightline methods` reads. The pictures are maps of the same three drawn birds and,
@@ -39,16 +39,18 @@ NETWORKS = {
 CLAIMS = {
     "class-sensitive": "another class gives another map",
     "weight-sensitive": "other weights give another map",
-    "scale-invariant": "scaling all class scores by a factor changes no ranking of pixels",
+    "scale-invariant": "scaling all class scores by a factor does not change the ranking of pixels",
     "complete": "the map sums to the score minus the baseline's score",
-    "exact-on-linear": "on a linear model it is the exact answer",
-    "exact-on-pooled-head": "exact, up to a factor, with one linear layer behind a global mean",
+    "exact-on-linear": "on a linear model the map is exact",
+    "exact-on-pooled-head": (
+        "exact, up to a factor, where the head is average pooling plus one linear layer"
+    ),
     "additive": "the map sums to the logit without its bias where one linear layer follows",
-    "ignores-dead-input": "a pixel that nothing reads gets exactly zero",
+    "ignores-dead-input": "a pixel that the model ignores gets exactly zero",
     "non-negative": "no value is below zero",
     "seed-stable": "another seed gives nearly the same map",
 }
-LEARNED = "No picture here: it reads a file that is trained for a network first."
+LEARNED = "No picture here: this method needs a file that is trained for a network first."
 ROOM = {"explainer": "Explainers", "metric": "Metrics", "attack": "Attacks", "recipe": "Recipes"}
 
 
@@ -81,7 +83,7 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
             "## Cost",
             "",
             f"{spent['forward']} images forward, {spent['backward']} backward and"
-            f" {spent['copies']} copies behind a layer, to explain one",
+            f" {spent['copies']} copies through the part after a layer, to explain one",
         ]
         lines += ["picture of 128 px with the embedded network.", ""]
     if entry.kind == "metric":
@@ -116,7 +118,11 @@ def _notes(entry: registry.Entry) -> list[str]:
     """What the file says of its paper: the equation, every deviation, what is not confirmed."""
     told = sys.modules[entry.cls.__module__].__doc__ or ""
     paragraphs = [" ".join(p.split()) for p in told.split("\n\n")[1:]]
-    return ["## The paper and this", "", *(line for p in paragraphs for line in (p, ""))]
+    return [
+        "## The paper, and what differs here",
+        "",
+        *(line for p in paragraphs for line in (p, "")),
+    ]
 
 
 def _fields(fields: dict[str, Any]) -> list[str]:  # Any: defaults of all types

@@ -200,7 +200,7 @@ def test_a_transform_that_draws_is_warned_about_once_and_said(name: str) -> None
     net = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 2))
     states = torch.get_rng_state(), np.random.get_state()[1]
     with pytest.warns(
-        SightlineWarning, match="something else of the same picture each time"
+        SightlineWarning, match="a different result for the same picture each time"
     ) as seen:
         model = sl.Model(net, RANDOM[name])
     assert len(seen) == 1

@@ -183,7 +183,7 @@ def test_a_region_is_the_mean_of_its_class_inside_a_mask() -> None:
     assert_close(value(model, images, Region(mask, "dog")), expected)
     chances = net(images).softmax(1)[:, 1, 2:4, 1:5].mean((1, 2)).detach()
     assert_close(value(model, images, Region(mask, 1, probability=True)), chances)
-    with pytest.raises(ShapeError, match="something in it"):
+    with pytest.raises(ShapeError, match="at least one pixel"):
         model.aim(images, Region(np.zeros(SIZE), 1))
     for label in (3, -1):
         with pytest.raises(BadTarget, match="class, row, col"):

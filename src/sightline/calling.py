@@ -173,7 +173,7 @@ class Calling:
             outputs = "1 output" if classes == 1 else f"{classes} outputs"
             names = "1 label" if labels == 1 else f"{labels} labels"
             raise BadModel(
-                f"the network has {outputs} and the model {names}, so names would belong to other"
-                " classes; give one label per output, in their order:"
-                " `sl.Model(net, labels=[...])`."
+                f"the network has {outputs} and the model {names}, so names would be assigned to"
+                " wrong classes; give one label per output, in their order: `sl.Model(net,"
+                " labels=[...])`."
             )

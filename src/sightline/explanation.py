@@ -76,7 +76,7 @@ class Explanation(Saved):
         Raises: NotExplainable where the kind is not known to have such a form.
         """
         if like is None:
-            raise NotExplainable(f"there is no {cls.__name__} that says nothing.")
+            raise NotExplainable(f"{cls.__name__} has no empty form.")
         blank = {
             name: value if name in cls.whole else _blank(value, count)
             for name, value in like._held().items()
@@ -306,7 +306,7 @@ class Heatmap(Explanation):
         map is dimmed, with the reason written over it."""
         if self.images is None:
             raise NotExplainable(
-                "this heatmap carries no images, so there is nothing to lay it over."
+                "this heatmap has no images, so there is no picture to draw it on."
             )
         array = self.images[i].detach().float().permute(1, 2, 0).cpu().numpy()
         if (order := self.bands(i)) is not None:
@@ -383,12 +383,12 @@ class Heatmap(Explanation):
             return f"{who} gives values that are not finite; the map is not shown."
         if (self.provenance.get("saturated") or [False] * len(self))[i]:
             return (
-                f"{who} gives a map of zeros: the probability of the target is 0 or 1 to the last"
-                " digit here, so nothing moves it. Explain the logit: give the target"
-                " `probability=False`."
+                f"{who} gives a map of zeros: the probability of the target is exactly 0 or 1"
+                " here (rounded to float32), so no small change of the picture changes it."
+                " Explain the logit: give the target `probability=False`."
             )
         return (
-            f"{who} gives a map of zeros: nothing that the method reads moves the target (a picture"
-            " without evidence, or a network that rounds inside). Try another target or layer, or"
-            " occlusion or rise, which need no gradient."
+            f"{who} gives a map of zeros: nothing that the method reads changes the target (a"
+            " picture without evidence, or a network that rounds inside). Try another target or"
+            " layer, or occlusion or rise, which need no gradient."
         )

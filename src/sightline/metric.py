@@ -1,5 +1,5 @@
-"""The contract of a metric: one number per image that judges an explanation, with a direction and
-null levels.
+"""The contract of a metric: one number per image that scores an explanation, with a direction and
+baselines.
 
 A number has a meaning only beside that of baselines (maps that ignore the network): `null_levels`
 scores a random map, a centred blob, an edge map and a uniform map on the same case.
@@ -85,7 +85,7 @@ class Case:
         )
 
     def not_measured(self, metric: str, rows: Sequence[int], why: str) -> None:
-        """Warns that these pictures have no number by a metric, and why."""
+        """Warns that a metric could not score these pictures, and why."""
         if rows:
             places = [self.places[row] if self.places else row for row in rows]
             which = f"picture{'s' * (len(rows) > 1)} {', '.join(map(str, places))}"
@@ -201,12 +201,12 @@ def _spread(found: Tensor | None, there: Tensor) -> Any:  # Any: None stays None
 
 
 class Metric:
-    """How far an explanation can be believed. Metrics are frozen dataclasses.
+    """A score of an explanation: how far it can be trusted. Metrics are frozen dataclasses.
 
     direction: whether a `higher` or a `lower` number is better. unit: what the number counts, for
     labels. takes: the kind of explanation that it can read; a run asks it about no other.
-    blind_is_best: whether a map that ignores the picture is best by it, so that it is no failure
-    not to beat one.
+    blind_is_best: whether a map that ignores the picture gets the best number, so that not beating
+    it is no failure.
     """
 
     kind: ClassVar[str] = "metric"
@@ -311,19 +311,19 @@ class Metric:
         return float(defined.double().mean()) if len(defined) else float("nan")
 
     def null(self, name: str, case: Case, seed: int) -> Case:
-        """The same case with an explanation that knows nothing: the null map `name`, or what a
-        metric that reads no map makes of it."""
+        """The same case with a baseline as its explanation: the null map `name`, or what a metric
+        that reads no map makes of it."""
         shown = case.with_heat(reference(name, case.images, seed))
         return replace(shown, blind=lambda images: reference(name, images, seed))
 
     @property
     def takes_maps(self) -> bool:
-        """Whether it can read a map; where not, its null levels are its own."""
+        """Whether it can read a map; where not, it has baselines of its own."""
         return issubclass(Heatmap, self.takes)
 
     @final
     def null_levels(self, case: Case, seed: int = 0) -> dict[str, Tensor]:
-        """What maps that know nothing get on this case: name -> (batch,)."""
+        """The numbers of the baselines on this case: name -> (batch,)."""
         with warnings.catch_warnings(category=NotMeasured, action="ignore"):  # said of the map
             return {n: self(self.null(n, case, seed)) for n in NULLS}
 

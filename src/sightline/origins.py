@@ -139,9 +139,10 @@ class Origins:
                 )
             if origin is None and self._lost(row, images):
                 raise BadTarget(
-                    f"image {i} was changed after `model.prepare` (or is one of several that look"
-                    " alike), so it is not known where a place of the picture lies in it. Give what"
-                    f" `prepare` returned; slices and copies of it are fine{otherwise}."
+                    f"image {i} was changed after `model.prepare` (or is one of several equal"
+                    " pictures), so a place of the picture cannot be found in it. Pass the"
+                    " tensor that `prepare` returned; slices and copies of it work"
+                    f" too{otherwise}."
                 )
         return [o.frame if o else None for o in found]
 

@@ -320,7 +320,7 @@ def no_preprocessing(name: str) -> BadImage:
 def understand(transform: object) -> Preprocess | None:
     """Which `Preprocess` does the same as this transform of torchvision, timm or Hugging Face?
 
-    None where a part is unknown. What was read off is tried on pictures with hard edges, in each
+    None where a part is unknown. What was read is tested on pictures with hard edges, in each
     way of resampling: the nearest is taken, and a transform that does anything else with them is
     unknown too.
     """

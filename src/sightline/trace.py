@@ -1,7 +1,7 @@
 """The only door to activations: read layers, edit them (one may become many), rewrite backwards.
 
 Everything that is put into a network here comes out in one `finally`. What is recorded is passed on
-as a clone, because an in-place operation behind the layer would overwrite the record. Layer
+as a clone, because an in-place operation after the layer would overwrite the record. Layer
 addresses: a name from `named_modules()`; `name:1` is its second call in one forward (a bare name is
 the last call); `name[0]` is the first tensor of a tuple; `input` is the picture.
 """
@@ -273,8 +273,8 @@ class Circuit:
         return self.fans[address]
 
     def _fan(self, images: Tensor, address: str, fan: Fan, rows: Tensor) -> Trace:
-        """The network behind `address` on `fan.n` copies of each image, the part before it run once
-        per image.
+        """The part of the network after `address` on `fan.n` copies of each image, the part before
+        it run once per image.
 
         Raises: NotExplainable where the network has the batch size in a Python number.
         """
@@ -382,7 +382,7 @@ def _full(maps: Tensor) -> Tensor:
 
 
 def first_exact_fan(run: Callable[[dict[str, Fan]], Any], layers: Sequence[str]) -> str | None:
-    """The first of `layers` behind which copies of one image run exactly, or None."""
+    """The first of `layers` after which batched copies of one image are exact, or None."""
     for name in layers:
         with suppress(NotExplainable):
             run({name: Fan(1, lambda maps, part: maps)})

@@ -180,7 +180,7 @@ def test_labels_are_read_one_a_line_or_as_csv(tmp_path, text, labels):
     [
         ("", "empty"),
         ("0,a\n2,b\n", "index 1 is missing"),
-        ("0,a\n0,b\n", "comes twice"),
+        ("0,a\n0,b\n", "appears twice"),
         ("index,colour\n0,red\n", "none of its 2 columns is called label"),
         ("index,label\nx,red\n", "no index"),
     ],

@@ -35,7 +35,7 @@ LEVELS = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """How well attacked pictures are told from clean ones that were not fitted on.
+    """How well the detector separates attacked from clean pictures that it was not fitted on.
 
     auc: mean over splits of the area under the curve, 0.5 for guessing. spread: standard deviation
     over the splits. pictures: clean ones, each with its attacked twin. held_out: of them.

@@ -1,8 +1,8 @@
-"""What an attack reached: whom it fooled, how sure, what the maps show, what the eye sees.
+"""Results of an attack: pictures fooled, confidence, maps before and after, visible change.
 
 Measures of AdvEdge (arXiv:2211.15926): success rate, confidence, distance and overlap of the maps,
-likeness of the pictures, the share of the change that lies on edges, passes spent, and transfer to
-explainers that were not attacked. Maps are compared from 0 to 1 each, the benign one for the
+similarity of the pictures, the share of the change that lies on edges, passes spent, and transfer
+to explainers that were not attacked. Maps are compared from 0 to 1 each, the benign one for the
 picture's own class with the attacked one for the class that was to be reached. Project definitions:
 a map is cut at half of its range for the overlap, an edge starts at a Sobel magnitude of 0.1.
 """
@@ -46,7 +46,7 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """What became of each picture of a batch; every tensor has one number per picture.
+    """Results for each picture of a batch; every tensor has one number per picture.
 
     wanted: the target as classes. leaves: whether the attack was to leave that class. maps: the
     attacked explainer first, where there was one, then those that show how far it carries over.

@@ -78,7 +78,7 @@ class Chain(Explanation):
 
     @property
     def agrees(self) -> list[bool | None]:
-        """Whether each chain ends at the model's own top class; None where there is none."""
+        """Whether each chain predicts the model's own top class; None where there is none."""
         seen = self.model_class or [None] * len(self)
         return [None if c is None else c == p for c, p in zip(seen, self.prediction, strict=True)]
 
@@ -122,7 +122,7 @@ class Chain(Explanation):
 
         Raises: NotExplainable where no chain is left.
         """
-        reason = f"{method} on {model} came to a belief that is not finite."
+        reason = f"{method} on {model} gave a probability that is not finite."
         reasons = [
             None
             if torch.isfinite(torch.tensor(beliefs, dtype=torch.float32, device="cpu")).all()

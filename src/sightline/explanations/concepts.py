@@ -93,7 +93,7 @@ class Concepts(Explanation):
         Raises: NotExplainable where no maps or pictures are known.
         """
         if self.maps is None or self.images is None:
-            raise NotExplainable("these concepts carry no maps or no pictures to lay them over.")
+            raise NotExplainable("these concepts have no maps, or no pictures to show them on.")
         native = self.maps[:, feature]
         large = resize(native.relu()[:, None], self.images.shape[-2:])[:, 0]
         return Heatmap(large, native=native, images=self.images, frames=self.frames)
@@ -130,8 +130,8 @@ class Concepts(Explanation):
             if tensor is not None:
                 finite &= torch.isfinite(tensor).reshape(len(self), -1).all(1).cpu()
         reason = (
-            f"{method} on {model} came to numbers that are not finite; look at the model's"
-            " weights and preprocessing, and train the features again."
+            f"{method} on {model} gave numbers that are not finite; check the model's weights"
+            " and preprocessing, and train the features again."
         )
         if len(self) and not finite.any():
             raise NotExplainable(reason)

@@ -3,7 +3,7 @@
 Everything here is a project definition. A word's *evidence* is how far the score falls when its
 region of the picture is hidden: measured, never assumed. Its *check* is a comparison with other
 regions of the same size, away from it: a word carries the decision where hardly any of these costs
-as much (`null`), speaks against it where hardly any raises the score as much, and does not matter
+as much (`null`), counts against it where hardly any raises the score as much, and does not matter
 otherwise. Only words that pass enter the sentence as reasons.
 """
 
@@ -44,8 +44,9 @@ class Words(Explanation):
     Do not trust a word more than its check: where the same evidence appears twice, hiding one copy
     changes nothing, and the blur that hides a region is itself visible to the model.
 
-    >>> fact = {"word": "crest", "evidence": 0.41, "outcome": "for"} >>> Words(called=["reedling"],
-    facts=[[fact]]).sentences[0] 'Prediction: reedling, because of: crest (0.41).'
+    >>> fact = {"word": "crest", "evidence": 0.41, "outcome": "for"}
+    >>> Words(called=["reedling"], facts=[[fact]]).sentences[0]
+    'Prediction: reedling, because of: crest (0.41).'
     """
 
     whole: ClassVar[tuple[str, ...]] = ("unit", "check")
@@ -108,7 +109,7 @@ class Words(Explanation):
         reasons = [
             None
             if fact is None
-            else f"{method} on {model} measured {fact['evidence']} for {fact['word']!r}; look at"
+            else f"{method} on {model} measured {fact['evidence']} for {fact['word']!r}; check"
             " the model's weights and preprocessing."
             for fact in wrong
         ]

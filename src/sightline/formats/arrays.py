@@ -51,8 +51,8 @@ def read_npz(stream: BufferedIOBase, check: Check) -> Raster:
         named = [n for n in _USUAL if n in names]
         if len(names) > 1 and not named:
             raise BadImage(
-                f"holds {len(names)} arrays; expected one, or one that is called 'image'. Save the"
-                " picture alone."
+                f"holds {len(names)} arrays; expected one, or one named 'image'. Save only the"
+                " picture."
             )
         with archive.open(f"{(named or names)[0]}.npy") as member:
             return read_npy(cast(BufferedIOBase, member), check)

@@ -87,8 +87,8 @@ def _expanded(named: Path, inside: bool) -> Iterator[Path]:
             pictures = [f for f in pictures if _within(f, source)]
         if not pictures:
             raise BadImage(
-                f"no pictures in the folder {printable(named)} ({len(below)} other files); expected"
-                " at least one. Name another folder."
+                f"no pictures in the folder {printable(named)} ({len(below)} other files);"
+                " expected at least one. Choose another folder."
             )
         yield from pictures
     elif glob.has_magic(str(source)) and not source.exists():

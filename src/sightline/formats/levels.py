@@ -94,7 +94,10 @@ def bands_shown(raster: Raster, told: tuple[int, int, int] | None) -> tuple[int,
     """
     if told is not None and raster.bands > 3:
         if max(told) >= raster.bands:
-            raise BadImage(f"has {raster.bands} bands, counted from 0; shown={told} names others.")
+            raise BadImage(
+                f"has {raster.bands} bands, numbered from 0; shown={told} names bands"
+                " that do not exist."
+            )
         return told
     if raster.alpha and raster.bands in (2, 4):
         return ()
@@ -172,9 +175,9 @@ def span_of(raster: Raster, chosen: Range | None) -> tuple[tuple[float, float], 
         known = raster.low is not None and raster.high is not None
         expected = f"[{raster.low:g}, {raster.high:g}]" if known else "uint8, uint16 or [0, 1]"
         raise BadImage(
-            f"holds {raster.values.dtype} values from {low:g} to {high:g}; expected {expected}. Say"
-            f" what is black and white: range=({black:g}, {high:g}), or range='data', in"
-            f" `sl.Preprocess` (`--range {black:g},{high:g}` on the command line)."
+            f"holds {raster.values.dtype} values from {low:g} to {high:g}; expected {expected}."
+            f" Set the values of black and white: range=({black:g}, {high:g}), or range='data',"
+            f" in `sl.Preprocess` (`--range {black:g},{high:g}` on the command line)."
         )
     notes = _narrow(high, raster.high) if chosen is None else []
     return (raster.low, raster.high), notes
@@ -187,10 +190,10 @@ def _narrow(used: float, white: float) -> list[str]:
     bits = max(int(used).bit_length(), 1)
     warnings.warn(
         f"a 16-bit picture holds {bits}-bit numbers, so it is nearly black (at most"
-        f" {2**bits - 1} of {white:g}). Where that is not meant, say what is white:"
+        f" {2**bits - 1} of {white:g}). If this is not intended, set the value of white:"
         f" range=(0, {2**bits - 1}), or range='data', in `sl.Preprocess` (`--range"
-        f" 0,{2**bits - 1}` on the command line); range='full' keeps it as it is.",
+        f" 0,{2**bits - 1}` on the command line); range='full' keeps the values as they are.",
         SightlineWarning,
         stacklevel=2,
     )
-    return [f"its values reach {used:g} of {white:g} only, so it is nearly black"]
+    return [f"its values reach only {used:g} of {white:g}, so it is nearly black"]

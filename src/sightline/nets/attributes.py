@@ -1,8 +1,8 @@
-"""A class head and an attribute head on any backbone, both linear behind a global average, so that
+"""A class head and an attribute head on any backbone, both linear after a global average, so that
 each class and each attribute has a class activation map.
 
 Project definition, after the idea of "explainable attribute-based multi-task" networks (Xu et al.,
-IEEE JSTSP 2020, arXiv:2009.13862), of which only the abstract was at hand: attributes as a second
+IEEE JSTSP 2020, arXiv:2009.13862), of which only the abstract was available: attributes as a second
 task, a sentence of attributes, their grounding in the picture. Nothing here is the paper's design.
 """
 

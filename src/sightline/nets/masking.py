@@ -1,4 +1,4 @@
-"""The masking network: from a classifier's own maps to a mask of what speaks for one class.
+"""The masking network: from a classifier's own maps to a mask of the evidence for one class.
 
 Paper: Dabkowski and Gal, NIPS 2017, section 4: a frozen classifier as the encoder, up-blocks with
 skips, a class selector at the coarsest maps, output at a quarter of the picture's side. Deviations:
@@ -160,7 +160,7 @@ class Rise(nn.Module):
 
 
 class MaskingNetwork(nn.Module):
-    """Which part of the picture speaks for this class? Answered from the classifier's maps.
+    """A mask of the evidence for one class, from the classifier's maps.
 
     Do not trust it for a class or a kind of picture that its training did not hold.
     """

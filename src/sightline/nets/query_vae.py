@@ -1,4 +1,5 @@
-"""The conditional VAE of information pursuit: how the answers to all questions hang together.
+"""The conditional VAE of information pursuit: how the answers to all questions depend on each
+other.
 
 Paper: Chattopadhyay et al., TPAMI 2022: p(bits | z, y) = product of Bernoulli, z ~ N(0, I) of 100
 dimensions; loss: the mean over bits of the binary cross-entropy plus beta KL / (number of bits),
@@ -6,8 +7,8 @@ beta 1. Deviations: layers are fully connected, as the authors' for attributes (
 for pictures they have convolutions), without batch normalisation; `latent` 0 leaves z out, which
 is naive Bayes.
 
-A file holds the network, what its questions are, and how their answers are read off a picture: by a
-linear concept reader on the pooled maps of a classifier's layers, or as pixels.
+A file holds the network, what its questions are, and how their answers are read from a picture: by
+a linear concept reader on the pooled maps of a classifier's layers, or as pixels.
 """
 
 import json
@@ -180,7 +181,7 @@ class QueryNetwork:
     def read(self, model: Model, images: Tensor) -> Tensor:
         """The probability that each bit of each picture is 1, (picture, bit); pixels are sure.
 
-        Raises: FileProblem where the file brings no way to read answers off a picture.
+        Raises: FileProblem where the file has no way to read answers from a picture.
         """
         print_ = self.blueprint
         if print_.grid is not None:

@@ -1,7 +1,7 @@
 """The sparse reconstruction autoencoder (SRAE): few features that keep a score and rebuild a part.
 
 Paper: Qi, Khorram and Li, "Embedding Deep Networks into Visual Explanations" (2017-2020). Only the
-abstract was at hand, which names faithfulness from the few features alone, sparse reconstruction
+abstract was available, which names faithfulness from the few features alone, sparse reconstruction
 and the pull-away term; the formulas are from memory:
 
     L = mean_i (y~_i - y_i)^2 + beta mean_k log(1 + q mean_i (Z_ik - Z~_ik)^2) + eta PT
@@ -9,11 +9,12 @@ and the pull-away term; the formulas are from memory:
 
 e_a is the column of x-feature a over the batch. The concave log lets some activations be rebuilt
 well and gives up the others. Project definitions: ReLU features and a read-out w >= 0 (it is put
-back to zero after a step that took it below), so that a feature speaks for the class or not at all;
-an `offset`, 0 in the formulas, from which the score is counted, because a sum of such features
-cannot be negative; a decoder that mirrors the encoder; n = 5, hidden layers of 800 and 100. Also
-ours, because ReLU features that fall silent never come back and the pull-away favours silence: they
-begin active (a bias of 1), and one that is active in no picture of a batch costs what it lacks.
+back to zero after a step that took it below), so that a feature supports the class or has no
+effect; an `offset`, 0 in the formulas, from which the score is counted, because a sum of such
+features cannot be negative; a decoder that mirrors the encoder; n = 5, hidden layers of 800 and
+100. Also ours, because ReLU features that fall silent never come back and the pull-away favours
+silence: they begin active (a bias of 1), and one that is active in no picture of a batch costs what
+it lacks.
 """
 
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ def read_weight_file(specification: str) -> Parts:
     held = fields_held(module, found, key)
     if wish.library is not TIMM:  # only timm's builders know the word
         held = {} if "in_chans" in held else held
-    notes = [f"{n}={v}, read off the weights' shapes" for n, v in held.items() if n not in fields]
+    notes = [f"{n}={v}, read from the weights' shapes" for n, v in held.items() if n not in fields]
     if notes:
         fields = {**held, **fields}
         module = _built(wish, fields)

@@ -54,8 +54,8 @@ def above(heat: Float[Tensor, "row col"], share: float) -> Area:
 
 def elsewhere(mask: Area, count: int, seed: int, purpose: str) -> Bool[Tensor, "count row col"]:
     """`count` regions of exactly as many pixels as the mask, none of them in it: each an ellipse of
-    the proportions of the mask's box around a place drawn by lot, cut where the mask or the
-    picture's edge is in its way and grown by as much.
+    the proportions of the mask's box around a random place, cut where the mask or the picture's
+    edge is in its way and grown by as much.
 
     Raises: BadField where the mask leaves less than its own size free.
     """

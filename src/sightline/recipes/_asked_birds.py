@@ -68,7 +68,7 @@ def natural(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
 
 
 def mixed(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
-    """Mixed birds, drawn once into a file; their labels mean nothing."""
+    """Mixed birds, drawn once into a file; their labels have no meaning."""
     scenes = [mixed_scene(collection.seed, i) for i in range(collection.count)]
     path = folder / f"{collection.name}-{collection.seed}-{collection.count}.npy"
     if not path.exists():

@@ -354,5 +354,5 @@ def _whole(found: Photographs, path: Path) -> Photographs:
         if not any(e.train == train for e in found.entries):
             raise BadField(f"{path} has no picture to {'learn from' if train else 'be tested on'}.")
     if len(found.labels) < 2:
-        raise BadField(f"{path} knows one class only; at least two are needed.")
+        raise BadField(f"{path} has only one class; at least two are needed.")
     return found

@@ -43,8 +43,8 @@ def front_and_back(
             cut = count - tune
             return nn.Sequential(*stages[:cut]), nn.Sequential(*stages[cut:count])
     raise BadModel(
-        "the backbone is no chain of stages that can be cut; leave `tune` out, so that all of it"
-        " learns, or train a head only."
+        "the backbone is not a chain of stages that can be cut; leave `tune` out to train all"
+        " of it, or train only a head."
     )
 
 

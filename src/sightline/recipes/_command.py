@@ -72,7 +72,7 @@ def widths(text: str) -> tuple[int, ...]:
 def folder_of(path: Path, what: str) -> Path:
     """The folder itself. Raises: FileProblem where it is none."""
     if not path.is_dir():
-        raise FileProblem(f"{path} is no folder; expected {what}.")
+        raise FileProblem(f"{path} is not a folder; expected {what}.")
     return path
 
 

@@ -47,7 +47,8 @@ def birds(model: Model, classes: Sequence[int], count: int) -> Pictures:
     species = [each.name for each in SPECIES]
     if model.labels != species:
         raise BadField(
-            f"{model.name} does not know the drawn birds; give pictures of your own with --data."
+            f"{model.name} was not trained on the drawn birds; give pictures of your own with"
+            " --data."
         )
     if count < 10:
         raise BadField(f"{count} birds of a class; at least 10 are needed.")
@@ -76,7 +77,7 @@ def photographs(model: Model, folder: Path) -> Pictures:
     what the model says of them. Raises: FileProblem where there is no folder, UnknownName for one
     that is no class, BadImage.
     """
-    folder_of(folder, "pictures, or folders of them that are called as the classes")
+    folder_of(folder, "pictures, or folders of pictures named like the classes")
     if any(place.is_dir() for place in folder.iterdir()):
         filed = Filed.of(folder, model)
         paths, labels = list(filed.paths), filed.labels

@@ -1,17 +1,17 @@
 """Train a network to name attributes beside its class: `python -m sightline.recipes.attributes`.
 
-Project definition throughout, after the idea of Xu et al. (IEEE JSTSP 2020, arXiv:2009.13862), of
-which only the abstract was at hand: L = CE(class) + lambda_a BCE(attributes) + lambda_f L_fg.
-The attribute targets are in [0, 1]; each counts by its certainty, |2a - 1|, and a positive by
-#negative / #positive of the training data, at most 10. L_fg = 1 - sum(M A) / sum(A), A the ReLU of
-the true class's map with the class weights held fixed, M the object's mask or box; it is ramped up
-between `warm_up` and twice that many steps. Deviations from the card: AdamW with a cosine instead
-of SGD at 1e-3, because runs here are short.
+A project definition, after the idea of Xu et al. (IEEE JSTSP 2020, arXiv:2009.13862; only the
+abstract was available): L = CE(class) + lambda_a BCE(attributes) + lambda_f L_fg. The attribute
+targets are in [0, 1]; each counts by its certainty, |2a - 1|, and a positive by #negative /
+#positive of the training data, at most 10. L_fg = 1 - sum(M A) / sum(A), A the ReLU of the true
+class's map with the class weights held fixed, M the object's mask or box; it is ramped up between
+`warm_up` and twice that many steps. Deviations from the card: AdamW with a cosine instead of SGD at
+1e-3, because runs here are short.
 
 Every run comes with controls of the same length, seed, batches and mirrored pictures: the classes
-alone, and the attributes without L_fg. With `--head-only` nothing but an attribute head is trained,
-without controls: its file is `weights` of `attribute-words`. Otherwise the file is a network, the
-model `attributes:FILE`. A run that is interrupted begins again.
+alone, and the attributes without L_fg. With `--head-only` only an attribute head is trained,
+without controls; pass its file as `weights` of `attribute-words`. Otherwise the file is a network;
+load it as `attributes:FILE`. An interrupted run starts again from the beginning.
 """
 
 import argparse
@@ -346,34 +346,32 @@ def options() -> argparse.ArgumentParser:
     """What may be said on the command line."""
     parser = parser_of(__doc__, RECIPE)
     data, add = parser.add_mutually_exclusive_group(), parser.add_argument
-    drawn = "drawn birds to learn from (default: 700)"
+    drawn = "number of drawn birds to train on (default: 700)"
     data.add_argument("--birds", type=int, metavar="N", help=drawn)
-    columns = "CSV: image, class, one column per attribute; perhaps split and x0, y0, x1, y1"
+    columns = "CSV: image, class, one column per attribute; optional: split and x0, y0, x1, y1"
     data.add_argument("--table", type=Path, help=columns)
     data.add_argument("--cub", type=Path, help="a folder in CUB format")
     add("--pictures", type=Path, help="the folder of the table's pictures (default: the table's)")
     begun = "a name for sightline.load (default: sightline:default)"
     add("--backbone", "--model", default="sightline:default", help=begun)
-    add("--fresh", action="store_true", help="begin with random weights")
-    add(
-        "--tune", type=int, metavar="N", help="the backbone's last stages that learn (default: all)"
-    )
-    still = "the backbone stays as it is; the file is `weights` of attribute-words"
+    add("--fresh", action="store_true", help="start from random weights")
+    add("--tune", type=int, metavar="N", help="train only the last N stages (default: all)")
+    still = "do not change the backbone; the file is for `weights` of attribute-words"
     add("--head-only", action="store_true", help=still)
     told = {
-        "epochs": "how often all pictures are seen",
-        "batch": "pictures in a step",
+        "epochs": "passes over all pictures",
+        "batch": "pictures per step",
         "size": "rows and columns of a drawn bird (default: the model's)",
-        "warm_up": "steps without the foreground term, and as many until it is whole",
+        "warm_up": "steps without the foreground term, then the same number to ramp it up",
         "rate": "AdamW's step",
         "attribute_weight": "lambda_a",
         "foreground_weight": "lambda_f; it needs boxes or masks",
     }
     add_numbers(parser, Plan(), **told)
-    add("--seeds", type=int, default=1, metavar="N", help="runs, from seed 0 on (default: 1)")
-    out = "the weights to write (default: attributes.safetensors); a log, .json, goes beside them"
+    add("--seeds", type=int, default=1, metavar="N", help="runs, seeds from 0 on (default: 1)")
+    out = "weights to write (default: attributes.safetensors), with a log (.json) beside them"
     add("--out", type=Path, default=Path("attributes.safetensors"), help=out)
-    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     return parser
 
 

@@ -342,9 +342,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--net", choices=[*NAMES, "all"], default="all")
     parser.add_argument(
-        "--data", type=Path, default=Path("embedded-data"), help="drawn pictures and checkpoints"
+        "--data",
+        type=Path,
+        default=Path("embedded-data"),
+        help="folder for drawn pictures and checkpoints",
     )
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where weights and logs go")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for weights and logs")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -1,16 +1,16 @@
 """Train a query network for chains of questions: `python -m sightline.recipes.query_chains`.
 
-Paper: Chattopadhyay et al., TPAMI 2022; the network and its loss are in nets/query_vae.py, what it
-reached is written beside its weights (recipes/_chain_quality.py), with a control: naive Bayes, the
-same network without z, trained on the same things for as many steps.
+Paper: Chattopadhyay et al., TPAMI 2022; the network and its loss are in nets/query_vae.py. Its
+results are written beside its weights (recipes/_chain_quality.py), with a control: naive Bayes, the
+same network without z, trained on the same data for the same number of steps.
 
-Without options it is the embedded network and its drawn birds: a linear concept reader is trained
-on birds of real species and on mixed ones, whose parts tell nothing of each other; then the VAE
-learns how the answers that it reads off other birds hang together. `--folder` is any pictures in
-folders by class, `--arrays` an .npz with `images` and `labels`: asked for binary patches. `--table`
-is a CSV with a column `class` and a column of 0 and 1 for each question (attributes, words): its
-chains need no picture. The file is `weights` of `information-pursuit`. A run that is interrupted
-begins again, with the birds that were drawn. To ask the network of a table in Python:
+Without options it trains for the embedded network and its drawn birds: first a linear concept
+reader, on birds of real species and on mixed ones, whose parts are independent; then the VAE, on
+the answers that the reader gives for other birds. `--folder` is pictures in folders by class,
+`--arrays` an .npz with `images` and `labels`: their questions are binary patches. `--table` is a
+CSV with a column `class` and a column of 0 and 1 for each question (attributes, words): its chains
+need no picture. Pass the file as `weights` of `information-pursuit`. An interrupted run starts
+again, with the birds already drawn. To use a network trained on a table in Python:
 
     from sightline.explainers.chain.knowledge import knowledge_of
     from sightline.nets.query_vae import read_query
@@ -325,22 +325,24 @@ def options() -> argparse.ArgumentParser:
     parser = parser_of(__doc__, RECIPE)
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
-    add("--folder", type=Path, help="folders of pictures, called as the model's classes are")
-    add("--arrays", type=Path, help="an .npz with `images` and `labels`, perhaps `classes`")
+    add("--folder", type=Path, help="folders of pictures, named like the model's classes")
+    add("--arrays", type=Path, help="an .npz with `images`, `labels` and optionally `classes`")
     add("--table", type=Path, help="a CSV with `class` and a column of 0 and 1 for each question")
     add("--side", type=int, default=28, help="rows and columns of binary pictures (default: 28)")
-    drawn = "where drawn birds are kept for the next run (default: query-data)"
+    drawn = "folder that keeps drawn birds for the next run (default: query-data)"
     add("--data", type=Path, default=Path("query-data"), help=drawn)
-    out = "the weights to write (default: DATA-questions.safetensors); a log goes beside them"
+    out = (
+        "file of weights to write (default: DATA-questions.safetensors); a log is written beside it"
+    )
     add("--out", type=Path, help=out)
     told = {
-        "steps": f"of training; {SMALL.steps} for the drawn birds",
+        "steps": f"training steps; {SMALL.steps} for the drawn birds",
         "latent": f"dimensions of z; 0 is naive Bayes, {SMALL.latent} for the drawn birds",
-        "width": f"of the widest layer; {SMALL.width} for the drawn birds",
-        "seed": "of everything drawn by lot",
+        "width": f"width of the widest layer; {SMALL.width} for the drawn birds",
+        "seed": "seed of all random numbers",
     }
     add_numbers(parser, Plan(), **told)
-    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     return parser
 
 

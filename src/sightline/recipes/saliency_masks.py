@@ -3,10 +3,10 @@
 Paper: Dabkowski and Gal, NIPS 2017; the loss of the authors' code, not of the paper (see
 nets/mask_loss.py for both). Phase 1 learns the class selectors alone: is the class there? Phase 2
 learns the up-blocks, with selectors of the true class and, for a share of the pictures, of a fake
-one. Without `--folder` it is the embedded default network and its drawn birds. Steps, batches and
-rates are the authors' code's; `SMALL` says what the embedded masks were trained with: about 12
-minutes on one thread of a CPU. Both phases go on where they were interrupted; a step depends only
-on the seed and its number.
+one. Without `--folder` it trains for the embedded default network on drawn birds. Steps, batches
+and rates are those of the authors' code; `SMALL` has those of the embedded masks: about 12 minutes
+on one thread of a CPU. An interrupted run continues where it stopped; a step depends only on the
+seed and its number.
 
 Deviations: phase 1 needs only each picture's mean maps (evidence is linear in them), so they are
 computed once and remembered, without augmentation; phase 2 mirrors half of the pictures.
@@ -88,7 +88,7 @@ class Filed(Source):
     def of(cls, folder: Path, model: Model) -> "Filed":
         """Raises: FileProblem where there is no folder, UnknownName for one that is no class,
         BadImage where there is no picture."""
-        folder_of(folder, "folders of pictures, called as the classes are")
+        folder_of(folder, "folders of pictures, named like the classes")
         paths, labels = [], []
         places = sorted(p for p in folder.iterdir() if p.is_dir())
         classes = Classes(model, [place.name for place in places])
@@ -101,8 +101,8 @@ class Filed(Source):
             warnings.warn(sentence, SightlineWarning, stacklevel=2)
         if len(set(labels)) < 2:
             raise BadField(
-                f"{folder} holds {len(set(labels))} folders of pictures; expected one for each of"
-                " at least two classes, called by its label or its number."
+                f"{folder} has {len(set(labels))} folders of pictures; expected one for each of"
+                " at least two classes, named by its label or its number."
             )
         return cls(paths, torch.tensor(labels, device="cpu"))
 
@@ -112,7 +112,7 @@ class Filed(Source):
 
 def _class_of(meaning: Meaning) -> int:
     if meaning.index is None:
-        raise UnknownName(f"{meaning.note} Call each folder by its class's label or number.")
+        raise UnknownName(f"{meaning.note} Name each folder by its class's label or number.")
     return meaning.index
 
 
@@ -357,14 +357,19 @@ def main() -> None:
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
     add("--folder", type=Path, help="folders of pictures, one for each class")
-    kept = "checkpoints; a run that was interrupted goes on there (default: saliency-data)"
+    kept = (
+        "folder for checkpoints, from which an interrupted run continues (default: saliency-data)"
+    )
     add("--data", type=Path, default=Path("saliency-data"), help=kept)
-    out = "the weights to write (default: MODEL-masks.safetensors); a log, .json, goes beside them"
+    out = (
+        "file of weights to write (default: MODEL-masks.safetensors); a log (.json) is"
+        " written beside it"
+    )
     add("--out", type=Path, help=out)
-    add("--steps", type=int, metavar="N", help=f"of phase 2 (default: {Plan().steps})")
-    add("--batch", type=int, metavar="N", help="pictures in a step of phase 2 (default: 64)")
-    add("--seed", type=int, default=0, metavar="N", help="of everything drawn by lot (default: 0)")
-    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    add("--steps", type=int, metavar="N", help=f"steps of phase 2 (default: {Plan().steps})")
+    add("--batch", type=int, metavar="N", help="pictures per step of phase 2 (default: 64)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     given = parser.parse_args()
     log_times()
     torch.set_num_threads(given.threads)
@@ -380,7 +385,7 @@ def main() -> None:
         given.data.mkdir(parents=True, exist_ok=True)
         source = Drawn(draw(TRAIN, given.data))
     else:
-        parser.error(f"{given.model} does not know the drawn birds; give --folder")
+        parser.error(f"{given.model} was not trained on the drawn birds; give --folder")
     run(plan, model, source, given.data, out)
 
 

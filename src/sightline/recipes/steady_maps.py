@@ -1,18 +1,19 @@
 """Adversarial training that keeps maps in place: `python -m sightline.recipes.steady_maps`.
 
-The third countermeasure against attacks on maps that the literature names (AdvEdge,
-arXiv:2211.15926; details from memory, not confirmed); the form is a project definition, near
+The third defence against attacks on maps that the literature names (AdvEdge, arXiv:2211.15926;
+details from memory, not confirmed). Its form is a project definition, similar to
 interpretability-aware robust training (Boopathy et al., ICML 2020, arXiv:2006.14748, from memory):
 L = CE(x) + lambda_a CE(x') + lambda_m mean |m(x) - m(x')|^2. x' is x after a few steps of PGD away
 from its class (Madry et al., ICLR 2018), m the Grad-CAM of the true class at one layer, from 0 to
 1, with gradients through both maps.
 
 Every run comes with controls of the same length, seed, batches and first weights: plain training
-(no term), and adversarial training without maps. Each arm is examined on pictures that none was
-trained on, beside the network that all began with. Without `--folder` it learns from drawn birds.
+(no term), and adversarial training without maps. Each network is tested on pictures that were not
+used in training, and so is the network that all started from. Without `--folder` it trains on drawn
+birds.
 Two files are written: the weights of the last arm, for `file:OUT?arch=...` with the builder of the
-model's network (`arch=sightline:default`), and what all arms reached. A run that is interrupted
-begins again.
+model's network (`arch=sightline:default`), and the results of all networks. An interrupted run
+starts again from the beginning.
 """
 
 import argparse
@@ -130,7 +131,7 @@ class SteadyMaps(Recipe):
         return self.adversarial_weight * attacked + self.map_weight * apart
 
     def moved(self, module: nn.Module, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        """The pictures after `steps` steps away from their classes, from a start drawn by lot."""
+        """The pictures after `steps` steps away from their classes, from a random start."""
         dice = generator(self.seed, f"start, step {step}")
         start = (
             2
@@ -309,7 +310,7 @@ def parted(source: Filed, exam: int) -> tuple[Source, Source]:
     ).tolist()
     cut = min(exam, len(order) // 5)
     if cut < 1:
-        raise BadField(f"{len(order)} pictures are too few to keep some for the exam.")
+        raise BadField(f"{len(order)} pictures are too few to hold some out for the test.")
     parts = order[cut:], order[:cut]
     first, second = (Filed([source.paths[i] for i in p], source.labels[p]) for p in parts)
     return first, second
@@ -323,21 +324,24 @@ def options() -> argparse.ArgumentParser:
     add("--folder", type=Path, help="folders of pictures, one for each class")
     add("--birds", type=int, default=2800, metavar="N", help="drawn birds (default: 2800)")
     told = {
-        "epochs": "how often all pictures are seen",
-        "batch": "pictures in a step",
+        "epochs": "passes over all pictures",
+        "batch": "pictures per step",
         "rate": "AdamW's step",
         "adversarial_weight": "lambda_a",
         "map_weight": "lambda_m",
-        "epsilon": "most that a value moves, in [0, 1]",
-        "steps": "of PGD in training",
-        "exam": "pictures that the arms are examined on",
-        "exam_steps": "of PGD in the exam",
+        "epsilon": "largest change of a pixel value, in [0, 1]",
+        "steps": "steps of PGD in training",
+        "exam": "pictures in the test",
+        "exam_steps": "steps of PGD in the test",
     }
     add_numbers(parser, Plan(), **told)
-    out = "the weights to write (default: steady-maps.safetensors); a log, .json, goes beside them"
+    out = (
+        "file of weights to write (default: steady-maps.safetensors); a log (.json) is"
+        " written beside it"
+    )
     add("--out", type=Path, default=Path("steady-maps.safetensors"), help=out)
-    add("--seed", type=int, default=0, metavar="N", help="of everything drawn by lot (default: 0)")
-    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     return parser
 
 
@@ -356,7 +360,7 @@ def main() -> None:
     elif model.labels == zoo.load("sightline:default").labels:
         data = drawn(LEARN, given["birds"]), drawn(EXAM, plan.exam)
     else:
-        parser.error(f"{given['model']} does not know the drawn birds; give --folder")
+        parser.error(f"{given['model']} was not trained on the drawn birds; give --folder")
     compared(plan, model, data, given["seed"], out)
     log.info("written: %s and its log", out)
 

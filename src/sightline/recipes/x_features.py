@@ -3,12 +3,12 @@
 Paper: Qi, Khorram and Li (2017-2020); the network and its loss are in
 nets/sparse_reconstruction.py. `--label CLASS` (several times for several classes, which then share
 a file) names what is explained, `--layer` what is read: by default the vector before the
-classifier. `--data FOLDER` holds folders called as the classes are, or pictures alone, which are
-then sorted by what the model says of them; without it, birds are drawn on the fly (`--birds N` of
-each class) for a network that knows them. Every fifth picture is kept for the measurements, which
-stand in the log beside the weights next to a control: a plain mean-square autoencoder (no log, no
-pull-away) with the same pictures, first weights, batches and number of steps. The file is `weights`
-of `xnn`. A run that is interrupted begins again.
+classifier. `--data FOLDER` has one folder per class, with the class's name, or pictures without
+labels, which are then sorted by the model's predictions. Without it, birds are drawn (`--birds N`
+of each class) for a network that was trained on them. Every fifth picture is held out for the
+measurements, which are written to the log beside the weights, with a control: a plain mean-square
+autoencoder (no log, no pull-away) with the same pictures, first weights, batches and number of
+steps. Pass the file as `weights` of `xnn`. An interrupted run starts again from the beginning.
 
 Project definitions: hidden layers of 800 and 100, beta = 1, q = 10, eta = 1, Adam at 1e-3, weight
 decay 1e-4, 200 epochs of batches of 128, the rate falling along a cosine; activations in units of
@@ -261,32 +261,35 @@ def options() -> argparse.ArgumentParser:
     parser = parser_of(__doc__, RECIPE)
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
-    add("--layer", help="what is read (default: the vector before the classifier)")
+    add("--layer", help="layer to read (default: the vector before the classifier)")
     add("--label", action="append", required=True, help="a class: its label or number; or all")
-    add("--data", type=Path, help="folders of pictures by class, or pictures alone")
-    birds_ = "drawn birds of each class where no --data is given (default: 300)"
+    add("--data", type=Path, help="folders of pictures by class, or pictures without labels")
+    birds_ = "drawn birds of each class, if there is no --data (default: 300)"
     add("--birds", type=int, default=300, metavar="N", help=birds_)
-    out = "the weights to write (default: MODEL-x.safetensors); a log, .json, goes beside them"
+    out = (
+        "file of weights to write (default: MODEL-x.safetensors); a log (.json) is written"
+        " beside it"
+    )
     add("--out", type=Path, help=out)
     plan = Plan()
     add("--hidden", type=widths, help="widths of the hidden layers (default: 800,100)")
     told = {
         "features": "x-features of each class",
-        "epochs": "how often all pictures are seen",
-        "batch": "pictures in a step",
-        "seed": "of first weights and batches",
+        "epochs": "passes over all pictures",
+        "batch": "pictures per step",
+        "seed": "seed of first weights and batches",
         "rate": "Adam's step",
         "decay": "weight decay",
-        "negatives": "pictures of other classes for each one of the class",
+        "negatives": "pictures of other classes per picture of the class",
     }
     add_numbers(parser, plan, **told)
     terms = {
         "beta": "weight of the reconstruction",
-        "q": "how sparse the reconstruction is",
+        "q": "sparsity of the reconstruction",
         "eta": "weight of the pull-away term",
     }
     add_numbers(parser, plan.loss, **terms)
-    add("--threads", type=int, default=2, metavar="N", help="of the processor (default: 2)")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     return parser
 
 

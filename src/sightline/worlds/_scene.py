@@ -1,4 +1,4 @@
-"""Everything that decides a picture, drawn by lot from a seed and a number."""
+"""Everything that decides a picture, drawn at random from a seed and a number."""
 
 from dataclasses import dataclass, replace
 from random import Random
@@ -56,7 +56,7 @@ class Scene:
 
     @property
     def key(self) -> str:
-        """What every draw by lot for this picture starts from."""
+        """The seed of every random draw for this picture."""
         return f"aviary/{self.seed}/{self.index}"
 
     def without(self, *parts: str) -> "Scene":

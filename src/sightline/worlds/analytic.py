@@ -113,9 +113,7 @@ def pooled_head(
 
 
 def symmetric_classes(batch: int = 2, row: int = 5, col: int = 5) -> Known:
-    """Two classes whose weights are opposite: what speaks for one speaks against the other, as
-    much.
-    """
+    """Two classes with opposite weights: evidence for one is equal evidence against the other."""
     half = torch.randn(
         (1, 3), generator=generator(0, "symmetric"), dtype=torch.float32, device="cpu"
     )

@@ -350,9 +350,11 @@ def test_a_map_of_next_to_nothing_says_so(name: str) -> None:
 def test_a_picture_that_hiding_does_not_change_is_refused(name: str) -> None:
     model, images, target = saturated()
     both = torch.cat([torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)), images])
-    with pytest.raises(NotExplainable, match="looks the same when it is hidden"):
+    with pytest.raises(NotExplainable, match="equals its own fill"):
         create("explainer", name, cells=8)(model, both[1:], target)  # the blur of a white picture
-    with pytest.warns(SightlineWarning, match=r"1 of 2 pictures. images\[1\]: .*looks the same"):
+    with pytest.warns(
+        SightlineWarning, match=r"1 of 2 pictures. images\[1\]: .*equals its own fill"
+    ):
         found = create("explainer", name, cells=8)(model, both, target)
     assert found.values[1].isnan().all() and found.empty.tolist() == [False, True]
     alone = create("explainer", name, cells=8)(model, both[:1], target)

@@ -56,10 +56,10 @@ def test_the_target_is_the_top_class_of_the_clean_picture() -> None:
 def test_a_target_that_names_a_place_is_refused() -> None:
     model, images = Model(CNN(), size=CNN.size), torch.rand(1, 3, *CNN.size)
     explain = create("explainer", "flip-average")
-    with pytest.raises(NotExplainable, match="names a place"):
+    with pytest.raises(NotExplainable, match="is a place in it"):
         explain(model, images, Unit("first", 0, at=(3, 0)))
     maps = Model(CNN(), size=CNN.size, output=lambda y: y[:, :, None, None].expand(-1, -1, 4, 4))
-    with pytest.raises(NotExplainable, match="names a place"):
+    with pytest.raises(NotExplainable, match="is a place in it"):
         explain(maps, images, Region(torch.ones(32, 32), 1))
     anywhere = create("explainer", "flip-average", explainer="gradient")
     assert anywhere(model, images, Unit("first", 0)).native.ne(0).any()

@@ -219,10 +219,10 @@ def test_what_cannot_be_weighed_or_moved_is_refused() -> None:
     with pytest.raises(NotExplainable, match="above 0"):
         explain(model, images, -Class(1))
     region = Model(CNN(), size=CNN.size, output=lambda y: y[:, :, None, None].expand(-1, -1, 2, 2))
-    with pytest.raises(NotExplainable, match="names a place"):
+    with pytest.raises(NotExplainable, match="is a place in it"):
         explain(region, images, Region(torch.ones(32, 32), 1))
     for place in (Unit("first", 0, at=(0, 0)), [Unit("first", 0, at=(1, 1))]):
-        with pytest.raises(NotExplainable, match="names a place"):
+        with pytest.raises(NotExplainable, match="is a place in it"):
             explain(model, images, place)
     assert explain(model, images, Unit("relu:2", 3))
     for fields in ({"scales": 0}, {"growth": 0.0}, {"prefilter": 1.0}, {"threshold": -0.1}):

@@ -1,10 +1,9 @@
-"""What lies behind a layer, run on changed maps of one picture: by arithmetic where it is affine.
-
-Behind global average pooling and one linear layer nothing has to be run again: the score of maps
+"""The part after a layer, run on changed maps of one picture: by arithmetic where it is affine.
+Before global average pooling and one linear layer nothing has to be run again: the score of maps
 with some values hidden is s - sum of gradient times what was hidden. Whether that is so is measured
 (the scores half way between two maps are half way between theirs), not read from names: near the
 maps as they are, and, because a few ReLUs are straight there too, also between maps that have
-little in common. Elsewhere only the part behind the layer runs, on copies.
+little in common. Elsewhere only the part after the layer runs, on copies.
 """
 
 from collections.abc import Callable
@@ -30,7 +29,7 @@ Masks = Callable[[slice], Tensor]  # some of the masks, (copies, filter or 1, ro
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The network behind the layer of a view, for pictures one at a time."""
+    """The part of the network after the layer of a view, for pictures one at a time."""
 
     view: LayerView
 
@@ -51,7 +50,7 @@ class Head:
     def run(self, row: int, n: int, make: Callable[[Tensor, slice], Tensor]) -> Tensor:
         """How far the score of picture `row` moves (n,) when its maps become each of `n` copies.
 
-        Raises: NotExplainable where the model cannot run copies behind this layer, or where the
+        Raises: NotExplainable where the model cannot run copies after this layer, or where the
         target itself reads layers.
         """
         trace = _fanned(self.view.model, self.view, row, Fan(n, make))
@@ -152,7 +151,7 @@ def _near(maps: Maps) -> Tensor:
 
 
 def _far(maps: Maps) -> Tensor:
-    """Two halves of a batch of maps: one picture's and empty ones, then for each pair anew filters
+    """Two halves of a batch of maps: one picture's and empty ones, then for each new pair filters
     exchanged, and half of the filters, or all but one place, empty."""
     draw = generator(0, "far")
     filters, places = maps.shape[1], maps.shape[2] * maps.shape[3]

@@ -1,8 +1,8 @@
 """HiResCAM: multiply each filter by its gradient place by place, then sum.
 
 Paper: Draelos and Carin, 2020, eq. 4: raw = sum over filters of gradient times activation, without
-ReLU; clipping is a matter of display. Where the layers behind are affine the map sums to the logit
-without its bias and each place holds exactly its own share. Deviations: none. Where what follows
+ReLU; clipping is a matter of display. Where the later layers are affine, the map sums to the logit
+without its bias and each place has exactly its own share. Deviations: none. Where what follows
 normalises each place by itself (the last block of a transformer that reads a class token), the
 score does not change when a place's maps grow, and the products of a place sum to 0: only rounding
 would be shown, which is refused.
@@ -35,8 +35,8 @@ CANCELLED = 1e-4  # of the products' sizes: as little is left of a place's sum b
 class HiResCAM(WeightedCAM):
     """How much does each place of the layer add to the target, according to the gradient?
 
-    Do not trust its sum, or a single place as an exact share, unless what follows the layer is
-    affine (pooling and one linear layer): with a deeper head it is a local linearisation.
+    Do not trust its sum, or the exact share of a place, unless the part after the layer is affine
+    (pooling and one linear layer). With a deeper head the map is a local linearisation.
     """
 
     keep_sign: bool = True

@@ -42,9 +42,10 @@ class Asking(Explainer):
     question, 1 for yes, 0 for no, empty for a question that cannot be asked.
 
     samples, chains, step, cap, burn_in: of the Langevin sampler; the paper's values. sure,
-    patience: the chain ends when the highest belief was at least `sure` at `patience` steps (the
-    count goes down where it was not); least: when no question is expected to tell more, in nats;
-    entropy: when the belief's is no higher, in nats; most: questions, None for all.
+    patience: the chain ends when the highest probability was at least `sure` at `patience` steps
+    (the count goes down where it was not); least: when no question has more expected information,
+    in nats; entropy: when the entropy of the class probabilities is no higher, in nats; most:
+    number of questions, None for all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -189,7 +190,7 @@ class Asking(Explainer):
             if digest != model.digest:
                 raise BadModel(
                     f"the reader of {known} was trained for weights {digest}; {model.name} has"
-                    f" {model.digest}. Train anew with `{RECIPE}`, or give the `answers`."
+                    f" {model.digest}. Train a new one with `{RECIPE}`, or give the `answers`."
                 )
         return network
 

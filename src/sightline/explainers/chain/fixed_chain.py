@@ -1,9 +1,9 @@
-"""Fixed chain: the best questions in one order for all pictures; the control for what it brings
-that each question depends on the answers before it.
+"""Fixed chain: the best questions in one order for all pictures; the control that shows the gain
+from choosing each question by the earlier answers.
 
 Project definition: the order was found on training pictures by asking all of them, at each step,
 the question with the highest mean information over them (recipes/query_chains.py). Where a network
-brings no order, questions come by what they tell before anything is known.
+has no order, questions are sorted by their expected information before any answer.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Asking one question after another until the class is known, or nothing more can be learned."""
+"""One question after another, until the class is known or no question adds information."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ Pick = Callable[[Tensor, int], int]
 class Ending:
     """When no more is asked.
 
-    sure, patience: the highest belief was at least `sure` at so many steps (the count goes down by
-    one where it was not). least: the most that any question is expected to tell, in nats. entropy:
-    of the belief, in nats. most: questions, None for all.
+    sure, patience: the highest probability was at least `sure` at `patience` steps (the count goes
+    down by one where it was not). least: the largest expected information of any question, in nats.
+    entropy: of the class probabilities, in nats. most: number of questions, None for all.
     """
 
     sure: float = 0.99
@@ -51,7 +51,7 @@ class Course:
 def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> Course:
     """The chain of questions about one thing with these bits; NaN for what cannot be asked.
 
-    pick: what each question is expected to tell (-inf where it was asked or cannot be), rounded to
+    pick: each question's expected information (-inf where it was asked or cannot be), rounded to
     six decimals so that ties stay ties, and the step -> the question to ask.
     """
     questions = knowledge.questions
@@ -100,7 +100,7 @@ def _settled(course: Course, calm: int, left: bool, ending: Ending) -> str:
 
 
 def greedy(gains: Tensor, step: int) -> int:
-    """The question that is expected to tell most; the first of equals."""
+    """The question with the most expected information; the first of equals."""
     return int(gains.argmax())
 
 

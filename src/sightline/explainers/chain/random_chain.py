@@ -1,5 +1,5 @@
-"""Random chain: the same questions, beliefs and stop rules as information pursuit, in an order by
-lot; the control for what choosing questions brings.
+"""Random chain: the same questions, probabilities and stop rules as information pursuit, in random
+order; the control that shows the gain from choosing questions.
 
 Paper: the control of Chattopadhyay et al., TPAMI 2022 (from memory: they compare with a random
 order). One order for all pictures, drawn from the seed.

@@ -3,7 +3,7 @@
 Paper: Selvaraju et al., ICCV 2017, section 3.1 (number from memory): the product of guided
 backpropagation and the upsampled Grad-CAM map. As in the authors' code the map is clipped and
 upsampled but not scaled. Deviations: either part may be another method; `native` is the product
-with the map before clipping, so that a class that nothing speaks for has one too.
+with the map before clipping, so that a class without positive evidence has one too.
 """
 
 from dataclasses import dataclass, replace

@@ -2,7 +2,7 @@
 
 `Outside.of(function, name="mine")` in Python; `outside:FILE.py:FUNCTION` or
 `outside:MODULE:FUNCTION` as a name. The function is known to a run by the text of its file and by
-what it holds, so a changed function is computed anew.
+what it holds, so a changed function is computed again.
 """
 
 import hashlib

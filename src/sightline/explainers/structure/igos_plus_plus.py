@@ -53,8 +53,8 @@ class IGOSPlusPlus(Explainer):
     scores without the region, and with nothing else), `iterations` taken and `accepted`, those
     that lowered the objective.
 
-    Do not trust it where `accepted` is 0, or where `insertion` stays far below the score of the
-    picture or `deletion` far above 0: no small smooth region contains the class there.
+    Do not trust it where `accepted` is 0, `insertion` is far below the picture's score, or
+    `deletion` is far above 0: no small smooth region contains the class there.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)

@@ -1,7 +1,7 @@
 """XNN: a class's score as the sum of a few learned x-features, each with its heatmap.
 
 Paper: Qi, Khorram and Li, "Embedding Deep Networks into Visual Explanations" (2017-2020; only the
-abstract was at hand, the formulas are from memory). The autoencoder is in
+abstract was available, the formulas are from memory). The autoencoder is in
 nets/sparse_reconstruction.py, its training in recipes/x_features.py. Deviation, ours: a feature is
 drawn by its own gradient in the last spatial layer, times the layer's maps, summed over filters (as
 HiResCAM does with a class), in place of excitation back-propagation or I-GOS masks. Several classes

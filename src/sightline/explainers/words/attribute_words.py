@@ -1,11 +1,11 @@
 """Attribute words: the attributes that a model sees, each hidden where it sees them.
 
 Project definition, after the idea of Xu et al. (IEEE JSTSP 2020, arXiv:2009.13862), of which only
-the abstract was at hand. An attribute's class activation map (its linear head behind the global
+the abstract was available. An attribute's class activation map (its linear head after the global
 average), enlarged to the picture, is cut at a share of its maximum, 20 % or, where that is much of
 the picture, more; the largest piece is its region and gives its box. Ranking is by measured
-evidence, the drop of the class's score when the region is hidden. The description r = probability
-x max(0, correlation of the attribute with the class) is reported beside it, and chooses which
+evidence, the drop of the class's score when the region is hidden. The description r = probability x
+max(0, correlation of the attribute with the class) is reported beside it, and chooses which
 attributes are measured at all.
 
 What the shipped head of `sightline:default` reached on 280 birds: attribute mAP 1.00, but on birds

@@ -39,10 +39,10 @@ from ._held import heat_of
 class SmoothMap(Explainer):
     """What does the method show on average over slightly different pictures?
 
-    explainer: the method, a name or an explainer with its own parameters. samples: noisy copies,
-    each explained anew. spread: deviation of the noise as a share of the normalised picture's range
-    (max - min). All images of a batch get the same noise. values, native and channels: means of
-    what the method gives. The target is the one of the clean picture. The claims listed here are
+    explainer: the method, a name or an explainer with its own parameters. samples: number of noisy
+    copies; each is explained. spread: deviation of the noise as a share of the normalised picture's
+    range (max - min). All images of a batch get the same noise. values, native and channels: means
+    of what the method gives. The target is the one of the clean picture. The claims listed here are
     those of the default method; another method keeps its own.
 
     Do not trust details finer than the noise, and do not trust it more than the method itself: a

@@ -1,6 +1,6 @@
 """Additive exactness: does each place of the map say what hiding that place does to the score?
 
-Paper: Draelos and Carin (HiResCAM), 2020, whose guarantee this tests: behind a layer from which the
+Paper: Draelos and Carin (HiResCAM), 2020, whose guarantee this tests: after a layer from which the
 score is affine, hiding place (i, j) changes the score by exactly minus the map's value there.
 Equation (project definition): mean |raw - fall| / mean |fall|, fall the score minus the score with
 all filters of the layer 0 at that place.
@@ -40,7 +40,7 @@ class AdditiveExactness(Metric):
     after the layer for each place.
 
     Do not trust it as a guarantee where the head is not affine: it hides one place at a time, so
-    evidence that appears twice counts as 0, and zero must mean "off" in that layer. `guaranteed`
+    evidence that appears twice counts as 0. Zero must also mean "off" in that layer. `guaranteed`
     says whether the guarantee holds at all.
     """
 
@@ -58,7 +58,7 @@ class AdditiveExactness(Metric):
         return torch.stack(found)
 
     def guaranteed(self, case: Case) -> Tensor:
-        """Whether the score is affine behind the layer, (batch,) bool: on three random mixtures of
+        """Whether the score is affine after the layer, (batch,) bool: on three random mixtures of
         the maps, to 1e-4 of how far they move the score. Only then may a map be called exact."""
         layer, found = self._layer(case), []
         for row in range(len(case.images)):
@@ -109,7 +109,7 @@ class AdditiveExactness(Metric):
 
 
 def _alone(case: Case, row: int) -> tuple[Tensor, Target]:
-    """One picture, and its target as logits by habit."""
+    """One picture, and its target as logits by default."""
     return case.images[row : row + 1], case.target.take([row]).with_habit(False)
 
 

@@ -135,7 +135,7 @@ def _mask(truth: Truth, row: int) -> np.ndarray | None:
 
 
 def _say_lost(case: Case, name: str, lost: Sequence[bool]) -> None:
-    """Says which pictures are annotated and have no number."""
+    """Warns about annotated pictures that could not be scored."""
     truth = _known(case, name)
     rows = [
         row

@@ -70,7 +70,7 @@ def _share(heat: np.ndarray, inside: np.ndarray, tolerance: float) -> float:
 
 def class_mean(values: Tensor, labels: Sequence[int]) -> float:
     """The paper's aggregate: hits averaged within each class first, then over classes. Pictures
-    without a number are left out; NaN where all are."""
+    that could not be scored are left out; NaN where all are."""
     classes = torch.tensor(list(labels), device="cpu")
     defined = ~values.isnan()
     found = [

@@ -35,8 +35,8 @@ class Coherency(Metric):
     In [0, 1]; 0.5 is no relation. NaN where a map is empty, or one alone of the two is constant.
     fill: what hidden pixels become, the name of a `Fill`. It costs one more explanation.
 
-    Do not trust it as a sign that the map is right: a method that always marks the middle, whatever
-    the picture, gets 1, and so does one that marks the wrong class each time.
+    Do not trust it as a sign that the map is right: a method that always marks the middle of the
+    picture gets 1. So does a method that always marks the wrong class.
     """
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"

@@ -1,6 +1,6 @@
 """Model randomisation: does the map change when the model forgets what it learned?
 
-Paper: Adebayo et al., NeurIPS 2018, section 3.1: layers are drawn anew from the output back, all up
+Paper: Adebayo et al., NeurIPS 2018, section 3.1: layers are randomised from the output back, all up
 to one (cascading) or one at a time (independent), and the maps compared with the original ones.
 Deviations: the class stays the one of the trained model (`own_class` takes the random one's); every
 parameter is drawn, also scales, class tokens and position embeddings (ops/network/redrawn.py);
@@ -110,7 +110,7 @@ class ModelRandomisation(Metric):
         return "sensitive" if low <= 0.1 and known[:, 1].mean() < 0.9 else "insensitive"
 
     def layers(self, model: Model) -> list[list[str]]:
-        """The runs of layers that are drawn anew together, from the output back."""
+        """The runs of layers that are randomised together, from the output back."""
         names = weighted_layers(model.module)
         runs = len(names) if self.steps is None else min(self.steps, len(names))
         if runs < 2:
@@ -148,7 +148,7 @@ class ModelRandomisation(Metric):
         return torch.cat(found)
 
     def _random(self, model: Model, runs: Sequence[list[str]], seed: int) -> Iterator[Model]:
-        """The model over a copy of its network, whose layers are drawn anew run by run."""
+        """The model over a copy of its network, whose layers are randomised run by run."""
         twin = _copied(model)
         drawn, trained = redrawn(twin, seed, self.statistics == "reset"), held(twin)
         other = model.given()  # an engine of its own; what is known of layers is shared

@@ -1,4 +1,4 @@
-"""Weights drawn anew: what a network's parameters would be if it had learned nothing.
+"""Randomised weights: what a network's parameters would be without training.
 
 Each layer's own initialiser draws where it has one. What it sets to a constant (scales and shifts
 of norms, biases) is drawn normally around that constant, with the deviation that it had, at most

@@ -1,4 +1,4 @@
-"""What a transform of torchvision, timm or Hugging Face does, read off its parts.
+"""What a transform of torchvision, timm or Hugging Face does, read from its parts.
 
 Nothing is imported from these libraries: whoever has such an object has imported them already. Both
 readers give the fields of a `Preprocess`, or None where a part is unknown.

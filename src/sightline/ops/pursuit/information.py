@@ -18,7 +18,7 @@ def entropy(shares: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def information(answers: Shares, belief: Belief) -> Float[Tensor, "*any question"]:
-    """What each question is expected to tell about the class, in nats.
+    """Expected information of each question about the class, in nats.
 
     answers: p(answer | what is known, class). belief: p(class | what is known).
     """

@@ -21,7 +21,7 @@ def refuse_folded(value: Tensor, address: str, pictures: int) -> None:
 
 
 def refuse_infinite(maps: Tensor, address: str) -> None:
-    """Raises: NotExplainable where maps hold what is no number."""
+    """Raises: NotExplainable where maps hold NaN or infinite values."""
     if not torch.isfinite(maps).all():
         raise NotExplainable(
             f"layer {address!r} has NaN or infinite values for these pictures; choose another"

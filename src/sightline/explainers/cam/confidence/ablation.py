@@ -1,13 +1,13 @@
 """Ablation-CAM: weigh each filter by how far the score falls when the filter is silenced.
 
 Paper: Desai and Ramaswamy, WACV 2020, eq. 2: alpha_k = (s - s without filter k) / s. Deviations:
-the falls are divided by the sum of their sizes, not by s: a constant added to a logit is no
-evidence, but it makes s another and with it the size of the map (behind one linear layer without a
-bias, where all filters speak for the class, the two are the same). `over="score"` divides by |s|,
-so that a negative score does not turn the map over. A silenced filter is 0, as in the paper (the
-most used code writes a value far below all others where a layer's smallest value is not exactly 0).
-Behind pooling and one linear layer the falls are arithmetic and nothing is run again; elsewhere one
-copy of the part behind the layer runs for each filter.
+the falls are divided by the sum of their sizes, not by s: a constant added to a logit is not
+evidence, but it changes s and with it the size of the map (before one linear layer without a bias,
+where all filters support the class, the two are the same). `over="score"` divides by |s|, so that a
+negative score does not invert the map. A silenced filter is 0, as in the paper (the most used code
+writes a value far below all others where a layer's smallest value is not exactly 0). Before pooling
+and one linear layer the drops are computed without running the network again; elsewhere one copy of
+the part after the layer runs for each filter.
 """
 
 from dataclasses import dataclass

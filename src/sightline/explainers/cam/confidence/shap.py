@@ -4,7 +4,7 @@ Paper: Zheng et al., ECCV 2022: places are players, a coalition keeps its places
 worth is the score (how the paper assembles the map, its sample count and its figures are from
 memory). Each order gives one sample for every place, and each sample's marginals sum to the score
 minus that of an empty layer. Deviations: orders come in pairs, each with its reverse, which halves
-the variance. Behind pooling and one linear layer one order is exact, so no more are drawn.
+the variance. Before pooling and one linear layer one order is exact, so no more are drawn.
 """
 
 from dataclasses import dataclass

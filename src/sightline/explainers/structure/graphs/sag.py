@@ -45,8 +45,8 @@ FINEST = 32  # rows and columns of patches: beyond, a search patch by patch does
 @register("sag", paper="arXiv:2011.06733")
 @dataclass(frozen=True, kw_only=True)
 class SAG(Explainer):
-    """Which small sets of patches are sufficient for the class, and how far does the score drop
-    without one of their patches?
+    """Which small sets of patches are sufficient for the class, and how much does each of their
+    patches matter?
 
     explainer: the map that ranks the patches. grid: rows and columns of patches. fill: what a
     hidden pixel becomes; besides the usual ones `wide-blur` and `inpaint`, from the patches that
