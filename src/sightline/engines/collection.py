@@ -75,7 +75,7 @@ def _from_path(source: str, model: Model) -> Collection:
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return _from_csv(path, model)
     try:
-        files = gather([path])
+        files = gather([path], regular=False)  # what is a pipe is said at its turn
     except BadImage as reason:
         if path.is_dir() or glob.has_magic(source):
             return Collection(name=source, count=0, items=lambda: iter(()), notes=(str(reason),))

@@ -232,4 +232,13 @@ def _remembered_batch(out: Path, model: Model) -> int | None:
 def _toml(setup: Setup, collection: Collection) -> bytes:
     told: dict[str, Any] = setup.to_toml()
     told["data"] = collection.to_toml()
-    return tomli_w.dumps(told).encode()
+    return tomli_w.dumps(_printed(told)).encode()
+
+
+def _printed(value: Any) -> Any:
+    """Plain data whose texts can be printed."""
+    if isinstance(value, dict):
+        return {key: _printed(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printed(each) for each in value]
+    return printable(value) if isinstance(value, str) else value

@@ -6,6 +6,7 @@ function) is asked for by name; what is made from the file is held against it be
 
 import ast
 import logging
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,10 @@ class RunFile:
         if "source" not in self.said["data"]:
             held = self.said["data"].get("handed_over", "pictures")
             raise BadField(f"{self.path} names no pictures: {held} were handed over. Give data=.")
-        return self.said["data"]["source"]
+        held = self.said["data"]
+        if "source_bytes" in held:  # a name that is not UTF-8
+            return os.fsdecode(bytes.fromhex(held["source_bytes"]))
+        return held["source"]
 
     def model(self) -> Model:
         """The model by its name. Raises: BadModel, UnknownName where it has none."""

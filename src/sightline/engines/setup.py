@@ -343,4 +343,4 @@ def _without_none(value: Any) -> Any:
 
 def _hash(facts: Any) -> str:
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False, allow_nan=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -7,7 +7,8 @@ only regular files whose real place lies inside it count.
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from PIL import Image
@@ -32,14 +33,19 @@ def formats() -> list[str]:
 
 
 def gather(
-    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, inside: bool = False
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    inside: bool = False,
+    regular: bool = True,
 ) -> list[Path]:
     """Which files do these folders (with all below, sorted), globs and files stand for?
 
     Folders and globs give the regular files whose ending is that of a picture and that are not
     hidden; a file that is named is kept whatever its ending. Linked files and folders are followed.
     Each file comes once. inside: for what is served to others: only files whose real place lies in
-    the named folder (or in that of the named file, or of the glob).
+    the named folder (or in that of the named file, or of the glob). regular: without it, pipes,
+    devices and broken links that are named like pictures are listed too, so that whoever reads them
+    can say so.
 
     **Raises:** `BadImage` when something does not exist or holds no picture.
     """
@@ -48,7 +54,7 @@ def gather(
         raise BadImage("no pictures were named; expected at least one file, folder or glob.")
     found: dict[Path, None] = {}
     for source in listed:
-        found.update(dict.fromkeys(_expanded(Path(source), inside)))
+        found.update(dict.fromkeys(_expanded(Path(source), inside, regular)))
     return list(found)
 
 
@@ -78,11 +84,11 @@ def existing(path: Path) -> Path:
     raise BadImage(f"no such file: {shown}{hint} Check the path.")
 
 
-def _expanded(named: Path, inside: bool) -> Iterator[Path]:
+def _expanded(named: Path, inside: bool, regular: bool) -> Iterator[Path]:
     source = named.expanduser()
     if source.is_dir():
         below = list(_walked(source, inside))
-        pictures = sorted(f for f in below if _is_picture(f, source))
+        pictures = sorted(f for f in below if _is_picture(f, source, regular))
         if inside:
             pictures = [f for f in pictures if _within(f, source)]
         if not pictures:
@@ -92,9 +98,8 @@ def _expanded(named: Path, inside: bool) -> Iterator[Path]:
             )
         yield from pictures
     elif glob.has_magic(str(source)) and not source.exists():
-        root = Path(source.anchor or ".")
-        matches = sorted(root.glob(str(source.relative_to(source.anchor))))
-        pictures = [m for m in matches if _is_picture(m, m.parent)]
+        matches = sorted(_matches(source, inside))
+        pictures = [m for m in matches if _is_picture(m, m.parent, regular)]
         if inside:
             pictures = [m for m in pictures if _within(m, _fixed(source))]
         if not pictures:
@@ -120,12 +125,35 @@ def _walked(source: Path, inside: bool) -> Iterator[Path]:
         yield from (Path(at, name) for name in names)
 
 
-def _is_picture(path: Path, root: Path) -> bool:
-    """Whether the name is a picture's, and a regular file is behind it; nothing is opened."""
+def _matches(pattern: Path, inside: bool) -> Iterable[Path]:
+    """What a glob stands for; `**` goes through linked folders too, where they are followed."""
+    if "**" not in pattern.parts:
+        root = Path(pattern.anchor or ".")
+        return root.glob(str(pattern.relative_to(pattern.anchor)))
+    root = _fixed(pattern)
+    wanted = pattern.relative_to(root).parts
+    return [f for f in _walked(root, inside) if _fits(f.relative_to(root).parts, wanted)]
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether folders and a name are those of a pattern; `**` is any number of folders."""
+    if not pattern or not parts:
+        return not pattern and not parts
+    if pattern[0] == "**":
+        rest = pattern[1:]
+        return not rest or any(_fits(parts[k:], rest) for k in range(len(parts)))
+    return fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
+def _is_picture(path: Path, root: Path, regular: bool) -> bool:
+    """Whether the name is a picture's, and a regular file is behind it (or, where that is not
+    asked, no folder); nothing is opened."""
     ending = path.suffix.lower()
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     known = ending in _OURS or Image.registered_extensions().get(ending) in formats()
-    return not hidden and known and _is_regular(path)
+    if hidden or not known:
+        return False
+    return _is_regular(path) if regular else not path.is_dir()
 
 
 def _is_regular(path: Path) -> bool:

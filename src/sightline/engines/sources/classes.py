@@ -26,6 +26,7 @@ from functools import cache, cached_property
 import torch
 
 from ...errors import SightlineError
+from ...formats.files import printable
 from ...model import Model
 from ...ops.labels import matches, nearest, several
 
@@ -52,6 +53,10 @@ class Meaning:
     index: int | None = None
     doubt: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        for text in ("told", "note"):  # a folder's name need not be UTF-8
+            object.__setattr__(self, text, printable(getattr(self, text)))
 
 
 class Classes:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import BadField, BadImage
+from ...formats.files import existing
 from ...formats.levels import GivenRange
-from ...images import Picture, read
+from ...images import Picture, printable, read
 from ...model import Model
 from ...ops.masks import two_valued
 from ...preprocess import Preprocess
@@ -32,6 +34,9 @@ class Encoded:
 
     data: bytes
     name: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
 
     def read(self, range: GivenRange | None = None) -> Picture:
         """The picture. Raises: BadImage."""
@@ -60,6 +65,10 @@ class Item:
     error: str = ""
     meaning: Meaning = field(default_factory=Meaning)
 
+    def __post_init__(self) -> None:
+        for text in ("name", "error"):
+            object.__setattr__(self, text, printable(getattr(self, text)))
+
     def labelled(self, meaning: Meaning) -> "Item":
         """The item with what its label means."""
         return replace(self, label=meaning.index, meaning=meaning)
@@ -70,13 +79,14 @@ class Item:
         return self.meaning.doubt == UNKNOWN
 
     def digest(self) -> str:
-        """A fingerprint of the picture. Raises: BadImage where there is no such file."""
+        """A fingerprint of the picture. Raises: BadImage where there is no regular file; nothing
+        else is opened, because a pipe or a device may never answer."""
         if isinstance(self.picture, Encoded):
             return hashlib.sha256(self.picture.data).hexdigest()
         known = hashlib.sha256()
         if isinstance(self.picture, Path):
             try:
-                with self.picture.open("rb") as stream:
+                with existing(self.picture).open("rb") as stream:
                     return hashlib.file_digest(stream, "sha256").hexdigest()
             except OSError:
                 read(self.picture)  # says what is wrong with it
@@ -154,7 +164,10 @@ class Collection:
 
     def to_toml(self) -> dict[str, Any]:
         """As a run file holds it."""
-        told: dict[str, Any] = {"handed_over" if self.handed else "source": self.name}
+        kind = "handed_over" if self.handed else "source"
+        told: dict[str, Any] = {kind: printable(self.name)}
+        if told[kind] != self.name:  # TOML is UTF-8
+            told[f"{kind}_bytes"] = os.fsencode(self.name).hex()
         sizes = {"pictures": self.count, "limit": self.limit}
         return {**told, **{name: size for name, size in sizes.items() if size is not None}}
 

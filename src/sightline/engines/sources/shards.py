@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadField, BadImage
+from ...formats.files import existing
 from ...model import Model
 from .classes import Classes
 from .item import Collection, Encoded, Item, boxes_of
@@ -49,7 +50,10 @@ def _files(pattern: str) -> list[Path]:
         )
     found: list[Path] = []
     for name in _expanded(str(Path(pattern).expanduser())):
-        there = [name] if Path(name).is_file() else sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+        matches = [name] if Path(name).exists() else glob.glob(name, recursive=True)  # noqa: PTH207
+        there = sorted(match for match in matches if Path(match).is_file())
+        if matches and not there:
+            existing(Path(sorted(matches)[0]))  # says what is there instead
         if not there:
             raise BadImage(
                 f"webdataset:{pattern}: no such file as {name}; expected tar files, such as"
