@@ -41,6 +41,8 @@ _WHERE = {
     "load": "zoo",
     "explain": "run",
     "evaluate": "run",
+    "figure": "views.overlay.sheet",
+    "Style": "views.overlay.style",
     "quantus_form": "metrics._quantus",
     "available": "registry",
     "create": "registry",

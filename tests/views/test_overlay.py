@@ -179,7 +179,7 @@ def test_style_changes_colours_opacity_and_lines() -> None:
         dict(colormap="viridis"),
         dict(opacity=0.3),
         dict(contours=True),
-        Style(opacity=1),
+        Style(opacity=1.0),
     ):
         other = _opened(heat, caption=False, scale=False, style=style).astype(int)
         assert np.abs(other - plain).max() > 20

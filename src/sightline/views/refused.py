@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ..explanation import Explanation
 from . import colour, packed, paint
 from .colour import Pixels
+from .overlay.photograph import photograph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,11 +112,10 @@ def _png(found: Explanation, i: int, suffix: str = ".png", **_: Any) -> bytes:
 
 
 def _dimmed(found: Explanation, i: int) -> Pixels:
-    """What the model saw, dimmed as where there is no map; a grey field where it is not known."""
-    if found.images is None:
+    """The photograph, dimmed as where there is no map; a grey field where it is not known."""
+    if found.images is None and found.pictures is None:
         return np.full((224, 224, 3), 128, dtype=np.uint8)
-    picture = found.images[i].detach().float().permute(1, 2, 0).cpu().numpy()
-    return paint.overlay(picture, np.full(picture.shape[:2], np.nan, dtype=np.float32))
+    return paint.dimmed(photograph(found, i).pixels)
 
 
 _FORMS: dict[str, Callable[..., Any]] = {

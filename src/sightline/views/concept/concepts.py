@@ -11,7 +11,9 @@ from markupsafe import Markup
 
 from ... import registry
 from ...explanations.concepts import Concepts
+from .. import colour
 from ..alone import page
+from ..overlay.photograph import Photograph
 from ..refused import unless_refused
 from ..wording import number
 from . import tiles
@@ -63,6 +65,16 @@ def figure(concepts: Concepts, *, i: int = 0, dark: bool = False) -> "Figure":
     from .plot import drawn
 
     return drawn(concepts, i, dark)
+
+
+@registry.drawn(Concepts, "tile")
+def tile(concepts: Concepts, row: int, photo: Photograph) -> colour.Pixels:
+    """The feature that contributes most on the photograph, for a figure of several explanations."""
+    from .plot import on_photograph
+
+    maps = (tiles.heat(concepts, row, k) for k in concepts.order(row))
+    first = next((values for values in maps if values is not None), None)
+    return photo.pixels if first is None else on_photograph(photo, first)
 
 
 @registry.drawn(Concepts, "png")

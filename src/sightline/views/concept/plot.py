@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from ...explanations.concepts import Concepts
 from .. import colour, paint
+from ..overlay.photograph import Photograph, painted, photograph
+from ..overlay.style import Style
 from ..wording import number
 from . import tiles
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS = 3
+_SIDE = 480  # pixels of a photograph
 _LONGEST = 28
 
 
@@ -22,14 +25,14 @@ def drawn(concepts: Concepts, row: int, dark: bool) -> "Figure":
     from matplotlib.figure import Figure
 
     tokens = colour.DARK if dark else colour.LIGHT
-    base = tiles.pixels(concepts, row)
+    photo = photograph(concepts, row, side=_SIDE)
     order = concepts.order(row)
     lines = [
         *textwrap.wrap(tiles.finding(concepts, row), 88),
         *textwrap.wrap(tiles.trust(concepts, row)[0], 100),
     ]
     down = -(-(len(order) + 1) // _ACROSS)
-    tall = 2.4 * min(base.shape[0] / base.shape[1], 1.6) + 0.3
+    tall = 2.4 * min(photo.size[0] / photo.size[1], 1.6) + 0.3
     bars = 0.28 * (len(order) + 1) + 0.6
     height = 0.3 + 0.19 * len(lines) + down * tall + bars
     figure = Figure(figsize=(7.8, height), facecolor=tokens["paper"])
@@ -41,17 +44,22 @@ def drawn(concepts: Concepts, row: int, dark: bool) -> "Figure":
         across, line = place % _ACROSS, place // _ACROSS
         corner = (0.02 + across * 0.327, top - ((line + 1) * tall - 0.02) / height)
         axes = figure.add_axes((*corner, 0.307, (tall - 0.3) / height))
-        _tile(axes, concepts, (row, k), base, tokens)
+        _tile(axes, concepts, (row, k), photo, tokens)
     left = figure.add_axes((0.3, 0.42 / height, 0.62, (bars - 0.5) / height))
     _bars(left, concepts, row, tokens)
     return figure
+
+
+def on_photograph(photo: Photograph, values: colour.Values) -> colour.Pixels:
+    """A feature's map on the photograph."""
+    return painted(photo, values, paint.ramp(values), Style())
 
 
 def _tile(
     axes: "Axes",
     concepts: Concepts,
     which: tuple[int, int | None],
-    base: colour.Pixels,
+    photo: Photograph,
     tokens: dict[str, str],
 ) -> None:
     row, feature = which
@@ -60,12 +68,11 @@ def _tile(
     for spine in axes.spines.values():
         spine.set_color(tokens["line"])
     if feature is None:
-        axes.imshow(base)
+        axes.imshow(photo.pixels)
         axes.set_title("the picture", fontsize=8, loc="left", color=tokens["ink-2"])
         return
     values = tiles.heat(concepts, row, feature)
-    size = (base.shape[0], base.shape[1])
-    axes.imshow(base if values is None else paint.overlay(base, paint.stretch(values, size)))
+    axes.imshow(photo.pixels if values is None else on_photograph(photo, values))
     title = _short(concepts.names[row][feature])
     title += ": not in this picture" if values is None else ""
     axes.set_title(title, fontsize=8, loc="left", color=tokens["ink"])

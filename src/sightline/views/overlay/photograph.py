@@ -8,6 +8,7 @@ geometry, a result that was loaded), the model's own frame stands in.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Shaped
 from PIL import Image, ImageDraw
 
 from ...explanation import Explanation
@@ -16,6 +17,8 @@ from .. import paint
 from ..colour import Pixels, Values
 from ..paint import Line, Ramp
 from .style import Style
+
+Mask = Shaped[np.ndarray, "_row _col"]
 
 LARGEST = 1600  # pixels on the long side
 _SMALLEST = 360  # below this a picture is enlarged by a whole factor
@@ -99,6 +102,19 @@ def painted(photo: Photograph, values: Values | None, ramp: Ramp | None, style: 
     if photo.seen is not None:
         _edge(image, photo.seen)
     return np.asarray(_contoured(image, photo, values) if style.contours else image)
+
+
+def kept_of(photo: Photograph, mask: Mask, fine: int = 1) -> Mask:
+    """Which pixels of the photograph lie in a mask of the model's frame, (row, col) of any size;
+    fine: times that it is repeated, so that coarse cells keep straight edges."""
+    cells = np.asarray(mask, np.float32).repeat(fine, 0).repeat(fine, 1)
+    return np.nan_to_num(photo.laid(cells)) > 0.5
+
+
+def veiled(photo: Photograph, kept: Mask) -> Pixels:
+    """The photograph with all but some pixels nearly black."""
+    dark = (photo.pixels * 0.16 + np.array([17, 18, 21])).round()
+    return np.where(kept[..., None], photo.pixels, dark).astype(np.uint8)
 
 
 def _fitted(pixels: Pixels, side: int) -> Pixels:

@@ -7,6 +7,8 @@ import numpy as np
 
 from ...explanations.regions import Regions
 from .. import colour
+from ..overlay.photograph import Photograph, kept_of, photograph
+from ..overlay.photograph import veiled as whole_veiled
 from . import drawing
 from .layout import Layout, laid_out
 from .sentences import shown_first, whole
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_SIDE = 700  # pixels of the photograph
+_FINE = 32  # times that a cell is repeated, so that its edges are straight on a photograph
 _WEIGHTS = {"small": 0.8, "middling": 1.6, "large": 2.8}
 
 
@@ -36,14 +40,23 @@ def drawn(pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: b
     )
     large = figure.add_axes((0.25 / width, 1 - 3.85 / height, 3.1 / width, 3.1 / height))
     first = layout.nodes[lead]
-    large.imshow(veiled(pixels, first.cells, regions.grid))
+    photo = photograph(regions, row, side=_SIDE)
+    large.imshow(shown(photo, first.cells, regions.grid))
     line = drawing.told(first.cells, first.confidence, whole(regions, row))
     large.set_xlabel(line, fontsize=8, color=tokens["ink-2"])
-    _names(large, pixels, regions.grid, tokens["ink-3"])
+    _names(large, photo, regions.grid, tokens["ink-3"])
     down = layout.height * scale / height
     across = figure.add_axes((3.6 / width, 1 - 0.55 / height - down, 1 - 3.6 / width, down))
     _graph(across, pixels, regions, layout, tokens)
     return figure
+
+
+def shown(photo: Photograph, cells: Sequence[Any], grid: Sequence[int]) -> colour.Pixels:
+    """The photograph with all but these cells, which lie in what the model saw, nearly black."""
+    kept = np.zeros((grid[0], grid[1]), dtype=bool)
+    for r, c in cells:
+        kept[r, c] = True
+    return whole_veiled(photo, kept_of(photo, kept, _FINE))
 
 
 def veiled(pixels: colour.Pixels, cells: Sequence[Any], grid: Sequence[int]) -> colour.Pixels:
@@ -123,12 +136,18 @@ def _outline(
     axes.plot(*line, color=tokens["accent"], linewidth=2.2, zorder=4, solid_capstyle="butt")
 
 
-def _names(axes: "Axes", pixels: colour.Pixels, grid: Sequence[int], ink: str) -> None:
-    rows, cols = pixels.shape[:2]
-    axes.set_xticks([(c + 0.5) * cols / grid[1] for c in range(grid[1])])
-    axes.set_xticklabels([drawing.name((0, c))[:-1] for c in range(grid[1])])
-    axes.set_yticks([(r + 0.5) * rows / grid[0] for r in range(grid[0])])
-    axes.set_yticklabels([str(r + 1) for r in range(grid[0])])
+def _names(axes: "Axes", photo: Photograph, grid: Sequence[int], ink: str) -> None:
+    """The letters and numbers of the cells, along what the model saw."""
+    middle = (
+        [(c + 0.5) / grid[1] for c in range(grid[1])],
+        [(r + 0.5) / grid[0] for r in range(grid[0])],
+    )
+    across = photo.points(np.array([(x, 0.0) for x in middle[0]]))
+    down = photo.points(np.array([(0.0, y) for y in middle[1]]))
+    axes.set_xticks([x for x, _ in across], [drawing.name((0, c))[:-1] for c in range(grid[1])])
+    axes.set_yticks([y for _, y in down], [str(r + 1) for r in range(grid[0])])
+    axes.set_xlim(-0.5, photo.size[1] - 0.5)
+    axes.set_ylim(photo.size[0] - 0.5, -0.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=7, colors=ink)
     for side in axes.spines.values():

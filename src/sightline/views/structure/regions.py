@@ -15,12 +15,13 @@ from ... import registry
 from ...explanations.regions import Regions, ordered
 from .. import colour, packed
 from ..alone import page, rules, tokens
+from ..overlay.photograph import Photograph
 from ..refused import unless_refused
 from ..wording import percent
 from . import drawing
 from .drawing import Plate, Shown
 from .layout import Layout, laid_out
-from .sentences import counting, finding, shown_first, whole
+from .sentences import counting, finding, leading, shown_first, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,6 +126,15 @@ def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
     from .plot import drawn
 
     return drawn(_pixels(regions, i), regions, i, finding(regions, i), dark)
+
+
+@registry.drawn(Regions, "tile")
+def tile(regions: Regions, row: int, photo: Photograph) -> colour.Pixels:
+    """The set that is shown first on the photograph, for a figure of several explanations."""
+    from .plot import shown
+
+    cells = leading(regions, row)[0] if regions.minimal[row] else ()
+    return shown(photo, cells, regions.grid)
 
 
 @registry.drawn(Regions, "text")

@@ -36,7 +36,7 @@ def finding(regions: Regions, row: int = 0) -> str:
         return f"No patch is needed{of}: the fill alone is enough."
     if not sets:
         return f"No set of patches was found that is enough{of}."
-    cells, confidence = _lead(regions, row)
+    cells, confidence = leading(regions, row)
     rows, cols = regions.grid
     told = (
         f"is {percent(len(cells) / (rows * cols))} of the picture and keeps"
@@ -80,7 +80,7 @@ def counting(regions: Regions, row: int) -> str:
     return " ".join(sentences)
 
 
-def _lead(regions: Regions, row: int) -> tuple[Cells, float]:
+def leading(regions: Regions, row: int) -> tuple[Cells, float]:
     """The set that is shown first, and the share of the score that it keeps."""
     nodes = regions.links[row]["nodes"]
     if not nodes:

@@ -14,6 +14,7 @@ from ... import registry
 from ...explanations.words import Piece, Words, amount, level
 from .. import colour
 from ..alone import page
+from ..overlay.photograph import Photograph
 from ..refused import unless_refused
 from ..wording import number
 from . import tiles
@@ -76,7 +77,15 @@ def figure(words: Words, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the sentence, each word's region, and all evidence."""
     from .plot import drawn
 
-    return drawn(pixels(words, i), words, i, dark)
+    return drawn(words, i, dark)
+
+
+@registry.drawn(Words, "tile")
+def tile(words: Words, row: int, photo: Photograph) -> colour.Pixels:
+    """The regions of the words on the photograph, for a figure of several explanations."""
+    from . import plot
+
+    return plot.tile(words, row, photo)
 
 
 @registry.drawn(Words, "png")

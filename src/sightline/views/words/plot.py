@@ -9,6 +9,8 @@ import numpy as np
 from ...explanations.words import Words, amount, shortened
 from ...ops.areas import decode
 from .. import colour, paint
+from ..overlay.photograph import Photograph, kept_of, painted, photograph
+from ..overlay.style import Style
 from . import tiles
 
 if TYPE_CHECKING:
@@ -17,19 +19,21 @@ if TYPE_CHECKING:
 
 _SHOWN = 7  # words with a picture of their own; the evidence shows all
 _ACROSS = 4
+_SIDE = 480  # pixels of a photograph
 
 
-def drawn(pixels: colour.Pixels, words: Words, row: int, dark: bool) -> "Figure":
-    """One image: the sentence, each word's region on the picture, and the evidence of all."""
+def drawn(words: Words, row: int, dark: bool) -> "Figure":
+    """One image: the sentence, each word's region on the whole photograph, and the evidence of
+    all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     tokens = colour.DARK if dark else colour.LIGHT
-    facts = list(words.facts[row])
+    photo, facts = photograph(words, row, side=_SIDE), list(words.facts[row])
     shown = facts[:_SHOWN]
     lines = textwrap.wrap(words.sentences[row], 92)
     rows = -(-(len(shown) + 1) // _ACROSS)
-    tall = 1.9 * min(pixels.shape[0] / pixels.shape[1], 1.6) + 0.3
+    tall = 1.9 * min(photo.size[0] / photo.size[1], 1.6) + 0.3
     strips = 0.26 * len(facts) + 0.65
     height = 0.25 + 0.19 * len(lines) + rows * tall + (strips if facts else 0.1)
     figure = Figure(figsize=(7.8, height), facecolor=tokens["paper"])
@@ -44,12 +48,12 @@ def drawn(pixels: colour.Pixels, words: Words, row: int, dark: bool) -> "Figure"
         axes = figure.add_axes((*place, 0.225, (tall - 0.3) / height))
         _bare(axes, tokens)
         if fact is None:
-            axes.imshow(pixels)
+            axes.imshow(photo.pixels)
             axes.set_title("the picture", fontsize=8, loc="left", color=tokens["ink-2"])
             continue
         mask = decode(fact["region"])
-        axes.imshow(_tile(pixels, fact, mask))
-        axes.contour(mask.astype(float), [0.5], colors="white", linewidths=1.2)
+        axes.imshow(_tile(photo, fact, mask))
+        axes.contour(kept_of(photo, mask).astype(float), [0.5], colors="white", linewidths=1.2)
         sign = tiles.OUTCOMES[fact["outcome"]][1]
         title = f"{shortened(fact['word'])[:24]}: {sign}"
         axes.set_title(title, fontsize=8, loc="left", color=tokens["ink"])
@@ -59,12 +63,25 @@ def drawn(pixels: colour.Pixels, words: Words, row: int, dark: bool) -> "Figure"
     return figure
 
 
-def _tile(pixels: colour.Pixels, fact: Mapping[str, Any], mask: np.ndarray) -> colour.Pixels:
+def tile(words: Words, row: int, photo: Photograph) -> colour.Pixels:
+    """The regions of all words on the photograph, the rest darker."""
+    kept = np.zeros(photo.size, dtype=bool)
+    for fact in words.facts[row]:
+        kept |= kept_of(photo, decode(fact["region"]))
+    return _darker(photo, kept)
+
+
+def _tile(photo: Photograph, fact: Mapping[str, Any], mask: np.ndarray) -> colour.Pixels:
     heat = fact.get("map")
     if not heat:
-        return np.where(mask[..., None], pixels, (pixels * 0.35).round()).astype(np.uint8)
+        return _darker(photo, kept_of(photo, mask))
     values = np.clip(np.asarray(heat, np.float32), 0, None)
-    return paint.overlay(pixels, paint.stretch(values, pixels.shape[:2]))
+    return painted(photo, values, paint.ramp(values), Style())
+
+
+def _darker(photo: Photograph, kept: np.ndarray) -> colour.Pixels:
+    dark = (photo.pixels * 0.35).round()
+    return np.where(kept[..., None], photo.pixels, dark).astype(np.uint8)
 
 
 def _strips(axes: "Axes", words: Words, row: int, tokens: dict[str, str]) -> None:
