@@ -99,9 +99,9 @@ class SteadyMaps(Recipe):
     """Does a network trained to keep its maps stable under attack keep its class and its maps
     better?
 
-    adversarial_weight: lambda_a, map_weight: lambda_m; 0 and 0 is plain training, 0 for the maps
-    alone adversarial training. epsilon: most that a value of a picture may move, in [0, 1], in
-    `steps` steps. The module is a `Natural`.
+    adversarial_weight: lambda_a. map_weight: lambda_m; 0 and 0 is plain training, 0 for the maps
+    alone adversarial training. epsilon: largest change of a pixel value, in [0, 1], in `steps`
+    steps. The module is a `Natural`.
 
     Do not trust it against attacks that it was not tested with. Stable maps are not necessarily
     correct maps.

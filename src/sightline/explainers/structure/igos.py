@@ -5,13 +5,13 @@ the class term's gradient averaged over the masks k / S * m through noise, the s
 Deviations: the line search looks at the objective without noise, begins at the last accepted step
 grown once (the public code at the largest), shrinks on while that is lower still (the first step
 that is good enough overshoots, and the integrated gradient does not lead back), and takes a fall
-below 1e-5 for rounding. Each step is also tried solved for the roughness (_smoothing.py) and the
-lower of both counts: of two photographs under MobileNetV2 the published step finds no fall at all
-for one; `smoothed=False` leaves that out. Where no step is good the mask stays, and the next
-iteration draws other noise. Corners of cells and picture are not aligned, so that all cells are of
-one size (the code aligns them). Steps are counted for 28 x 28 cells and scaled with their number,
-because means over cells are; the blur is scaled with the picture. `early weakening` of the second
-public copy is left out.
+below 1e-5 for rounding. Each step is also tried with an implicit solution for the roughness
+(_smoothing.py), and the lower objective of the two is used: for one of two photographs under
+MobileNetV2 the published step does not lower the objective at all; `smoothed=False` leaves that
+out. Where no step is good the mask stays, and the next iteration draws other noise. Corners of
+cells and picture are not aligned, so that all cells are of one size (the code aligns them). Steps
+are counted for 28 x 28 cells and scaled with their number, because means over cells are; the blur
+is scaled with the picture. `early weakening` of the second public copy is left out.
 """
 
 from dataclasses import dataclass, replace
@@ -43,9 +43,9 @@ class IGOS(Explainer):
     `middles`, where fewer are as good. area, smooth: weights of size and roughness. Roughness is a
     mean over cells, so a coarse mask needs a smaller weight: 1.25 at 7 cells equals 20 at 28, and
     for 224 the public code advises area 10. A logit as target needs other weights. noise: deviation
-    in normalised units. largest, smallest, shrink, sufficient: of the line search;
-    smoothed: each step is also tried solved for the roughness. tolerance: a picture is done when 3
-    iterations together add at most this share of the objective's fall so far; 0 always
+    in normalised units. largest, smallest, shrink, sufficient: of the line search; smoothed: each
+    step is also tried with an implicit solution for the roughness. tolerance: a picture is done
+    when 3 iterations together add at most this share of the objective's fall so far; 0 always
     takes `iterations`. fill: what a removed pixel becomes, None for the published wide blur.
     details, one of each per image: `objective` (iteration) without noise, `deletion` (the score at
     the end), `iterations` taken and `accepted`, those that lowered the objective.

@@ -1,11 +1,11 @@
-"""Meaningful perturbation: the mask of igos, found with the plain gradient; the control for what
-the integrated one buys.
+"""Meaningful perturbation: the mask of igos, found with the plain gradient; the control for the
+integrated gradient.
 
 Paper: Fong and Vedaldi, ICCV 2017, eq. 6 (from memory): 300 steps of Adam at 0.1 on a coarse mask,
 size + roughness + score. Deviations, so that only the descent differs from igos: the regularisers
 are the means of igos with its weights and the power 2 (the paper sums them, 1e-4, 1e-2 and the
 power 3); Adam divides by at least 1e-4 of the picture's largest slope, and a cell of which nothing
-is hidden feels what hiding it would cost, so that rounding cannot send it as far as all others;
+is hidden also gets the cost of hiding it, so that rounding cannot move it as far as all others;
 noise on the pixels instead of a shift by up to 4 of them; a full mask to begin with (the paper
 begins with a disc that already destroys the score); bilinear cells instead of Gaussian ones; the
 wide blur of igos; a tolerance at which a picture stops; and the best mask on the way is shown.

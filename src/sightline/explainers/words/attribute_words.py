@@ -1,4 +1,4 @@
-"""Attribute words: the attributes that a model sees, each hidden where it sees them.
+"""Attribute words: the attributes that a model detects, each hidden where it is detected.
 
 Project definition, after the idea of Xu et al. (IEEE JSTSP 2020, arXiv:2009.13862), of which only
 the abstract was available. An attribute's class activation map (its linear head after the global
@@ -8,8 +8,8 @@ evidence, the drop of the class's score when the region is hidden. The descripti
 max(0, correlation of the attribute with the class) is reported beside it, and chooses which
 attributes are measured at all.
 
-What the shipped head of `sightline:default` reached on 280 birds: attribute mAP 1.00, but on birds
-with one swapped part the changed attributes are right in 27 % only: it mostly reads them off the
+Results of the shipped head of `sightline:default` on 280 birds: attribute mAP 1.00, but on birds
+with one swapped part only 27 % of the changed attributes are right: it mostly infers them from the
 species. docs/words.md has all numbers.
 """
 

@@ -1,4 +1,5 @@
-"""SESS: explain windows of the enlarged picture, weigh each by how sure the model is there, fuse.
+"""SESS: explain windows of the enlarged picture, weight each by the model's confidence there, and
+fuse the maps.
 
 Paper: Tursun et al., ECCV 2022, with the defaults of its code (constants from a survey of it): 12
 scales whose shorter side grows by 64 from 224, windows of 224 side by side, the last one shifted

@@ -1,4 +1,5 @@
-"""Additive exactness: does each place of the map say what hiding that place does to the score?
+"""Additive exactness: does each value of the map equal the change of the score when its place is
+hidden?
 
 Paper: Draelos and Carin (HiResCAM), 2020, whose guarantee this tests: after a layer from which the
 score is affine, hiding place (i, j) changes the score by exactly minus the map's value there.

@@ -1,4 +1,4 @@
-"""Average drop: how much of the model's confidence is lost when only what the map shows is left?
+"""Average drop: how much of the model's confidence is lost when only the marked part is shown?
 
 Paper: Chattopadhyay et al. (Grad-CAM++), WACV 2018, section 4.1: max(0, p(x) - p(e)) / p(x), e the
 picture times the map in [0, 1]; the average is over pictures. Deviations: a map comes to [0, 1] by

@@ -1,4 +1,4 @@
-"""Average increase: is the model surer of the class when it sees only what the map shows?
+"""Average increase: is the model more confident when only the marked part is shown?
 
 Paper: Chattopadhyay et al. (Grad-CAM++), WACV 2018, section 4.1: 1 where p(e) > p(x), e the picture
 times the map in [0, 1]; the average is a share of pictures. Deviations: as `average-drop`; an

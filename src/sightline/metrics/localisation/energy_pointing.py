@@ -2,7 +2,8 @@
 
 Paper: Wang et al. (Score-CAM), CVPR-W 2020, section 4.2: the sum inside the box over the whole sum.
 Deviations: the map's positive part is summed as the method gave it, without stretching it from 0 to
-1 first, because the floor that this adds moves the number; several boxes count as their union.
+1 first, because that would add a constant to the map and change the number; several boxes count as
+their union.
 """
 
 from dataclasses import dataclass

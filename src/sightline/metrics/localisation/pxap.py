@@ -1,4 +1,4 @@
-"""PxAP: how well does the map tell pixels of the object from the others, at all thresholds?
+"""PxAP: how well does the map separate pixels of the object from the others, at all thresholds?
 
 Paper: Choe et al., CVPR 2020, section 4.3: sum over thresholds of precision times the gain in
 recall, pixels of all pictures pooled, thresholds 0, 0.001, ..., 0.999 and 1 of maps from 0 to 1.

@@ -1,4 +1,4 @@
-"""Coherency: does the method mark the same places when it sees only what it marked?
+"""Coherency: does the method mark the same places again when only these are shown?
 
 Paper: Poppi et al., CVPR-W 2021, eq. 2: (1 + correlation of M(x) and M(e)) / 2, e the picture times
 its map M(x) in [0, 1], both maps for the same class. Deviations: Pearson's correlation of the maps

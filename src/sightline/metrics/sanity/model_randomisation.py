@@ -1,4 +1,4 @@
-"""Model randomisation: does the map change when the model forgets what it learned?
+"""Model randomisation: does the map change when the model's weights are randomised?
 
 Paper: Adebayo et al., NeurIPS 2018, section 3.1: layers are randomised from the output back, all up
 to one (cascading) or one at a time (independent), and the maps compared with the original ones.

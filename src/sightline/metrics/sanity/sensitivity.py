@@ -1,4 +1,4 @@
-"""Sensitivity: how much does the map change when the picture changes too little to matter?
+"""Sensitivity: how much does the map change when the picture changes invisibly?
 
 Paper: Yeh et al., NeurIPS 2019, definition 2 (max-sensitivity): the largest |E(x + d) - E(x)| over
 noise d of at most `radius` in each pixel; here in parts of |E(x)|, as is usual (from memory).

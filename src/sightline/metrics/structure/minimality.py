@@ -1,8 +1,9 @@
-"""Minimality: could a patch be left out of a set that is enough?
+"""Minimality: can a patch be left out of a sufficient set?
 
-Paper: Shitole et al., NeurIPS 2021, the definition of a minimal sufficient explanation: enough, and
-no longer enough without any one of its patches. Deviations: the share of needed patches instead of
-a yes or no; the fill and the edges of patches are those of this metric, not of the method.
+Paper: Shitole et al., NeurIPS 2021, the definition of a minimal sufficient explanation: sufficient,
+and no longer sufficient without any one of its patches. Deviations: the share of needed patches
+instead of a yes or no; the fill and the edges of patches are those of this metric, not of the
+method.
 """
 
 from dataclasses import dataclass

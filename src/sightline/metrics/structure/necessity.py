@@ -1,4 +1,4 @@
-"""Necessity: how much of the score is lost when the set that is said to be needed is taken away?
+"""Necessity: how much of the score is lost when the necessary set is hidden?
 
 Project definition, the counterpart of `sufficiency`: one minus the share of the whole picture's
 score that is left without the set.

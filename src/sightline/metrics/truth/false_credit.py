@@ -1,7 +1,7 @@
 """False credit: how much does the map give to parts of a drawn bird that do not matter?
 
-Project definition, on `worlds.aviary`: as `part-importance`; a part matters when drawing it away
-moves the score at least `matters` as far as the part that moves it most.
+Project definition, on `worlds.aviary`: as `part-importance`; a part matters when removing it
+changes the score by at least the share `matters` of the largest change.
 """
 
 from dataclasses import dataclass

@@ -5,8 +5,8 @@ s(baseline). What is summed is the raw map A_k, as in the paper's eq. 4 and the 
 the normalised mask). Deviations: the paper puts a softmax over filters on the scores
 (`weights="softmax"`), which makes the weights almost equal where scores are probabilities and picks
 a few filters where they are logits; the default leaves it out. Filters whose map is constant get
-exactly 0: their mask has no definition. The baseline is the picture of nothing but the model's mean
-colour, which is also what a mask hides behind.
+exactly 0: their mask has no definition. The baseline is a picture of only the model's mean colour,
+which also replaces what a mask hides.
 """
 
 from collections.abc import Callable

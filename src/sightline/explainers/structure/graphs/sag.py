@@ -1,4 +1,4 @@
-"""SAG: several minimal sets of patches that are enough, and how the score falls without each.
+"""SAG: several minimal sufficient sets of patches, and the drop of the score without each patch.
 
 Paper: Shitole, Li, Kahng, Tadepalli and Fern, NeurIPS 2021: a set of patches N is sufficient when
 v(N) >= 0.9 * v(all), and minimal when no N without one of its patches is; found by a beam search
@@ -11,9 +11,9 @@ the mask with corners not aligned, so that all are of one size; of each set the 
 removals and the cheapest are drawn (the code takes the first three); scores are rounded to six
 decimals of the whole picture's, so that batches cannot break ties. The necessary set is a project
 definition: a smallest set found, by a narrower beam, without which less than `destroyed` of the
-score is left. On convolutional networks on a CPU most sets are computed only where they differ
-from a set with one patch more or less (_patches.py); each counts as one forward all the same, and
-each set that is recorded for that as another.
+score is left. On convolutional networks on a CPU most sets are computed only where they differ from
+a set with one patch more or less (_patches.py); each still counts as one forward pass, and each set
+that is recorded for that as another.
 """
 
 from collections.abc import Sequence
