@@ -16,8 +16,8 @@ class Attack(ABC):
     """Which small change of a picture fools the model? Attacks are frozen dataclasses; fields are
     their budgets.
 
-    aim: the target where none is given: the class that the picture is to be taken for, by default
-    the second choice of the model; a negated one is the class to leave.
+    aim: the target where none is given: the class that the model should predict, by default its
+    second choice; a negated target is the class to move away from.
     """
 
     kind: ClassVar[str] = "attack"

@@ -41,16 +41,16 @@ _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows n
 
 
 class Explainer(ABC):
-    """How a model is explained. Explainers are frozen dataclasses; their fields are the paper's
-    parameters.
+    """A method that explains a model. Explainers are frozen dataclasses; their fields are the
+    paper's parameters.
 
     needs: what the model must offer, of `gradients`, `layer`, `attention`; a method that needs a
     layer has a field `layer`, None for the model's last spatial one. joins: it can read several
-    layers of one grid together, addresses joined by " + ". probability: what is scored
-    where the target does not say. gives: the kind of explanation. own_passes: all its gradients are
-    those of passes of its own, so that the clean one need not remember how it came about. A method
-    that runs others names them in `parts`: what they need it needs too, and it scores by the habit
-    of the first.
+    layers of one grid together, addresses joined by " + ". probability: whether the score is a
+    probability where the target does not set it. gives: the kind of explanation. own_passes: all
+    its gradients come from passes of its own, so the clean pass needs no graph. A method that runs
+    others returns them in `parts`: it needs what they need, and takes its default of `probability`
+    from the first.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -146,7 +146,7 @@ class Explainer(ABC):
     @property
     @final
     def habit(self) -> bool:
-        """Whether a target that does not say is scored as a probability."""
+        """Whether the score is a probability where the target does not set it."""
         return self.parts[0].habit if self.parts else self.probability
 
     @abstractmethod

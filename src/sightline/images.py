@@ -1,4 +1,4 @@
-"""Reading pictures safely: whatever comes, the pixels that a viewer would show, or one clear error.
+"""Reads pictures safely: the result is the pixels that a viewer would show, or one clear error.
 
 A picture is turned upright (EXIF), put over white where it is transparent, and brought to eight
 bits of red, green and blue; the numbers of files with other bands or more bits are kept beside them
@@ -62,7 +62,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What does a viewer show for this file?
+    """A picture as a viewer shows it.
 
     array: upright. notes: what had to be decided while reading, in sentences. raster: the numbers
     of the file, where they are more than `array` shows; range, span: how they were read, and which
@@ -108,7 +108,7 @@ class Picture:
         return replace(made, notes=tuple(dict.fromkeys([*kept, *made.notes])))
 
     def bands(self, channels: int) -> Shaped[np.ndarray, "row col channel"]:
-        """What a network of so many channels is given: bytes, or float32 in [0, 1].
+        """The input for a network of `channels` channels: bytes, or float32 in [0, 1].
 
         **Raises:** `BadImage` where the picture has another number of bands.
         """
@@ -139,7 +139,7 @@ class Picture:
 
 
 def read(source: object, *, limit: int = LARGEST, range: GivenRange | None = None) -> Picture:
-    """Which pixels does this path, Pillow image or array show?
+    """Read the pixels of a path, Pillow image or array, as a viewer shows them.
 
     source: a `Source`; anything else is refused. limit: most pixels that are accepted. range: which
     numbers are black and white, where the picture has other than eight bits. Arrays are uint8,

@@ -1,4 +1,4 @@
-"""From a picture to the network's input, and back: resize, crop, and the way to undo both.
+"""From a picture to the network's input, and back: resize, crop, and how both are undone.
 
 Pixels are resized by Pillow in eight bits with the rounding rules of torchvision and timm, because
 that is what published accuracies were measured with.
@@ -46,7 +46,7 @@ _RESAMPLING = {way.name.lower(): way for way in Image.Resampling}
 
 @dataclass(frozen=True, init=False)
 class Preprocess:
-    """How does a picture become this network's input, and where do its pixels go?
+    """How a picture becomes the network's input, and how places of the input are mapped back.
 
     size: (rows, cols) of the input; None lets each picture have its own. crop: "center", None, or
     a number: the part of the resized picture that is kept (timm's `crop_pct`; above 1.0 it is made
@@ -58,8 +58,8 @@ class Preprocess:
     rounding of half a pixel. resampling: "pillow" (in eight bits), or torch on "bytes", on "floats"
     (a bicubic overshoot stays and leaves [0, 1]) or on floats "clamped" to [0, 1]. A single number
     stands for both sides or for all channels.
-    channels: as many as mean and std have numbers, else 3. range: which numbers of a file of more
-    than eight bits are black and white: "full" (all that its type allows; the default), "data" (the
+    channels: as many as mean and std have numbers, else 3. range: the values of black and white in
+    a file of more than eight bits: "full" (all that its type allows; the default), "data" (the
     least and the largest), or two numbers. shown: the three bands, counted from 0, that are shown
     of pictures that have more; the first ones by default.
 
@@ -240,7 +240,8 @@ class Preprocess:
 class Opaque:
     """A transform of unknown geometry: its tensors are taken as normalised, with no way back.
 
-    varies: whether it makes something else of the same picture each time; that warns.
+    varies: whether it gives a different result for the same picture each time, which causes a
+    warning.
     """
 
     transform: Callable[[Image.Image], Any]  # Any: what it returns is checked
@@ -318,8 +319,7 @@ def no_preprocessing(name: str) -> BadImage:
 
 
 def understand(transform: object) -> Preprocess | None:
-    """Which `Preprocess` does the same as this transform of torchvision, timm or Hugging Face?
-
+    """The `Preprocess` that does the same as this transform of torchvision, timm or Hugging Face;
     None where a part is unknown. What was read is tested on pictures with hard edges, in each
     way of resampling: the nearest is taken, and a transform that does anything else with them is
     unknown too.

@@ -14,7 +14,7 @@ from .errors import BadModel
 
 
 class Recipe:
-    """What to change in training. Every stage has a neutral default."""
+    """Changes to training. Every stage has a neutral default."""
 
     kind: ClassVar[str] = "recipe"
     registered_name: ClassVar[str] = ""

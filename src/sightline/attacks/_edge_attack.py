@@ -35,9 +35,9 @@ from ._losses import Kept, aim_of, drawn_label, slope, soft_loss, within
 class EdgeAttack(Attack):
     """Two stages of signed steps whose sizes depend on the edges of the clean picture.
 
-    epsilon: most that a value may move, in [0, 1]. step: of each step. first, second: steps of the
-    two stages. pull: weight of the map, at the start and end of stage 2. edges: `stage1` frees all
-    pixels in stage 2, `always` never does.
+    epsilon: largest change of a pixel value, in [0, 1]. step: size of each step. first, second:
+    steps of the two stages. pull: weight of the map, at the start and end of stage 2. edges:
+    `stage1` frees all pixels in stage 2, `always` never does.
     """
 
     epsilon: float = 0.031

@@ -1,4 +1,4 @@
-"""Maps that can be followed: the same map as the explainer's, with the way back to the picture.
+"""Differentiable maps: the same map as the explainer's, with its gradient to the picture.
 
 `Explainer.explain` hands out maps without their graph, so an attack that bends a map needs its own
 form of it. Four families are here, as in AdvEdge (arXiv:2211.15926) and ADV2 (Zhang et al., USENIX
@@ -189,8 +189,8 @@ FOLLOWERS: dict[type[Explainer], Callable[[Any, Model], Follower]] = {
 
 
 def follow(explainer: Explainer, model: Model) -> Follower:
-    """The map of this explainer with its way back. Raises: NotExplainable for all but the four
-    families that can be followed."""
+    """The map of this explainer with its gradient. Raises: NotExplainable for all but the four
+    families that have one."""
     make = FOLLOWERS.get(type(explainer))
     if make is None:
         names = ", ".join(sorted(cls.registered_name for cls in FOLLOWERS))

@@ -1,4 +1,4 @@
-"""What attacks minimise: being taken for a class, and how the way down is kept within bounds.
+"""What attacks minimise: the loss of the class to reach, and the limits of each step.
 
 Soft labels as in AdvEdge (arXiv:2211.15926): the confidence c of the target is drawn from
 U(0.95 + 0.04 i/N, 1) at step i of N. Deviation: the rest is shared by the classes that there are;
@@ -20,7 +20,7 @@ SURE = 0.8  # confidence from which the nearest map is kept
 
 @dataclass(frozen=True)
 class Aim:
-    """The class to be taken for, or with `away` the class to leave."""
+    """The class to reach, or with `away` the class to move away from."""
 
     index: int
     away: bool = False

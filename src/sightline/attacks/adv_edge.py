@@ -20,7 +20,7 @@ class AdvEdge(EdgeAttack):
     """Which small change, strongest along edges, changes the predicted class but not the map?
 
     Without an explainer only the classifier is fooled. With one, the map for the target class is
-    drawn towards the clean picture's map for its own class.
+    made similar to the clean picture's map for its own class.
 
     Do not trust its picture to move edges only: as in the authors' code, stage 2 moves every
     pixel unless `edges="always"`.

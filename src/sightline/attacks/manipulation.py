@@ -31,9 +31,9 @@ WIDTH = 0.15  # of the blob, as a share of the map's sides
 class Manipulation(Attack):
     """Can the map be moved into a corner while the prediction stays the same?
 
-    The target is the class to keep, the model's own where none is given. epsilon: most that a value
-    may move. keep: weight of the output beside the map. drift: most that the class's probability
-    may fall. It needs an explainer with a differentiable map.
+    The target is the class to keep, the model's own where none is given. epsilon: largest change of
+    a pixel value. keep: weight of the output beside the map. drift: largest allowed drop of the
+    class's probability. It needs an explainer with a differentiable map.
 
     Do not trust it as proof that a map is wrong: it shows that the map can be moved, not that it
     was. A map that cannot be moved within the budget may still be wrong.

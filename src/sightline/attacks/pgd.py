@@ -24,8 +24,9 @@ from ._losses import Kept, aim_of, slope, within
 class PGD(Attack):
     """Which small change of all pixels makes the model predict the target class?
 
-    epsilon: most that a value may move, in [0, 1]. step: of each of `steps`. `-target` leaves a
-    class instead. The explainer plays no part: this is what attacks on maps are compared with.
+    epsilon: largest change of a pixel value, in [0, 1]. step: size of each of the `steps`.
+    `-target` moves away from a class instead. The explainer is not used: this is the baseline for
+    attacks on maps.
 
     Do not trust a failed attack as proof of robustness: another start, loss or budget may reach the
     class.

@@ -32,9 +32,9 @@ START = -1.0
 class SparsePoints(Attack):
     """Which pixels, as few as possible, change the predicted class when they are hidden?
 
-    Without a target the model's own class is left for any other. weight: first price of a pixel;
-    kappa: margin after which nothing more is gained. occluder: what replaces a hidden pixel:
-    `blur`, `zero`, `noise`, or `learned` with the points. `points_of` returns the pixels.
+    Without a target, any class but the model's own is reached. weight: initial weight of the number
+    of pixels; kappa: margin after which nothing more is gained. occluder: what replaces a hidden
+    pixel: `blur`, `zero`, `noise`, or `learned` with the points. `points_of` returns the pixels.
 
     Do not trust "sparse" to mean a few: on small pictures the published points are a quarter of all
     pixels. The points do not explain the decision either: hiding them makes an unnatural picture.

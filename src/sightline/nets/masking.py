@@ -36,7 +36,7 @@ NEARLY = 0.8  # of the wanted grid is fine enough: 55 cells for 56 need no furth
 
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
-    """Which layers of which classifier are read, and how wide is what follows?
+    """The layers of a classifier that are read, and the widths of the up-blocks.
 
     layers: coarse to fine, the first carries the evidence; None stands for a resolution that the
     classifier does not have. widths, grids: filters and (row, col) of each. size: of the pictures

@@ -72,7 +72,7 @@ class Blueprint:
 
 
 class QueryVAE(nn.Module):
-    """What are the answers to all questions, given the class and what the class leaves open?
+    """The answers to all questions, given the class and z, what the class leaves open.
 
     Do not trust it far from what it was trained on: it answers for every class that it knows,
     and for no other.
