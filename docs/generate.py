@@ -6,7 +6,9 @@ where a folder of photographs and networks lies beside the project, of the same 
 neither pages nor pictures are committed.
 """
 
+import dataclasses
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -50,7 +52,11 @@ CLAIMS = {
     "non-negative": "no value is below zero",
     "seed-stable": "another seed gives nearly the same map",
 }
-LEARNED = "No picture here: this method needs a file that is trained for a network first."
+LEARNED = (
+    "No picture here: this method needs a file that is trained for a network first, or parts that"
+    " you name."
+)
+RESULTS = {"values", "native", "channels", "details"}  # explained beside the fields
 ROOM = {"explainer": "Explainers", "metric": "Metrics", "attack": "Attacks", "recipe": "Recipes"}
 
 
@@ -75,7 +81,7 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
     if entry.kind == "explainer":
         drawn = costs_of_ours().get(entry.name, {}) is not None
         lines += [f"![three birds under {entry.name}]({entry.name}.png)" if drawn else LEARNED, ""]
-    lines += [*_body(entry), "", f"**Paper:** {_link(entry.paper)}", "", *_notes(entry)]
+    lines += [*_body(entry), f"**Paper:** {_link(entry.paper)}", "", *_notes(entry)]
     lines += [*_fields(facts["fields"]), *_claims(entry.claims)]
     if facts["passes"]:
         spent = facts["passes"]
@@ -107,11 +113,28 @@ def page(entry: registry.Entry, *, costs: bool = True) -> str:
 
 
 def _body(entry: registry.Entry) -> Iterator[str]:
-    """What follows the question, paragraph by paragraph."""
+    """What follows the question, paragraph by paragraph, what is said of each name as a list."""
     whole = [" ".join(paragraph.split()) for paragraph in entry.doc.split("\n\n")]
     for paragraph in (whole[0].removeprefix(entry.question).strip(), *whole[1:]):
         if paragraph:
-            yield from (paragraph, "")
+            yield from (*_listed(paragraph, entry), "")
+
+
+def _listed(paragraph: str, entry: registry.Entry) -> list[str]:
+    """The paragraph, with `cells: of the mask. rate: of Adam.` as one line for each name."""
+    known = {field.name for field in dataclasses.fields(entry.cls)} | RESULTS
+    names = "|".join(sorted(known, key=len, reverse=True))
+    several = rf"(?:{names})(?:(?:, | and )(?:{names}))*"
+    start = re.compile(rf"(?:^|(?<=[.;] ))({several})(?:, ([^:.;]{{1,40}}))?: ")
+    found = list(start.finditer(paragraph))
+    lines = []
+    for each, after in zip(found, [*found[1:], None], strict=False):
+        end = after.start() if after else len(paragraph)
+        shown = re.sub(rf"({names})", r"`\1`", each[1]) + (f" ({each[2]})" if each[2] else "")
+        text = paragraph[each.end() : end].strip().rstrip(";.")
+        lines.append(f"- {shown}: {text}.")
+    lead = paragraph[: found[0].start()].strip() if found else paragraph
+    return [*([lead] if lead else []), *([""] if lead and lines else []), *lines]
 
 
 def _notes(entry: registry.Entry) -> list[str]:

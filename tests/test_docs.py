@@ -54,6 +54,17 @@ def test_every_method_has_a_page_and_stands_in_the_index(generator: ModuleType) 
     assert "![" not in pages["xnn.md"] and "trained for a network first" in pages["xnn.md"]
 
 
+def test_a_page_lists_what_each_parameter_and_each_result_means(generator: ModuleType) -> None:
+    pages = generator.pages(costs=False)
+    assert "\n- `grid`: rows and columns of patches.\n" in pages["sag.md"]
+    assert "\n- `beam`, `successors`: sets kept of each size, " in pages["sag.md"]
+    assert (
+        "\n- `values` and `native`: signed, summed over colours.\n" in pages["input-x-gradient.md"]
+    )
+    assert "\n- `details` (one of each per image): `objective`" in pages["igos.md"]
+    assert ";.\n" not in "".join(pages.values()) and "..\n" not in "".join(pages.values())
+
+
 def test_every_claim_is_explained(generator: ModuleType) -> None:
     claims = {c for kind, name in NAMES for c in registry.entry(kind, name).claims}
     assert claims <= set(generator.CLAIMS)
