@@ -12,6 +12,7 @@ from sightline import create
 from sightline.cli.app import app
 from sightline.cli.benchmark import model_names
 from sightline.engines.benchmark import contest
+from sightline.engines.benchmark.recommendation import recommended
 from sightline.engines.benchmark.standings import standings
 from sightline.engines.standing import Scores
 from sightline.views.leaderboard import page, sentences
@@ -57,60 +58,126 @@ def _scores(name: str, rows: dict[str, float], pictures: int = 30, spread: float
 ROWS = {"good": 0.8, "grad-cam": 0.4, "twin": 0.8, "random": 0.1, "centred blob": 0.5}
 
 
-def test_nulls_stand_in_their_place_and_the_sentence_says_who_loses_to_them() -> None:
+def test_baselines_stand_in_their_place_and_the_sentence_says_who_is_worse() -> None:
     found = standings([_scores("insertion", ROWS)], NULLS)
     order = [place.name for place in found.places]
     assert set(order[:2]) == {"good", "twin"}
     assert order[2:] == ["centred blob", "grad-cam", "random"]
     assert [place.blind for place in found.places] == [False, False, True, False, True]
-    assert len(found.level_with_first) == 1 and "grad-cam" not in found.level_with_first
-    told = " ".join(sentences.about(found))
-    assert "is in place 3 of 5" in told
-    assert "**1 method loses to it beyond doubt: `grad-cam`.**" in told
-    assert "By `insertion` alone the centred blob beats `grad-cam` by 0.10" in told
-    assert "To a random map" not in told
-    assert "`twin` cannot be told from it" in told or "`good` cannot be told from it" in told
+    assert [place.rank for place in found.places] == [1, 1, 3, 4, 5]
+    assert found.level_with_first == ["twin"] and found.equal == [("good", "twin")]
+    # equal ones are one opponent: grad-cam wins one of three comparisons, not one of four
+    assert found.places[3].share.value == pytest.approx(1 / 3)
+    text = " ".join(sentences.about(found))
+    assert "counted once: `good` = `twin`" in text
+    assert "ranks 3rd of 5" in text
+    assert "**1 method is significantly worse: `grad-cam`.**" in text
+    assert (
+        "By `insertion` alone the centred blob is significantly better than `grad-cam` by" in text
+    )
+    assert "than a random map" not in text
+    assert "`twin` is not significantly different from it" in text
 
 
 def test_the_sentence_changes_with_the_numbers() -> None:
     better = standings([_scores("insertion", {**ROWS, "grad-cam": 0.6})], NULLS)
-    told = " ".join(sentences.about(better))
-    assert "is in place 4 of 5. No method loses to it beyond doubt" in told
+    text = " ".join(sentences.about(better))
+    assert "ranks 4th of 5. No method is significantly worse." in text
     worse = standings([_scores("insertion", {**ROWS, "grad-cam": 0.05})], NULLS)
-    told = " ".join(sentences.about(worse))
-    assert "To a random map loses beyond doubt: `grad-cam`" in told
-    assert "No method beats" not in told
+    text = " ".join(sentences.about(worse))
+    assert "Significantly worse than a random map: `grad-cam`" in text
+    assert "No method is significantly better" not in text
     best = standings([_scores("insertion", {**ROWS, "random": 0.9})], NULLS)
-    assert "No method beats a random map beyond doubt" in " ".join(sentences.about(best))
+    text = " ".join(sentences.about(best))
+    assert "No method is significantly better than a random map" in text
     # where less is better, the same numbers mean the opposite
     turned = standings([_scores("deletion", ROWS)], NULLS)
     assert [place.name for place in turned.places][:2] == ["random", "grad-cam"]
     nobody = {**ROWS, "good": 0.5, "twin": 0.5}
-    told = " ".join(sentences.about(standings([_scores("pointing", nobody)], NULLS)))
-    assert "By `pointing` alone the centred blob beats `grad-cam`" in told
+    text = " ".join(sentences.about(standings([_scores("pointing", nobody)], NULLS)))
+    assert "By `pointing` alone the centred blob is significantly better than `grad-cam`" in text
 
 
 def test_what_may_be_luck_is_not_called_a_loss() -> None:
-    dice = np.random.default_rng(1)
-    values = dice.normal(0.5, 0.3, (3, 6))
+    rng = np.random.default_rng(1)
+    values = rng.normal(0.5, 0.3, (3, 9))
     columns = ["gradient", "rise", "centred blob"]
     noisy = Scores(
         label="insertion", metric=create("metric", "insertion"), columns=columns, values=values
     )
-    told = " ".join(sentences.about(standings([noisy], ["centred blob"])))
-    assert "No method loses to it beyond doubt" in told
-    single = _scores("insertion", ROWS, pictures=1)
-    assert "too few pictures" in sentences.first(standings([single], NULLS))
+    text = " ".join(sentences.about(standings([noisy], ["centred blob"])))
+    assert "No method is significantly worse" in text
+    for pictures in (1, 7):
+        few = standings([_scores("insertion", ROWS, pictures=pictures)], NULLS)
+        assert "too few for a verdict" in sentences.first(few)[0]
+        assert "significantly" not in " ".join(sentences.about(few))
 
 
-def test_a_dear_method_is_compared_on_the_pictures_that_it_has() -> None:
+def test_maps_that_differ_by_rounding_share_a_rank_and_count_once() -> None:
+    rng = np.random.default_rng(2)
+    cam, other, null = rng.random((3, 24))
+    noise = 1 + 1e-7 * rng.choice([-1, 1], (2, 24))
+    values = np.stack([cam, cam * noise[0], cam * noise[1], other, null])
+    columns = ["grad-cam", "hires-cam", "recipro-cam", "rise", "centred blob"]
+    scores = Scores(
+        label="insertion", metric=create("metric", "insertion"), columns=columns, values=values
+    )
+    found = standings([scores], ["centred blob"])
+    shares = {place.name: place.share for place in found.places}
+    assert shares["grad-cam"] == shares["hires-cam"] == shares["recipro-cam"]
+    expected = ((cam > other).mean() + (cam > null).mean()) / 2
+    assert shares["grad-cam"].value == pytest.approx(expected)
+    text = " ".join(sentences.about(found))
+    assert "counted once: `grad-cam` = `hires-cam` = `recipro-cam`." in text
+
+
+def test_an_expensive_method_is_ranked_on_the_pictures_that_it_has() -> None:
     scores = _scores("insertion", ROWS)
-    scores.values[0, 6:] = np.nan
-    scores.values[3:, 6:] = 0.99  # the nulls are good where the method was not asked
+    scores.values[0, 10:] = np.nan
+    scores.values[3:, 10:] = 0.99  # the baselines are good where the method was not asked
     found = standings([scores], NULLS)
     leads = {d.one: d for d in found.against["centred blob"]}
-    assert leads["good"].count == 6 and leads["good"].word == "beats"
-    assert leads["twin"].word == "loses to"
+    assert leads["good"].count == 10 and leads["good"].word == "better"
+    assert "good" not in [place.name for place in found.places]
+    (good,) = found.apart
+    assert (good.rank, good.of, good.pictures) == (1, 5, 10)
+    assert {place.pictures for place in found.places} == {30}
+    assert "`good` ranks 1st of 5 on 10 pictures" in " ".join(sentences.about(found))
+
+
+def _outcome(key: str, family: str, rows: dict[str, float]) -> contest.Outcome:
+    return contest.Outcome(
+        key=key,
+        track="known",
+        title=key,
+        about="",
+        shown=["insertion"],
+        model=key,
+        weights=key,
+        data="",
+        pictures=30,
+        few=8,
+        scores=[_scores("insertion", rows)],
+        nulls=["random", "centred blob"],
+        costs={name: contest.Cost(passes=4.0, seconds=0.1) for name in rows},
+        family=family,
+    )
+
+
+def test_the_methods_to_use_follow_from_the_contests_of_that_kind_of_network() -> None:
+    null = {"random": 0.1, "centred blob": 0.5}
+    rows = {"a": 0.9, "b": 0.8, "captum:X": 0.95, "poor": 0.3, "c": 0.7, "d": 0.6, **null}
+    other = {"a": 0.7, "b": 0.9, "captum:X": 0.95, "poor": 0.9, "c": 0.75, "d": 0.6, **null}
+    outcomes = [_outcome("one", "cnn", rows), _outcome("two", "cnn", other)]
+    outcomes.append(_outcome("three", "transformer", {"d": 0.9, "poor": 0.2, **null}))
+    found = [(o, standings(o.scores, o.nulls)) for o in outcomes]
+    assert [r.name for r in recommended(found, "cnn")] == ["b", "a", "c"]
+    assert [r.name for r in recommended(found, "transformer")] == ["d"]
+    made = page.Made(date="today", command="sightline benchmark", versions={})
+    text = page.page([(o, made) for o in outcomes])
+    head = text.split("## In short")[0]
+    assert "**On a CNN**: `b` (" in head and "**On a transformer**: `d` (" in head
+    assert "highest mean share of wins" in head
 
 
 def test_three_birds_and_two_methods_make_a_table_and_a_second_call_computes_nothing(
@@ -126,7 +193,7 @@ def test_three_birds_and_two_methods_make_a_table_and_a_second_call_computes_not
     assert "### Drawn birds, sightline:default" in text and "| `grad-cam` |" in text
     assert "| `outside:explain` |" in text and "| *centred blob* |" in text
     assert "--limit 3" in text and "3 pictures" in text
-    rows = [line for line in text.splitlines() if line.startswith("| ") and "±" in line]
+    rows = [line for line in text.splitlines() if line[:3].strip("| ").isdigit()]
     assert [line.split("|")[1].strip() for line in rows] == list("12345678")
     folder = tmp_path / "o" / "known-default"
     kept, asked = (folder / "cells.jsonl").read_bytes(), _asked(mine)
@@ -219,6 +286,6 @@ def test_what_a_metric_sums_up_by_its_own_rule_is_summed_up_once() -> None:
     scores = Scores(label="x", metric=Counting(), columns=["a", "b", "c"], values=values)
     level = scores.level("a")
     once = Counting.asked
-    assert scores.level("a") == level and Counting.asked == once > 100
+    assert scores.level("a") == level and Counting.asked == once == 21  # all, and all but each
     assert scores.difference("a", "b").value == pytest.approx(values[0].mean() - values[1].mean())
     assert Counting.asked == 2 * once  # b's alone

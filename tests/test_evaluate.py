@@ -63,8 +63,12 @@ def test_the_table_holds_what_method_and_metric_say_by_hand(
 ) -> None:
     metric = _deletion()
     table = sl.evaluate(small, pictures, ["gradient", "input-x-gradient"], [metric], tmp_path)
-    assert [r["method"] for r in table.rows[:6]] == ["gradient", "input-x-gradient", *BLIND]
-    assert len(table.rows) == 5 * 6 and not table.errors
+    assert [r["method"] for r in table.rows[: 2 + len(BLIND)]] == [
+        "gradient",
+        "input-x-gradient",
+        *BLIND,
+    ]
+    assert len(table.rows) == 5 * (2 + len(BLIND)) and not table.errors
     for row in table.rows:
         images = pictures[row["index"]][None]
         aimed = small.aim(images, None)
@@ -77,9 +81,8 @@ def test_the_table_holds_what_method_and_metric_say_by_hand(
         assert row["target"] == str(small.outputs(images).argmax().item())
 
 
-def test_the_summary_is_the_mean_and_its_interval_holds_it(
-    small: sl.Model, pictures: list[Tensor], tmp_path: Path
-) -> None:
+def test_the_summary_is_the_mean_and_its_interval_holds_it(small: sl.Model, tmp_path: Path) -> None:
+    pictures = list(torch.rand(9, 3, 6, 7, generator=torch.Generator().manual_seed(1)))
     table = sl.evaluate(small, pictures, ["gradient"], [_deletion()], tmp_path)
     values = [r["value"] for r in table.rows if r["method"] == "gradient"]
     blob = [r["value"] for r in table.rows if r["method"] == "centred blob"]
@@ -88,7 +91,21 @@ def test_the_summary_is_the_mean_and_its_interval_holds_it(
     assert min(values) <= first["low"] < first["value"] < first["high"] <= max(values)
     (against,) = table.against
     assert against.value == pytest.approx(np.mean(blob) - np.mean(values))  # lower is better
-    assert against.word in table.verdict and "centred blob" in table.verdict
+    assert against.word in ("better", "worse", "not significantly different")
+    assert "significantly" in table.verdict and "centred blob" in table.verdict
+
+
+def test_under_eight_pictures_values_are_shown_and_no_verdict(
+    small: sl.Model, pictures: list[Tensor], tmp_path: Path
+) -> None:
+    names = ["gradient", "smooth-grad"]
+    table = sl.evaluate(small, pictures, names, [_deletion()], tmp_path, stability=False)
+    assert all(row["low"] is None and row["value"] is not None for row in table.summary)
+    assert {d.word for d in table.against} == {"too few pictures"}
+    page = table.html()
+    for text in (table.verdict, page.split("How to read this page")[0]):
+        assert "significantly" not in text and "too few pictures" in text
+    assert "the method to choose" not in page and "Under 8 pictures" in page
 
 
 def test_the_files_say_the_same_as_the_table(
@@ -164,13 +181,13 @@ def test_other_weights_or_another_batch_size_are_other_cells(
     count, model = Counting(folder=str(tmp_path)), analytic.linear().model
     for _ in range(2):
         sl.evaluate(model, pictures[:1], ["gradient"], [count], tmp_path, batch=4)
-    assert _asked(tmp_path) == 5
+    assert _asked(tmp_path) == 1 + len(BLIND)
     sl.evaluate(model, pictures[:1], ["gradient"], [count], tmp_path, batch=2)
-    assert _asked(tmp_path) == 5
+    assert _asked(tmp_path) == 1 + len(BLIND)
     with torch.no_grad():
         next(model.module.parameters()).add_(1.0)
     sl.evaluate(model, pictures[:1], ["gradient"], [count], tmp_path, batch=2)
-    assert _asked(tmp_path) == 5
+    assert _asked(tmp_path) == 1 + len(BLIND)
 
 
 def test_a_run_goes_on_with_the_batch_size_that_it_wrote_down(
@@ -215,7 +232,7 @@ def test_nan_scores_are_said(pictures: list[Tensor], tmp_path: Path) -> None:
     table = sl.evaluate(model, pictures[:1], ["gradient"], [_deletion()], tmp_path)
     assert all(r["value"] is None and r["error"] for r in table.rows)
     assert "NaN" in table.errors[0]
-    assert "No method gave a number" in table.verdict
+    assert "No method could be scored" in table.verdict
 
 
 def test_a_process_that_dies_takes_one_cell_with_it(
@@ -226,7 +243,7 @@ def test_a_process_that_dies_takes_one_cell_with_it(
     table = sl.evaluate(small, data, methods, [_deletion()], tmp_path, workers=2)
     (error,) = table.errors
     assert "process that computed it died (status 3)" in error
-    assert sum(r["value"] is not None for r in table.rows) == 3 * 6 - 1
+    assert sum(r["value"] is not None for r in table.rows) == 3 * (2 + len(BLIND)) - 1
 
 
 def test_a_model_that_cannot_be_sent_runs_in_this_process(
@@ -237,7 +254,7 @@ def test_a_model_that_cannot_be_sent_runs_in_this_process(
 
     box = sl.Model.from_function(brightness, size=(6, 7))
     table = sl.evaluate(box, pictures[:2], ["occlusion"], [_deletion()], tmp_path, workers=2)
-    assert len(table.rows) == 2 * 5 and not table.errors
+    assert len(table.rows) == 2 * (1 + len(BLIND)) and not table.errors
 
 
 def test_labels_boxes_and_corrupt_pictures(trained: sl.Model, birds: Path, tmp_path: Path) -> None:
@@ -298,7 +315,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     sl.evaluate(small, pictures, ["gradient"], [_deletion()], tmp_path / "whole", batch=4)
     lines = (tmp_path / "cells.jsonl").read_bytes().splitlines()
     assert [json.loads(x.partition(b" ")[2])["cell"] for x in lines[:7]] == kept
-    assert len(lines) == 5 * 5
+    assert len(lines) == 5 * (1 + len(BLIND))
     name = "table.parquet"
     assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -351,7 +368,8 @@ def test_null_maps_have_numbers_by_metrics_that_explain_again(
     table = sl.evaluate(trained, aviary.bundle(3), ["gradient"], metrics, tmp_path, stability=False)
     levels = {(s["method"], s["metric"]): s["value"] for s in table.summary}
     assert levels["centred blob", "coherency"] == pytest.approx(1)
-    assert all(0 < levels[null, "adcc"] <= 1 for null in BLIND)
+    assert levels["uniform map", "coherency"] == 1 and levels["uniform map", "adcc"] == 0
+    assert all(0 < levels[null, "adcc"] <= 1 for null in BLIND if null != "uniform map")
     assert [d.metric for d in table.against] == ["adcc", "deletion"]  # a blob is always coherent
 
 
@@ -388,4 +406,5 @@ def test_progress_ends_at_all_cells(
         told.clear()
         data = [pictures[0], *pictures]
         sl.evaluate(small, data, ["gradient"], [_deletion()], tmp_path, progress=watch)
-        assert told == [(k + 1, 6 * 5) for k in range(6 * 5)]
+        cells = 6 * (1 + len(BLIND))
+        assert told == [(k + 1, cells) for k in range(cells)]

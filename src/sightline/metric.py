@@ -205,6 +205,7 @@ class Metric:
 
     direction: whether a `higher` or a `lower` number is better. unit: what the number counts, for
     labels. takes: the kind of explanation that it can read; a run asks it about no other.
+    bounds: the least and the largest number that are possible, None where there are none.
     blind_is_best: whether a map that ignores the picture gets the best number, so that not beating
     it is no failure.
     """
@@ -213,6 +214,7 @@ class Metric:
     registered_name: ClassVar[str] = ""
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = ""
+    bounds: ClassVar[tuple[float, float] | None] = None
     takes: ClassVar[type[Explanation]] = Heatmap
     blind_is_best: ClassVar[bool] = False
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import sightline as sl
 from engines.breaking import Dying, DyingOnce
+from sightline.engines.setup import BLIND
 from sightline.errors import BadField, MissingExtra
 from sightline.worlds import analytic
 
@@ -131,7 +132,7 @@ def test_pictures_travel_and_a_run_goes_on_where_another_engine_stopped(
     (error,) = told["ray", None].errors
     assert error.startswith("cut.png") and str(tmp_path / "cut.png") in error
     assert told["ray", None].rows == told["local", None].rows
-    assert len(_cells(tmp_path / "run")) == 4 * 5
+    assert len(_cells(tmp_path / "run")) == 4 * (1 + len(BLIND))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import sightline as sl
 from sightline.cli.app import app
 from sightline.engines import run_file
+from sightline.engines.setup import BLIND
 from sightline.errors import BadField, BadModel
 from sightline.worlds import analytic, aviary
 
@@ -98,4 +99,4 @@ def test_a_model_that_was_renamed_goes_on_where_it_was(birds: Path, tmp_path: Pa
     for model in made:
         sl.evaluate(model, birds, ["grad-cam"], ["pointing"], tmp_path / "run", batch=4)
     finished = (tmp_path / "run" / "cells.jsonl").read_text("utf-8").splitlines()
-    assert len(finished) == 2 * (1 + 4)  # each picture's method and null maps once, not twice
+    assert len(finished) == 2 * (1 + len(BLIND))  # every cell once, not twice

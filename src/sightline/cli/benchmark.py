@@ -219,6 +219,8 @@ def _conclude(
                 "pictures": outcome.pictures,
                 "order": [place.name for place in found.places],
                 "wins": [place.share.value for place in found.places],
+                "equal": [list(group) for group in found.equal],
+                "fewer_pictures": {place.name: place.pictures for place in found.apart},
                 "nulls": list(outcome.nulls),
                 "sentences": told,
                 "refused": outcome.refused,
@@ -234,7 +236,7 @@ def _conclude(
     elif outcomes:
         tell(f"\nLeaderboard: {page}")
     for line in [*broken, *(each for outcome in outcomes for each in outcome.failed)]:
-        say(f"no number: {line}")
+        say(f"could not be scored: {line}")
     if broken or any(outcome.failed for outcome in outcomes):
         raise typer.Exit(WITH_ERRORS)
 

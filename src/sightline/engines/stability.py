@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..metric import Case, Metric
 from ..ops.resize import resize
-from .standing import Level, Scores, drawn, interval
+from .standing import Level, Scores, drawn, gap_signs, percentiles
 from .stores.rows import Curves
 
 FILLS = ("mean", "blur", "noise")
@@ -212,7 +212,7 @@ def _order(whole: _Chosen, choice: Any, setting: str, base: np.ndarray, other: n
             metric=whole.scores.label, choice=choice, setting=setting, methods=(), tau=nothing
         )
     draws = drawn(int(there.sum()))[:_DRAWS]
-    held, against = (np.sign(_gaps(v[:, there], draws)) for v in (base, other))
+    held, against = (gap_signs(_means(v[:, there], draws)) for v in (base, other))
     alike = np.where((held == 0) & (against == 0), 1, held * against)
     upper = np.triu_indices(len(other), 1)
     taus = alike[:, upper[0], upper[1]].mean(1)
@@ -224,14 +224,13 @@ def _order(whole: _Chosen, choice: Any, setting: str, base: np.ndarray, other: n
         methods=tuple(whole.methods[k] for k in np.argsort(-means, kind="stable")),
         tau=Level(
             value=float(taus[0]),
-            interval=interval(taus[1:], there),
+            interval=percentiles(taus[1:], int(there.sum())),
             count=int(there.sum()),
         ),
     )
 
 
-def _gaps(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Differences of the methods' means (draw, method, method): all pictures, then each draw."""
+def _means(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """The methods' means (draw, method): all pictures, then each draw."""
     counts = np.concatenate([np.ones((1, values.shape[1])), draws])
-    means = counts @ values.T / max(values.shape[1], 1)
-    return np.round(means[:, :, None] - means[:, None], 12)
+    return counts @ values.T / max(values.shape[1], 1)

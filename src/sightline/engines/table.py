@@ -20,7 +20,7 @@ from ..images import Picture, printable
 from ..ops.references import NULLS
 from .setup import SCHEMA, Setup
 from .stability import Order, orders
-from .standing import Difference, Ranking, Scores, ranking
+from .standing import Difference, Ranking, Scores, corrected, ranking
 from .stores.rows import COST_TYPES, ROW_TYPES, Curves, Row, Rows, lengths, numbers, written
 
 if TYPE_CHECKING:
@@ -226,14 +226,15 @@ class Table:
 
     @cached_property
     def against(self) -> list[Difference]:
-        """Each method against the centred blob, by each metric that it can lose by."""
-        return [
+        """Each method against the centred blob, by each metric that it can lose by; significant as
+        one group of comparisons."""
+        return corrected(
             found
             for scores in self.quality
             if not scores.metric.blind_is_best
             for method in self.methods
             if math.isfinite((found := scores.difference(method, BLOB)).value)
-        ]
+        )
 
     @cached_property
     def ranking(self) -> Ranking | None:
@@ -305,6 +306,7 @@ class Table:
                     "low": d.interval[0] if d.interval else None,
                     "high": d.interval[1] if d.interval else None,
                     "pictures": d.count,
+                    "p": d.p,
                     "word": d.word,
                 }
                 for d in self.against

@@ -48,7 +48,8 @@ class Arena:
     """One contest. key: for folders and files. title, about: for people. source: where the pictures
     come from, which tells contests apart. model: made when its turn comes. metrics: those that
     rank, the ones shown first in `shown`. sanity: measured beside them, on methods that are cheap;
-    it ranks nothing. caution: to be said before it starts. layer: for methods that read one, where
+    it ranks nothing. caution: to be said before it starts. trained:
+    whether the network learned, as those that people use. layer: for methods that read one, where
     the network's last spatial layer is not to be found. part: the part that is the object, for the
     baseline of the objects' average location; empty is the whole object.
     """
@@ -66,6 +67,7 @@ class Arena:
     layer: str | None = None
     part: str = ""
     caution: str = ""
+    trained: bool = True
 
 
 def known(limit: int, models: Sequence[str] = ()) -> list[Arena]:
@@ -181,6 +183,7 @@ def _planted(limit: int) -> Arena:
         metrics=[*_made(("part-iou",)), _exact_pointing(), *_made(("pxap",)), *_curves()],
         shown=["part-iou", "pointing", "pxap", "insertion"],
         layer="maps",
+        trained=False,
     )
 
 

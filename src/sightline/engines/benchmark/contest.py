@@ -51,7 +51,7 @@ class Outcome:
     """What a contest found. scores: of the metrics that rank, columns are methods and nulls; NaN
     where an expensive method was not asked. sanity: of those that do not rank, on cheap methods.
     refused: method -> why it has no row. expensive: methods that stand on the first `few` pictures.
-    failed: single cells.
+    failed: single cells. family: `cnn` or `transformer`, empty for a network that is neither.
     """
 
     key: str
@@ -70,6 +70,7 @@ class Outcome:
     costs: dict[str, Cost] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     expensive: Sequence[str] = ()
+    family: str = ""
     failed: Sequence[str] = ()
 
     @cached_property
@@ -278,7 +279,15 @@ def _outcome(
         refused=refused,
         expensive=expensive,
         failed=missing,
+        family=_family(arena, model),
     )
+
+
+def _family(arena: Arena, model: Model) -> str:
+    """The kind of network for which the contest speaks."""
+    if not arena.trained:
+        return ""
+    return "transformer" if model.anatomy.attentions else "cnn"
 
 
 def _merged(late: Scores, early: Scores | None, columns: Sequence[str]) -> Scores:

@@ -32,6 +32,7 @@ class AverageIncrease(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "share of pictures"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     fill: str | float = "mean"
 

@@ -34,6 +34,7 @@ class Distractor(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "share on the target"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     other: str = "distractor"
 

@@ -34,6 +34,7 @@ class EnergyPointing(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "share of energy"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     def score(self, case: Case) -> Tensor:
         found = []

@@ -42,6 +42,7 @@ class ILSVRCLocalisation(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "share of errors"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     guesses: int = 5
     threshold: float = 0.2

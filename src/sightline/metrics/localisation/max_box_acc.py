@@ -44,6 +44,7 @@ class MaxBoxAcc(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "share of pictures"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     version: Literal["v1", "v2"] = "v2"
     threshold: float | None = None

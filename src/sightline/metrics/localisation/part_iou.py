@@ -36,6 +36,7 @@ class PartIoU(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "intersection over union"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     part: str = ""
     threshold: float | None = None

@@ -40,6 +40,7 @@ class Pointing(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "share of hits"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     tolerance: float = 15.0
 

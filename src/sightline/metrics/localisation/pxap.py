@@ -39,6 +39,7 @@ class PxAP(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "area under precision and recall"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     def read(self, curves: Tensor) -> Tensor:
         return torch.stack([_area(row[None]) for row in curves])

@@ -38,6 +38,7 @@ class ADCC(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "harmonic mean"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     aggregate: Literal["image", "dataset"] = "image"
     fill: str | float = "mean"

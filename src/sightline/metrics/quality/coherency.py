@@ -41,6 +41,7 @@ class Coherency(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "coherency"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     blind_is_best: ClassVar[bool] = True
 
     fill: str | float = "mean"

@@ -34,6 +34,7 @@ class Complexity(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "mean of the map"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     def score(self, case: Case) -> Tensor:
         return spread(case)

@@ -34,6 +34,7 @@ class DataRandomisation(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "similarity"
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
 
     other: Model | None = None
     similarity: Similarity = "rank-absolute"

@@ -54,6 +54,7 @@ class ModelRandomisation(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "similarity"
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
 
     mode: Literal["cascading", "independent"] = "cascading"
     similarity: Similarity = "rank-absolute"

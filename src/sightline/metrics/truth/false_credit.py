@@ -32,6 +32,7 @@ class FalseCredit(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "share of credit"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     matters: float = 0.05
 

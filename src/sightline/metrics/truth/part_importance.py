@@ -37,6 +37,7 @@ class PartImportance(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     unit: ClassVar[str] = "rank correlation"
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
 
     def score(self, case: Case) -> Tensor:
         found = []

@@ -1,5 +1,5 @@
-"""The leaderboard as one Markdown page: a table for each contest, null maps in their places, and
-sentences that say what is certain.
+"""The leaderboard as one Markdown page: which methods to use, then a table for each contest with
+baselines in their places, and sentences that say what is certain.
 """
 
 import math
@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...engines.benchmark.contest import EXPENSIVE, Outcome
+from ...engines.benchmark.recommendation import FAMILIES, Recommended, recommended
 from ...engines.benchmark.standings import Place, Standings, standings
+from ...engines.intervals import FEWEST
 from ...engines.standing import Level
 from ..wording import counted, listed, percent, seconds
 from . import sentences
@@ -29,7 +31,8 @@ def page(held: Sequence[tuple[Outcome, Made]]) -> str:
     """The whole page, of all contests."""
     outcomes = [outcome for outcome, _ in held]
     found = [(each, standings(each.scores, each.nulls, each.sanity)) for each in outcomes]
-    lines = ["# Leaderboard", "", *_opening(held), *_summary(found), *_reading()]
+    lines = ["# Leaderboard", "", *_opening(held), *_choices(found)]
+    lines += [*_summary(found), *_reading()]
     titles = {"known": "Known truth", "real": "Photographs"}
     for track, title in titles.items():
         mine = [pair for pair in found if pair[0].track == track]
@@ -43,17 +46,47 @@ def page(held: Sequence[tuple[Outcome, Made]]) -> str:
 def _opening(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
     date = max((made.date for _, made in held), default="no day")
     return [
-        f"Written by `sightline benchmark` on {date}. Which explanation can be believed, on"
-        " which network? Every method makes its map, and the maps are held against what is known;"
-        " maps that know nothing of the network stand in the same tables.",
+        f"Written by `sightline benchmark` on {date}: every method's maps are compared with what is"
+        " known to be true, and with baselines (maps that ignore the network).",
         "",
     ]
+
+
+def _choices(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
+    """The methods to use, the first thing that a reader needs."""
+    lines = ["## Which methods to use", ""]
+    for family, title in FAMILIES.items():
+        held = [outcome.title for outcome, _ in found if outcome.family == family]
+        if not held:
+            continue
+        chosen = recommended(found, family)
+        shown = [_choice(each) for each in chosen]
+        contests = counted(len(held), "contest")
+        lines.append(
+            f"- **On {title}**: {listed(shown)}."
+            if shown
+            else f"- **On {title}**: no method passes the rule below in {contests}."
+        )
+    return [
+        *lines,
+        "",
+        "The rule: of our methods that are ranked in every contest of that kind of network, and"
+        " in none of them significantly worse than a baseline, the three with the highest mean"
+        " share of wins over these contests. The network of nine weights does not count.",
+        "",
+    ]
+
+
+def _choice(each: Recommended) -> str:
+    alike = "".join(f" = `{name}`" for name in each.equal)
+    passes = f", {each.passes:,.0f} passes" if math.isfinite(each.passes) else ""
+    return f"`{each.name}`{alike} ({percent(each.share)} of comparisons won{passes})"
 
 
 def _summary(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
     lines = ["## In short", ""]
     for outcome, order in found:
-        told = " ".join([sentences.first(order), *sentences.blob(order)])
+        told = " ".join([*sentences.first(order), *sentences.blob(order)])
         lines += [f"- **{outcome.title}**, {_pictures(outcome)}: {told}"]
     return [*lines, ""]
 
@@ -64,19 +97,22 @@ def _reading() -> list[str]:
         "",
         "- **wins**: how often a row is better than another one, over all pictures and all metrics"
         " of the contest; a tie is half a win, and 50 % is no better than the rest. The order of"
-        " the rows is that of the wins.",
-        "- Numbers are means over pictures with half of their 95 % bootstrap interval; ↑ means that"
-        " more is better, ↓ that less is. Every word such as *beats* or *loses* below a table is"
-        " about paired differences on the same pictures whose 95 % interval leaves out zero. The"
-        " intervals are not corrected for the number of rows: one in forty single comparisons"
-        " looks certain on the wrong side by luck; and those of fewer than ten pictures are"
-        " narrower than they should be.",
-        "- Rows in *italics* are null maps: smooth noise, a blob in the middle, the picture's edges"
-        " and its brightness.",
+        " the rows is that of the wins. Methods that are equal on every picture and metric count as"
+        " one opponent and share a rank.",
+        "- Numbers are means over pictures with half of their 95 % interval (Student's t, widened"
+        " where the numbers are skewed); ↑ means that more is better, ↓ that less is. Under"
+        f" {FEWEST} pictures there are neither intervals nor verdicts.",
+        "- *Significantly* is about differences on the same pictures, after the correction of"
+        " Benjamini and Hochberg for all comparisons of one kind in a contest: of the differences"
+        " called significant, at most 5 % are expected to be none. The first method is compared"
+        " with the others among all pairs of methods.",
+        "- Rows in *italics* are baselines: smooth noise, a blob in the middle, the picture's edges"
+        " and its brightness, a uniform map, and the average location of the other pictures'"
+        " objects, which knows the collection and not the network.",
         "- **passes** and **time** are for one map of one picture; for methods of other libraries"
         " they include one pass of ours that reads the score.",
-        f"- {MARK} marks an expensive method: it takes over {EXPENSIVE} passes a map and stands"
-        " on the first pictures only.",
+        f"- {MARK} marks an expensive method: it takes over {EXPENSIVE} passes a map. It is ranked"
+        " in a table of its own, among all methods, on the first pictures only.",
         "",
     ]
 
@@ -89,16 +125,31 @@ def contest(outcome: Outcome, found: Standings) -> list[str]:
         f"{outcome.about} {_pictures(outcome).capitalize()} ({outcome.data}); the order counts"
         f" {listed([f'`{s.label}`' for s in outcome.scores])}.",
         "",
-        *table(outcome, found),
+        *table(outcome, found.places, found),
         "",
+        *_second(outcome, found),
         *(f"- {sentence}" for sentence in sentences.about(found)),
         *_left_out(outcome),
         "",
     ]
 
 
-def table(outcome: Outcome, found: Standings) -> list[str]:
-    """The rows in order, as Markdown."""
+def _second(outcome: Outcome, found: Standings) -> list[str]:
+    """The table of the methods with fewer pictures."""
+    if not found.apart:
+        return []
+    counts = sorted({place.pictures for place in found.apart})
+    pictures = listed([str(n) for n in counts])
+    return [
+        f"On {pictures} of the pictures, ranked among all rows on these:",
+        "",
+        *table(outcome, found.apart, found),
+        "",
+    ]
+
+
+def table(outcome: Outcome, places: Sequence[Place], found: Standings) -> list[str]:
+    """Rows in order, as Markdown; those of fewer pictures say of how many rows their rank is."""
     by_label = {s.label: s for s in (*outcome.scores, *outcome.sanity)}
     shown = [s for s in (*outcome.shown, *(s.label for s in outcome.sanity)) if s in by_label]
     arrows = {"higher": "↑", "lower": "↓"}
@@ -107,17 +158,19 @@ def table(outcome: Outcome, found: Standings) -> list[str]:
         f"| | method | wins | {' | '.join(heads)} | passes | time |",
         f"|---:|---|---:|{'---:|' * len(shown)}---:|---:|",
     ]
-    return lines + [_row(outcome, place, shown) for place in found.places]
+    ranked = {id(place) for place in found.places}
+    return lines + [_row(outcome, place, shown, id(place) not in ranked) for place in places]
 
 
-def _row(outcome: Outcome, place: Place, shown: Sequence[str]) -> str:
+def _row(outcome: Outcome, place: Place, shown: Sequence[str], apart: bool) -> str:
     name = f"*{place.name}*" if place.blind else f"`{place.name}`"
     if place.name in outcome.expensive:
         name += f" {MARK}"
     cost = outcome.costs.get(place.name)
     spent = [f"{cost.passes:,.0f}", seconds(cost.seconds)] if cost else ["", ""]
     cells = [_level(place.levels[metric]) for metric in shown]
-    return f"| {' | '.join([str(place.rank), name, _share(place.share), *cells, *spent])} |"
+    rank = f"{place.rank} of {place.of}" if apart else str(place.rank)
+    return f"| {' | '.join([rank, name, _share(place.share), *cells, *spent])} |"
 
 
 def _share(level: Level) -> str:
@@ -150,10 +203,10 @@ def _left_out(outcome: Outcome) -> list[str]:
     for name, reason in outcome.refused.items():
         grouped.setdefault(_general(name, reason), []).append(f"`{name}`")
     if grouped:
-        lines.append("- Without a row:")
+        lines.append("- Not measured:")
         lines += [f"  - {listed(names)}: {reason}" for reason, names in grouped.items()]
     if outcome.failed:
-        lines.append(f"- Without a number: {'; '.join(outcome.failed[:3])}")
+        lines.append(f"- Could not be scored: {'; '.join(outcome.failed[:3])}")
         if len(outcome.failed) > 3:
             lines[-1] += f"; and {len(outcome.failed) - 3} more"
     return lines

@@ -1,10 +1,11 @@
-"""What a contest's order allows to say, in sentences: who is first, who cannot be told from it, and
-who loses to a map that knows nothing.
+"""What a contest's order allows to say, in sentences: who ranks first, who is not significantly
+different from it, and who is significantly worse than a baseline.
 """
 
 from collections.abc import Sequence
 
-from ...engines.benchmark.standings import Standings
+from ...engines.benchmark.standings import Place, Standings
+from ...engines.intervals import FEWEST
 from ...engines.standing import Difference, Level
 from ...engines.table import BLOB
 from ..wording import counted, listed, number, percent
@@ -25,7 +26,11 @@ FAMOUS = (
 )
 """Methods that people reach for first; those of other libraries count among them."""
 
-_NULLS = {"random": "a random map", "image itself": "the picture's own brightness"}
+_BASELINES = {
+    "random": "a random map",
+    "image itself": "the picture's own brightness",
+    "average location": "the average location of the other pictures' objects",
+}
 
 SHOWN = 6  # names in one sentence
 
@@ -37,83 +42,131 @@ def famous(name: str) -> bool:
 
 def about(found: Standings) -> list[str]:
     """All sentences of one contest, the plainest first."""
-    if not any(not place.blind for place in found.places):
-        return ["No method has a number here; the reasons are listed."]
-    return [first(found), *blob(found), *others(found), *by_metric(found)]
+    if not _methods(found.places) and not found.apart:
+        return ["No method could be scored here; the reasons are listed."]
+    return [
+        *first(found),
+        *equal(found),
+        *apart(found),
+        *blob(found),
+        *others(found),
+        *by_metric(found),
+    ]
 
 
-def first(found: Standings) -> str:
-    """Who wins most often, and who cannot be told from it."""
-    methods = [place for place in found.places if not place.blind]
+def first(found: Standings) -> list[str]:
+    """Who ranks first, and who is not significantly different from it."""
+    methods = _methods(found.places)
+    if not methods:
+        return []
     best = methods[0]
-    sentence = f"{_name(best.name)} wins most often, {percent(best.share.value)} of its comparisons"
-    sentence += _range(best.share)
-    if best.share.interval is None:
-        return f"{sentence}; too few pictures to say whether that is luck."
+    sentence = (
+        f"{_name(best.name)} ranks first: it wins {percent(best.share.value)} of its comparisons"
+        f"{_range(best.share)}"
+    )
+    if best.pictures < FEWEST:
+        return [f"{sentence}; {counted(best.pictures, 'picture')} are too few for a verdict."]
     level = list(found.level_with_first)
     if not level:
-        return f"{sentence}, ahead of all others beyond doubt."
-    return f"{sentence}; {_names(level)} cannot be told from it on these pictures."
+        return [f"{sentence}, significantly more than every other method."]
+    verb = "is" if len(level) == 1 else "are"
+    return [f"{sentence}; {_names(level)} {verb} not significantly different from it."]
+
+
+def equal(found: Standings) -> list[str]:
+    """Which methods are the same on this network."""
+    if not found.equal:
+        return []
+    groups = "; ".join(" = ".join(_name(n) for n in group) for group in found.equal)
+    return [f"Equal on every picture and metric of this contest, so counted once: {groups}."]
+
+
+def apart(found: Standings) -> list[str]:
+    """Where the methods with fewer pictures stand, on these."""
+    shown = [
+        f"{_name(p.name)} ranks {ordinal(p.rank)} of {p.of} on {counted(p.pictures, 'picture')}"
+        for p in found.apart[:SHOWN]
+    ]
+    rest = len(found.apart) - len(shown)
+    shown += [f"{rest} more stand in the second table"] if rest > 0 else []
+    return [f"With fewer pictures: {listed(shown)}."] if shown else []
 
 
 def blob(found: Standings) -> list[str]:
-    """Where the centred blob stands, and which methods are behind it beyond doubt."""
+    """Where the centred blob stands, and which methods are significantly worse."""
     place = next((p for p in found.places if p.name == BLOB), None)
     leads = found.against.get(BLOB)
     if place is None or leads is None:
         return []
-    standing = f"The {BLOB}, which knows nothing of the network, is in place {place.rank}"
-    standing += f" of {len(found.places)}."
-    behind = [d.one for d in leads if d.word == "loses to"]
-    level = [d.one for d in leads if d.word == "cannot be told from"]
+    standing = (
+        f"The {BLOB}, a baseline that ignores the network, ranks {ordinal(place.rank)}"
+        f" of {place.of}."
+    )
+    if leads and all(d.word == "too few pictures" for d in leads):
+        return [standing]
+    worse = [d.one for d in leads if d.word == "worse"]
+    same = [d.one for d in leads if d.word == "not significantly different"]
     parts = [standing]
-    if behind:
+    if worse:
+        verb = "is" if len(worse) == 1 else "are"
         parts.append(
-            f"**{counted(len(behind), 'method')} {_verb(behind, 'loses', 'lose')} to it beyond"
-            f" doubt: {_names(behind)}.**"
+            f"**{counted(len(worse), 'method')} {verb} significantly worse: {_names(worse)}.**"
         )
     else:
-        parts.append("No method loses to it beyond doubt.")
-    if level:
-        parts.append(f"{_names(level, capital=True)} cannot be told from it.")
+        parts.append("No method is significantly worse.")
+    if same:
+        parts.append(f"Not significantly different from it: {_names(same)}.")
     return [" ".join(parts)]
 
 
 def others(found: Standings) -> list[str]:
-    """The same for the other null maps, where someone loses to them."""
+    """The same for the other baselines, where a method is worse."""
     lines = []
     for null, leads in found.against.items():
-        behind = [d.one for d in leads if d.word == "loses to"]
-        if null != BLOB and behind:
-            verb = _verb(behind, "loses", "lose")
-            lines.append(f"To {_who(null)} {verb} beyond doubt: {_names(behind)}.")
-        if null != BLOB and leads and not any(d.word == "beats" for d in leads):
-            lines.append(f"No method beats {_who(null)} beyond doubt.")
+        tested = [d for d in leads if d.word != "too few pictures"]
+        worse = [d.one for d in tested if d.word == "worse"]
+        if null != BLOB and worse:
+            lines.append(f"Significantly worse than {_baseline(null)}: {_names(worse)}.")
+        if null != BLOB and tested and not any(d.word == "better" for d in tested):
+            lines.append(f"No method is significantly better than {_baseline(null)}.")
     return lines
 
 
 def by_metric(found: Standings) -> list[str]:
-    """Where famous methods lose to the centred blob by a single metric."""
+    """Where well-known methods are significantly worse than the centred blob by a single metric."""
     lines = []
     for metric, nulls in found.by_metric.items():
-        losing = [d for d in nulls.get(BLOB, ()) if d.word == "loses to" and famous(d.one)]
+        leads = [d for d in nulls.get(BLOB, ()) if d.word != "too few pictures"]
+        losing = [d for d in leads if d.word == "worse" and famous(d.one)]
         if losing:
-            told = [f"{_name(d.one)} by {_gap(d)}" for d in losing[:SHOWN]]
+            shown = [f"{_name(d.one)} by {_gap(d)}" for d in losing[:SHOWN]]
             rest = len(losing) - SHOWN
-            told += [f"{rest} more of the well-known"] if rest > 0 else []
-            lines.append(f"By `{metric}` alone the {BLOB} beats {listed(told)}.")
-        elif nulls.get(BLOB) and not any(d.word == "beats" for d in nulls[BLOB]):
-            lines.append(f"By `{metric}` alone no method beats the {BLOB} beyond doubt.")
+            shown += [f"{rest} more of the well-known"] if rest > 0 else []
+            lines.append(
+                f"By `{metric}` alone the {BLOB} is significantly better than {listed(shown)}."
+            )
+        elif leads and not any(d.word == "better" for d in leads):
+            lines.append(f"By `{metric}` alone no method is significantly better than the {BLOB}.")
     return lines
 
 
-def _who(null: str) -> str:
-    return _NULLS.get(null, f"the {null}")
+def ordinal(rank: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`."""
+    last = {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{'th' if rank % 100 in (11, 12, 13) else last}"
+
+
+def _methods(places: Sequence[Place]) -> list[Place]:
+    return [place for place in places if not place.blind]
+
+
+def _baseline(null: str) -> str:
+    return _BASELINES.get(null, f"the {null}")
 
 
 def _gap(difference: Difference) -> str:
     low, high = sorted(-end for end in difference.interval or (0.0, 0.0))
-    return f"{number(-difference.value)} (95 % {number(low)} to {number(high)})"
+    return f"{number(-difference.value)} (95 % interval {number(low)} to {number(high)})"
 
 
 def _range(level: Level) -> str:
@@ -127,13 +180,8 @@ def _name(name: str) -> str:
     return f"`{name}`"
 
 
-def _names(names: Sequence[str], capital: bool = False) -> str:
+def _names(names: Sequence[str]) -> str:
     """The names, well-known ones first; many are counted."""
     ordered = sorted(names, key=lambda n: not famous(n))
     shown, rest = ordered[: 2 * SHOWN], len(ordered) - 2 * SHOWN
-    told = [_name(name) for name in shown] + ([f"{rest} more"] if rest > 0 else [])
-    return listed(told)
-
-
-def _verb(names: Sequence[str], one: str, many: str) -> str:
-    return one if len(names) == 1 else many
+    return listed([_name(name) for name in shown] + ([f"{rest} more"] if rest > 0 else []))

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import math
-import warnings
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -12,13 +11,14 @@ import numpy as np
 from markupsafe import Markup
 
 from ... import registry
+from ...engines.intervals import FEWEST
 from ...engines.standing import Difference, Level, Scores, wins
 from ...engines.table import BLOB, Table
 from .. import colour, curve
 from ..page import code, embedded
-from ..wording import number, percent, seconds, with_interval
+from ..wording import counted, number, percent, seconds, with_interval
 from . import plots, stability, worst
-from .verdict import headline, sentences
+from .verdict import groups, headline, sentences
 
 _STYLES = ("page.css", "small.css", "table.css")
 _SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
@@ -57,6 +57,8 @@ def context(table: Table) -> Context:
         "rows": _rows(table) if measured else [],
         "blob": BLOB,
         "gains": list(sentences(table)) if measured and len(table.methods) > 1 else [],
+        "groups": groups(table) if measured else [],
+        "fewest": FEWEST,
         "winning": _winning(table),
         "paretos": _paretos(table),
         "curves": _curves(table),
@@ -113,7 +115,7 @@ def _about(kind: str, method: Any, label: str) -> Context:
 
 
 def _rows(table: Table) -> list[Context]:
-    """The methods, best first, then the null maps."""
+    """The methods, best first, those that are not ranked, then the baselines."""
     best = table.ranking.methods if table.ranking else ()
     order = [*best, *(name for name in table.methods if name not in best)]
     domains = [_domain(s) for s in table.scores]
@@ -152,20 +154,21 @@ def _cell(
         "text": with_interval(level.value, level.interval),
         "strip": Markup(curve.strip(level.value, level.interval, nulls, domain)),
         "gained": gained,
-        "missing": f"{missing} without a number" if missing else "",
+        "missing": f"{counted(missing, 'picture')} could not be scored" if missing else "",
     }
 
 
 def _gained(found: Difference) -> str:
-    """`beats the blob by 0.10 (0.06 to 0.14)`, in the words that the interval allows."""
+    """`significantly better than the blob by 0.10 (0.06 to 0.14)`, as far as the numbers allow."""
     if found.interval == (0, 0):
         return "equal to the blob on every picture"
     if found.interval is None:
         side = "better" if found.value >= 0 else "worse"
-        return f"{side} than the blob by {number(abs(found.value))}"
+        return f"{side} than the blob by {number(abs(found.value))}; too few pictures for a test"
     ends = f"({number(found.interval[0])} to {number(found.interval[1])})"
-    word = {"beats": "beats the blob", "loses to": "loses to the blob"}.get(found.word, "in doubt")
-    return f"{word}: {number(found.value)} {ends}"
+    if found.word in ("better", "worse"):
+        return f"significantly {found.word} than the blob: {number(found.value)} {ends}"
+    return f"not significantly different from the blob: {number(found.value)} {ends}"
 
 
 def _levels(scores: Scores, names: list[str]) -> dict[str, float]:
@@ -187,9 +190,9 @@ def _winning(table: Table) -> Context | None:
     if table.ranking is None:
         return None
     names = table.ranking.methods
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a method does not meet itself
-        shares = np.nanmean(np.stack([wins(each, names) for each in table.quality]), axis=0)
+    parts = np.stack([wins(each, names) for each in table.quality])
+    met = np.isfinite(parts).sum(0)  # a method does not meet itself
+    shares = np.where(met > 0, np.nansum(parts, 0) / np.maximum(met, 1), np.nan)
     cells = plots.matrix(shares)
     return {
         "names": names,
