@@ -22,6 +22,9 @@ from ._habits import DONE, INTERRUPTED, WITH_ERRORS, finite, goes_on, progress, 
 from .results import folders, pages, store
 from .results.folders import Command
 from .results.store import Run, Store
+from .waiting import estimate
+from .waiting.bar import shown
+from .waiting.meter import Meter
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
 _LASTING = (MissingExtra, FileProblem)  # errors that may be gone when the command is given again
@@ -97,12 +100,17 @@ def explain_all(plan: Plan, sources: Sequence[Source], place: Place, telling: Te
     with folders.running(folder, place.command), store.opened(folder) as held:
         run = _run(plan, telling, settings, store.read_run(folder))
         store.save_run(folder, run)
+        if not telling.quiet and (
+            told := estimate.sentence(plan, max(0, len(sources) - len(held)))
+        ):
+            say(told)
         done = _collect(plan, sources, held, telling)
         done.failed += telling.absent
         done.total += len(telling.absent)
         run = replace(_run(plan, telling, settings, run), failed=done.failed)
         store.save_run(folder, run)
-        page = pages.write(held, run)
+        with progress("writing the report", len(held), quiet=telling.quiet) as advance:
+            page = pages.write(held, run, advance)
         _conclude(done, held, run, page, telling)
 
 
@@ -138,12 +146,13 @@ def _run(plan: Plan, telling: Telling, settings: JSON, before: Run | None) -> Ru
 def _collect(plan: Plan, sources: Sequence[Source], held: Store, telling: Telling) -> Collected:
     """Explains every source that is not finished; Ctrl-C keeps what is."""
     done = Collected(total=len(sources))
-    able = len(plan.explainers) - len(plan.refused)
     came: dict[tuple[str, str], int] = {}
+    able = [e.registered_name for e in plan.explainers if e.registered_name not in plan.refused]
+    meter = _meter(plan, able, len(sources))
+    stepping = replace(plan, step=meter.advance)
     try:
-        with progress("explaining", len(sources) * able, quiet=telling.quiet) as advance:
-            stepping = replace(plan, step=advance)
-            for source in sources:
+        with shown(meter, quiet=telling.quiet):
+            for number, source in enumerate(sources, 1):
                 try:
                     seen = (Path(source.name).name, source.digest())
                     came[seen] = came.get(seen, 0) + 1
@@ -153,8 +162,6 @@ def _collect(plan: Plan, sources: Sequence[Source], held: Store, telling: Tellin
                         place = _explained(stepping, source, held, key)
                     else:
                         done.found_again += 1
-                        for _ in range(able):
-                            advance(source.name)
                     done.places.append(place)
                 except (BadTarget, UnknownName):
                     raise
@@ -165,9 +172,22 @@ def _collect(plan: Plan, sources: Sequence[Source], held: Store, telling: Tellin
                     if telling.debug:
                         traceback.print_exc()
                     done.failed.append((source.name, _reason(error)))
+                meter.reach(number * len(able))
     except KeyboardInterrupt:
         done.interrupted = True
     return done
+
+
+def _meter(plan: Plan, able: Sequence[str], pictures: int) -> Meter:
+    """What shows how far the run has come, also within a method."""
+    counted = plan.model.evaluations
+    return Meter(
+        "explaining",
+        pictures * len(able),
+        passes=lambda: counted["forward"] + counted["backward"],
+        names=able,
+        expected=estimate.expected(plan),
+    )
 
 
 def _explained(plan: Plan, source: Source, held: Store, key: str) -> int:

@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import typer
 
 from ..errors import FileProblem, SightlineError, SightlineWarning
+from .waiting.bar import shown
+from .waiting.meter import Meter
 
 DONE, WITH_ERRORS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -138,33 +140,10 @@ def _remarks(quiet: bool) -> Iterator[list[str]]:
 
 @contextmanager
 def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A bar with the time left on stderr; gives a function that marks one more thing as done.
+    """Shows on stderr how many of so many things are done; gives a function that marks one more.
 
-    Off when stderr is not a terminal, or when `quiet`.
+    A bar with the time left on a terminal, a line every half minute elsewhere, nothing if `quiet`.
     """
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.fields[current]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, current="")
-
-        def advance(current: str) -> None:
-            bar.update(task, advance=1, current=current)
-
-        yield advance
+    meter = Meter(what, total)
+    with shown(meter, quiet=quiet):
+        yield meter.advance

@@ -19,6 +19,7 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method",
+        "--methods",
         help="Names, separated by commas; `sightline methods` lists them. all-cam (all-gradient,"
         " all-mask, all) means all of a kind.",
         show_default=False,
@@ -66,7 +67,11 @@ Range = Annotated[
 ]
 Metrics = Annotated[
     str,
-    typer.Option("--metrics", help="How to judge each map: names separated by commas, or none."),
+    typer.Option(
+        "--metrics",
+        "--metric",
+        help="How to judge each map: names separated by commas, or none.",
+    ),
 ]
 Out = Annotated[
     Path | None,

@@ -36,6 +36,7 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method",
+        "--methods",
         help="Explainers, separated by commas: the first is attacked too, by attacks that can; the"
         " others show how far that carries over. Default: grad-cam.",
         show_default=False,

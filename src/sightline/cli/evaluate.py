@@ -23,6 +23,7 @@ Methods = Annotated[
     typer.Option(
         "--methods",
         "--method",
+        "--methods",
         help="Names, separated by commas; `sightline methods` lists them. all-cam (all-gradient,"
         " all-mask, all) means all of a kind.",
         show_default=False,
@@ -34,6 +35,7 @@ Metrics = Annotated[
     str | None,
     typer.Option(
         "--metrics",
+        "--metric",
         help="How to judge each map: names separated by commas. Default: deletion,insertion.",
         show_default=False,
     ),

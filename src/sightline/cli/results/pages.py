@@ -5,9 +5,9 @@ Pictures are read back one page at a time, so that memory does not grow with the
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,8 +22,9 @@ PER_PAGE = 25  # pictures
 LARGEST = 10_000_000  # bytes of a file
 
 
-def write(store: Store, run: Run) -> Path:
-    """Writes the report of all finished pictures; its entrance. Raises: FileProblem."""
+def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: None) -> Path:
+    """Writes the report of all finished pictures; its entrance. advance: called for each picture.
+    Raises: FileProblem."""
     report = run.report(datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"))
     failed = tuple(Item(name=name, error=reason) for name, reason in run.failed)
     path, folder = store.folder / REPORT, store.folder / PAGES
@@ -34,7 +35,7 @@ def write(store: Store, run: Run) -> Path:
             write_bytes(path, text)
             shutil.rmtree(folder, ignore_errors=True)
             return path
-    splitting = _Splitting(store, report, [])
+    splitting = _Splitting(store, report, advance)
     written = {sheet.address for sheet in splitting.write()}
     agreement = finding.agreements(_maps(store))
     light = (store.item(place, arrays=False) for place in range(len(store)))
@@ -67,7 +68,8 @@ class _Splitting:
 
     store: Store
     report: Report
-    sheets: list[index.Sheet]
+    advance: Callable[[str], None]
+    sheets: list[index.Sheet] = field(default_factory=list)
 
     def write(self) -> list[index.Sheet]:
         """Writes all pages; each with what the index shows of it."""
@@ -95,6 +97,8 @@ class _Splitting:
                 links=index.sparse(links, len(self.store)),
             )
         )
+        for item in items:
+            self.advance(item.name)
         return group.count
 
     def _part(self, items: list[Item], start: int) -> Report:
