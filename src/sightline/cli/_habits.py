@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -67,6 +68,7 @@ def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
         warnings.showwarning = _show(quiet)
         try:
             yield remarks
+            sys.stdout.flush()
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
@@ -77,6 +79,9 @@ def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
             raise typer.Exit(WITH_ERRORS if isinstance(error, FileProblem) else USAGE) from None
         except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:  # `| head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(DONE) from None
         except Exception as error:  # a fault of ours: still no trace in a user's face
             if debug:
                 raise

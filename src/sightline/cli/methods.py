@@ -1,12 +1,26 @@
 """`sightline methods`: what there is, what each method asks, costs and claims."""
 
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from . import _options as options
-from ._habits import habits, progress, tell_json
+from ._habits import habits, tell, tell_json
+from .catalogue import groups
+
+if TYPE_CHECKING:
+    from ..registry import Entry
 
 
 def methods(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Methods to show in full. Default: all.", show_default=False
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -16,49 +30,35 @@ def methods(
     Cost was measured: images sent forward and backward to explain one picture of 128 px with
     sightline:default (sightline:default-vit for methods that read attention).
 
-    Example: sightline methods --json
+    Example: sightline methods grad-cam
     """
     with habits(quiet=quiet or json, debug=debug):
-        from .. import registry
         from ._record import record
 
-        names = [(kind, name) for kind in registry.ROOMS for name in registry.available(kind)]
-        with progress("measuring", len(names), quiet=quiet or json) as advance:
-            records = []
-            for kind, name in names:
-                records.append(record(registry.entry(kind, name)))
-                advance(name)
+        records = [record(entry) for entry in _entries(names or ())]
         if json:
-            tell_json(records)
-        else:
-            _table(records)
+            return tell_json(records)
+        columns = groups.width()
+        told = [groups.details(r, columns) for r in records] if names else []
+        for lines in told or [groups.listing(records, columns)]:
+            for line in lines:
+                tell(line)
 
 
-def _table(records: list[dict[str, Any]]) -> None:  # Any: whatever JSON holds
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _entries(names: Sequence[str]) -> "list[Entry]":
+    """What is registered under these names, or everything. Raises: UnknownName."""
+    from .. import registry
+    from ..errors import UnknownName, near
 
-    console = Console()
-    for kind in dict.fromkeys(r["kind"] for r in records):
-        cost = "passes" if kind == "explainer" else "better is"
-        table = Table(
-            "name", cost, "paper", "what it asks, and claims", box=None, padding=(0, 2, 1, 0)
-        )
-        for record in (r for r in records if r["kind"] == kind):
-            spent, claims = record["passes"], ", ".join(record["claims"])
-            cost = _passes(spent) if spent else record["direction"]
-            told = Text(record["question"]).append(f"\n{claims}" if claims else "", "dim")
-            table.add_row(Text(record["name"], "bold"), cost or "", record["paper"], told)
-        console.print(f"{kind}s", style="bold underline")
-        console.print(table)
-    console.print(
-        "passes: images forward + backward to explain one picture of 128 px; copies run behind a"
-        " layer only",
-        style="dim",
-    )
-
-
-def _passes(spent: dict[str, int]) -> str:
-    copies = f"\n{spent['copies']} copies" if spent["copies"] else ""
-    return f"{spent['forward']} + {spent['backward']}{copies}"
+    every = [registry.entry(kind, n) for kind in registry.ROOMS for n in registry.available(kind)]
+    found = []
+    for wanted in names:
+        known = []
+        for kind in registry.ROOMS:
+            with suppress(UnknownName):
+                known.append(registry.entry(kind, wanted))
+        if not known:
+            hint = near(wanted, [entry.name for entry in every])
+            raise UnknownName(f"no method named {wanted!r}{hint} `sightline methods` lists all.")
+        found += known
+    return found if names else every
