@@ -34,6 +34,7 @@ def test_the_command_writes_tables_and_tells_the_verdict(birds: Path, tmp_path: 
     assert "gradient" in done.stdout and "Report:" in done.stdout
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [
         "cells.jsonl",
+        "command.json",
         "costs.parquet",
         "report.html",
         "run.toml",
@@ -84,7 +85,11 @@ def test_a_full_disk_ends_with_1_and_the_same_command_goes_on(
     done = _sightline(*words)
     assert done.exit_code == 1 and "table.parquet could not be written: No space" in done.stderr
     assert "Free some space" in done.stderr
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["cells.jsonl", "run.toml"]
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [
+        "cells.jsonl",
+        "command.json",
+        "run.toml",
+    ]
     kept = (tmp_path / "o" / "cells.jsonl").read_bytes()
     assert kept.count(b"\n") == 2 * (1 + len(BLIND))
     monkeypatch.undo()

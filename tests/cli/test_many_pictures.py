@@ -150,7 +150,7 @@ def test_memory_does_not_grow_with_the_pictures(
         pages.write(held, RUN)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] - peaks[1] < 4 * 100_000
+    assert peaks[2] - peaks[1] < 4 * 280_000 / 2  # held in memory they would add all of it
 
 
 def test_above_some_hundred_pictures_evaluate_is_named(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sightline.engines.setup import BLIND
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are forked")
 
 
@@ -27,7 +29,7 @@ def _killed(folder: Path, kills: int, workers: int) -> dict:
 def _assert_unharmed(told: dict) -> None:
     assert told["died"] > 0
     assert told["lost"] == told["duplicated"] == 0
-    assert told["cells"] == 3 * (2 + 4)
+    assert told["cells"] == 3 * (2 + len(BLIND))
     assert told["unequal"] == []
 
 
