@@ -95,19 +95,6 @@ def test_the_summary_is_the_mean_and_its_interval_holds_it(small: sl.Model, tmp_
     assert "significantly" in table.verdict and "centred blob" in table.verdict
 
 
-def test_under_eight_pictures_values_are_shown_and_no_verdict(
-    small: sl.Model, pictures: list[Tensor], tmp_path: Path
-) -> None:
-    names = ["gradient", "smooth-grad"]
-    table = sl.evaluate(small, pictures, names, [_deletion()], tmp_path, stability=False)
-    assert all(row["low"] is None and row["value"] is not None for row in table.summary)
-    assert {d.word for d in table.against} == {"too few pictures"}
-    page = table.html()
-    for text in (table.verdict, page.split("How to read this page")[0]):
-        assert "significantly" not in text and "too few pictures" in text
-    assert "the method to choose" not in page and "Under 8 pictures" in page
-
-
 def test_the_files_say_the_same_as_the_table(
     small: sl.Model, pictures: list[Tensor], tmp_path: Path
 ) -> None:

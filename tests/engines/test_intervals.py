@@ -45,6 +45,7 @@ def test_rare_hits_are_covered_where_the_bounds_are_known(share: float) -> None:
     assert np.mean([low - 1e-9 <= share <= high + 1e-9 for low, high in ends]) >= 0.93  # type: ignore[misc]
     assert min(low for low, _ in ends) >= 0  # type: ignore[misc]
     assert mean_interval(np.ones(8), (0.0, 1.0)) == pytest.approx((1 - 0.3694, 1), abs=1e-3)
+    assert mean_interval(np.full(8, 0.07), (0.0, 1.0)) == pytest.approx((0.07, 0.07))
 
 
 def test_under_eight_pictures_there_is_no_interval() -> None:

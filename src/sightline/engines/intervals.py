@@ -39,16 +39,18 @@ def mean_interval(
     values: np.ndarray, bounds: tuple[float, float] | None = None
 ) -> tuple[float, float] | None:
     """The 95 % interval of a mean, None under `FEWEST` numbers. bounds: the least and the largest
-    value that are possible; where all values are one, a share of others is allowed for that gives
-    none in so many draws in 2.5 % of cases."""
+    value that are possible; where all values are one of them, a share of the other is allowed for
+    that gives none in so many draws in 2.5 % of cases."""
     there = values[np.isfinite(values)]
     if len(there) < FEWEST:
         return None
     low, high = mean_intervals(there[None])[0]
     if bounds is not None:
-        if there.max() - there.min() <= 1e-12:
-            share = 1 - (LEVEL / 2) ** (1 / len(there))
-            low, high = low - share * (low - bounds[0]), high + share * (bounds[1] - high)
+        share = 1 - (LEVEL / 2) ** (1 / len(there))
+        if there.max() == bounds[0]:
+            high = bounds[0] + share * (bounds[1] - bounds[0])
+        if there.min() == bounds[1]:
+            low = bounds[1] - share * (bounds[1] - bounds[0])
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return float(low), float(high)
 

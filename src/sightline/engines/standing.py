@@ -194,7 +194,7 @@ def wins(scores: Scores, methods: Sequence[str]) -> np.ndarray:
     found = np.full((len(methods), len(methods)), np.nan)
     for i, row in enumerate(rows):
         ahead = _ahead(row[None], rows)
-        met = np.isfinite(ahead).any(1)
+        met = np.asarray(np.isfinite(ahead).any(1))
         met[i] = False
         found[i, met] = np.nanmean(ahead[met], 1) if met.any() else np.nan
     return found
@@ -303,7 +303,7 @@ def ranking(scores: Sequence[Scores], methods: Sequence[str]) -> Ranking | None:
     if np.isfinite(by_picture).any(1).sum() < 2:  # all that meet are equal: they share the wins
         groups = [(method,) for method in ranked]
         by_picture = win_shares(chosen, groups)
-    met = np.isfinite(by_picture).any(1)
+    met = np.asarray(np.isfinite(by_picture).any(1))
     if met.sum() < 2:
         return None
     groups, by_picture = [g for g, known in zip(groups, met, strict=True) if known], by_picture[met]

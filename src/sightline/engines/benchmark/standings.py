@@ -86,10 +86,12 @@ class _Order:
         """Rank, name and share of each row, the first one first."""
         levels = {g[0]: self.shares.level(g[0]) for g in self.groups}
         order = sorted(self.groups, key=lambda g: -levels[g[0]].value)
-        found, rank = [], 1
+        found: list[tuple[int, str, Level]] = []
         for group in order:
-            found += [(rank, name, levels[group[0]]) for name in group]
-            rank += len(group)
+            level = levels[group[0]]
+            tied = bool(found) and found[-1][2].value == level.value
+            rank = found[-1][0] if tied else len(found) + 1
+            found += [(rank, name, level) for name in group]
         return found
 
 
@@ -139,7 +141,7 @@ def _order(
     chosen = [s.of_pictures(pictures) for s in scores]
     groups = [*same(chosen, methods), *((n,) for n in nulls if n in scores[0].columns)]
     shares = win_shares(chosen, groups)
-    met = np.isfinite(shares).any(1)
+    met = np.asarray(np.isfinite(shares).any(1))
     groups = [g for g, known in zip(groups, met, strict=True) if known]
     values = [row for g, row in zip(groups, shares[met], strict=True) for _ in g]
     columns = [name for g in groups for name in g]

@@ -54,7 +54,7 @@ def _opening(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
 
 def _choices(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
     """The methods to use, the first thing that a reader needs."""
-    lines = ["## Which methods to use", ""]
+    lines: list[str] = []
     for family, title in FAMILIES.items():
         held = [outcome.title for outcome, _ in found if outcome.family == family]
         if not held:
@@ -67,7 +67,11 @@ def _choices(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
             if shown
             else f"- **On {title}**: no method passes the rule below in {contests}."
         )
+    if not lines:
+        return []
     return [
+        "## Which methods to use",
+        "",
         *lines,
         "",
         "The rule: of our methods that are ranked in every contest of that kind of network, and"

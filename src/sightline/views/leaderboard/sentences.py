@@ -66,9 +66,11 @@ def first(found: Standings) -> list[str]:
     )
     if best.pictures < FEWEST:
         return [f"{sentence}; {counted(best.pictures, 'picture')} are too few for a verdict."]
-    level = list(found.level_with_first)
-    if not level:
+    if not found.level_with_first:
         return [f"{sentence}, significantly more than every other method."]
+    level = [n for n in distinct(found, [best.name, *found.level_with_first]) if n != best.name]
+    if not level:
+        return [f"{sentence}, significantly more than every method that is not equal to it."]
     verb = "is" if len(level) == 1 else "are"
     return [f"{sentence}; {_names(level)} {verb} not significantly different from it."]
 
@@ -104,8 +106,8 @@ def blob(found: Standings) -> list[str]:
     )
     if leads and all(d.word == "too few pictures" for d in leads):
         return [standing]
-    worse = [d.one for d in leads if d.word == "worse"]
-    same = [d.one for d in leads if d.word == "not significantly different"]
+    worse = distinct(found, [d.one for d in leads if d.word == "worse"])
+    same = distinct(found, [d.one for d in leads if d.word == "not significantly different"])
     parts = [standing]
     if worse:
         verb = "is" if len(worse) == 1 else "are"
@@ -124,7 +126,7 @@ def others(found: Standings) -> list[str]:
     lines = []
     for null, leads in found.against.items():
         tested = [d for d in leads if d.word != "too few pictures"]
-        worse = [d.one for d in tested if d.word == "worse"]
+        worse = distinct(found, [d.one for d in tested if d.word == "worse"])
         if null != BLOB and worse:
             lines.append(f"Significantly worse than {_baseline(null)}: {_names(worse)}.")
         if null != BLOB and tested and not any(d.word == "better" for d in tested):
@@ -137,7 +139,8 @@ def by_metric(found: Standings) -> list[str]:
     lines = []
     for metric, nulls in found.by_metric.items():
         leads = [d for d in nulls.get(BLOB, ()) if d.word != "too few pictures"]
-        losing = [d for d in leads if d.word == "worse" and famous(d.one)]
+        names = distinct(found, [d.one for d in leads if d.word == "worse"])
+        losing = [d for d in leads if d.one in names and famous(d.one)]
         if losing:
             shown = [f"{_name(d.one)} by {_gap(d)}" for d in losing[:SHOWN]]
             rest = len(losing) - SHOWN
@@ -148,6 +151,16 @@ def by_metric(found: Standings) -> list[str]:
         elif leads and not any(d.word == "better" for d in leads):
             lines.append(f"By `{metric}` alone no method is significantly better than the {BLOB}.")
     return lines
+
+
+def distinct(found: Standings, names: Sequence[str]) -> list[str]:
+    """The names, of methods that are equal on the contest only the best known."""
+    left = list(names)
+    for group in found.equal:
+        inside = [name for name in left if name in group]
+        shown = next((n for n in inside if n in FAMOUS), inside[0] if inside else "")
+        left = [name for name in left if name not in group or name == shown]
+    return left
 
 
 def ordinal(rank: int) -> str:
