@@ -228,6 +228,7 @@ def evaluate(
     workers: int | None = None,
     progress: evaluation.Progress | None = None,
     page: str | os.PathLike[str] | None = None,
+    cell_timeout: float | None = None,
 ) -> Table:
     """Which method can be trusted on a whole collection?
 
@@ -238,12 +239,15 @@ def evaluate(
     top class. stability: measure some pictures with other fills and coarser maps too (the default).
     engine: `local`, `ray` on the cluster at `address`, or `none`, which writes the page of what is
     finished (into the folder `page`, where the run's own is read-only) and computes nothing.
-    progress: told (finished, all) cells. What is finished stays in `out`: the same call goes on.
+    cell_timeout: seconds after which a picture's cell is given up, with that as its reason; a rerun
+    tries it again. None is half an hour in worker processes. progress: told (finished, all) cells.
+    What is finished stays in `out`: the same call goes on.
 
     Raises: BadField, UnknownName, BadImage, BadModel before any work; FileProblem when the disk is
     full.
     """
-    using = evaluation.engine(engine, workers, address, None if page is None else Path(page))
+    into = None if page is None else Path(page)
+    using = evaluation.engine(engine, workers, address, into, cell_timeout)
     for name, number in (("limit", limit), ("batch", batch)):
         if number is not None and number < 1:
             raise BadField(f"{name} is at least 1; got {number}.")

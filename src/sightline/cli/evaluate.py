@@ -92,6 +92,16 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    cell_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--cell-timeout",
+            metavar="SECONDS",
+            help="Give up one method on one picture after this time; a rerun tries it again."
+            " Default: 1800, in worker processes.",
+            show_default=False,
+        ),
+    ] = None,
     range: options.Range = None,
     device: options.Device = "auto",
     precision: Annotated[
@@ -163,6 +173,7 @@ def evaluate(
                     engine=engine,
                     address=address,
                     workers=workers,
+                    cell_timeout=cell_timeout,
                     progress=watch,
                 )
         except KeyboardInterrupt:

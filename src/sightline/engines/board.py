@@ -5,6 +5,7 @@ Of a picture nothing is held but its name, its label and the keys of its cells.
 """
 
 import hashlib
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from .small_map import unpacked
 from .sources.classes import UNKNOWN, Meaning
 from .sources.item import Collection, Item
 from .stores.rows import Row
+from .workers.patience import Patience
 
 Progress = Callable[[int, int], None]
 """Told after each cell how many of how many are finished."""
@@ -47,10 +49,16 @@ class Board:
     """What is finished and what is missing."""
 
     def __init__(
-        self, setup: Setup, collection: Collection, kept: Ledger, progress: Progress | None = None
+        self,
+        setup: Setup,
+        collection: Collection,
+        kept: Ledger,
+        progress: Progress | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.setup, self.collection, self.kept = setup, collection, kept
         self.progress = progress or (lambda _done, _total: None)
+        self.patience = patience or Patience(math.inf)
         self.unsure: dict[bytes, Record] = {}
         self.entries: list[Entry] = []
         self.claimed: set[bytes] = set()
@@ -78,11 +86,12 @@ class Board:
             jobs = self._jobs(item)
             if jobs:
                 yield Task(item=item, jobs=jobs)
+        self.patience.close()
 
     def _jobs(self, item: Item) -> tuple[Job, ...]:
         """The cells of a picture that are missing, or lack a metric."""
         try:
-            digest = item.digest() if not item.error else item.error
+            digest = item.error or self._digest(item)
         except (BadImage, OSError) as error:
             self._unreadable(item, str(error))
             return ()
@@ -97,6 +106,10 @@ class Board:
             self.claimed.add(short(key))
             jobs.append(Job(column=column, key=key, judges=lacking))
         return tuple(jobs)
+
+    def _digest(self, item: Item) -> str:
+        """Its fingerprint. Raises: BadImage, OSError; also for a file that is not read in time."""
+        return self.patience.call(item.digest) if isinstance(item.picture, Path) else item.digest()
 
     def _unreadable(self, item: Item, why: str) -> None:
         """Enters a picture without a fingerprint: its cells are known to this run alone."""

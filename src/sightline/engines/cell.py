@@ -78,13 +78,17 @@ class _Scene:
     strange: bool = False  # whether truth is left out, as that of a label that is not explained
 
 
-def compute(setup: Setup, task: Task) -> Iterator[Finished]:
-    """The cells of a task, in order; what fails becomes a record with its reason."""
+def compute(
+    setup: Setup, task: Task, loaded: Callable[[], None] = lambda: None
+) -> Iterator[Finished]:
+    """The cells of a task, in order; what fails becomes a record with its reason. loaded: called
+    when the picture was read."""
     try:
         scene = _scene(setup, task.item)
     except Exception as error:
         yield from (failed(job.key, error) for job in task.jobs)
         return
+    loaded()
     for job in task.jobs:
         try:
             yield _cell(setup, scene, job)

@@ -28,6 +28,7 @@ from .setup import Setup
 from .sources.item import Encoded, Item
 from .workers.crew import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
 from .workers.parcel import pack, unpack
+from .workers.patience import limit_of
 from .workers.warming import ready
 
 _PATIENCE = 10.0  # seconds for the head of a cluster to answer
@@ -39,12 +40,15 @@ class RayEngine:
     """Computes on a Ray cluster. address: of its head, `host:port`; None is the cluster that is
     there (RAY_ADDRESS, or one of this machine), else one that is started here. workers: actors;
     None is one for each core of the cluster, or for each GPU where the model is on one.
+    cell_timeout: seconds after which a cell is given up; None is half an hour.
     """
 
     address: str | None = None
     workers: int | None = None
+    cell_timeout: float | None = None
 
     def __post_init__(self) -> None:
+        limit_of(self.cell_timeout)
         _ray()
 
     def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
@@ -62,7 +66,8 @@ class RayEngine:
             room = int(ray.cluster_resources().get("GPU" if "num_gpus" in want else "CPU", 0))
             workers = self.workers or min(room, sys.maxsize if count is None else count)
             held = ray.put(parcel)
-            crew = Crew(lambda reports: _Actor(held, want, reports), take)
+            limit = limit_of(self.cell_timeout)
+            crew = Crew(lambda reports: _Actor(held, want, reports), take, limit)
             try:
                 crew.run(_chained(first, tasks), max(1, workers))
             except Unsendable as refused:
@@ -154,6 +159,7 @@ class _Actor(Worker):
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, task: Task) -> None:
+        self.loaded = True  # its picture goes along
         self.tasks.put(pickle.dumps(replace(task, item=_carried(task.item))))
 
     def end(self) -> str:

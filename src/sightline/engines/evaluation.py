@@ -36,6 +36,7 @@ from .stability import probed
 from .stores.rows import COST_TYPES, ROW_TYPES, written
 from .table import Table
 from .workers.crew import Take
+from .workers.patience import Patience, limit_of
 
 log = logging.getLogger("sightline")
 
@@ -67,9 +68,14 @@ class PageOnly:
 
 
 def engine(
-    name: str, workers: int | None = None, address: str | None = None, page: Path | None = None
+    name: str,
+    workers: int | None = None,
+    address: str | None = None,
+    page: Path | None = None,
+    cell_timeout: float | None = None,
 ) -> Engine:
     """The engine of that name; `none` is `PageOnly`, whose page is written into the folder `page`.
+    cell_timeout: seconds after which a cell is given up, None is the engine's own limit.
     Raises: MissingExtra for `ray` without Ray, BadField for another word, for an address without
     `ray`, or for a page without `none`."""
     if name == "none":
@@ -81,10 +87,10 @@ def engine(
     if workers is not None and workers < 1:
         raise BadField(f"workers is at least 1; got {workers}.")
     if name == "ray":
-        return RayEngine(address=address, workers=workers)
+        return RayEngine(address=address, workers=workers, cell_timeout=cell_timeout)
     if address is not None:
         raise BadField(f"an address is for the engine `ray`; got {address!r} for `local`.")
-    return LocalEngine(workers=workers)
+    return LocalEngine(workers=workers, cell_timeout=cell_timeout)
 
 
 def evaluate(
@@ -110,7 +116,8 @@ def evaluate(
     with ledger.opened(out, reading=only is not None) as kept:
         if only is None:
             write_bytes(out / "run.toml", _toml(setup, collection))
-        board = Board(setup, collection, kept, progress)
+        patience = Patience(limit_of(getattr(using, "cell_timeout", None)))
+        board = Board(setup, collection, kept, progress, patience)
         (using or LocalEngine()).run(setup, *board.work(), board.take)
         doubts = _doubts(setup, (e.meaning for e in board.entries))
         if not collection.listed:

@@ -4,12 +4,14 @@ The pool has at most one process per core, and no more than fit into memory. A p
 takes one cell with it: the others of its picture go on in a new one.
 """
 
+import math
 import os
 import pickle
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,30 +19,45 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import NotExplainable
+from ..errors import NotExplainable, SightlineWarning
 from .cell import Task, compute
 from .setup import Setup
 from .workers.crew import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
 from .workers.memory import cores, fitting
 from .workers.parcel import pack
+from .workers.patience import limit_of
 from .workers.warming import ready
 
+_PATIENCE = 10.0  # seconds for a process that was killed to be gone
 LONG = 20.0  # seconds of work from which starting processes pays
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalEngine:
     """Computes on this machine. workers: processes; None is this one alone for what takes under 20
-    seconds, else as many as there are cores and as memory allows.
+    seconds, else as many as there are cores and as memory allows. cell_timeout: seconds after which
+    a cell is given up; where they are given, all is computed in other processes, because only those
+    can be stopped. None is half an hour there, and no limit in this process.
     """
 
     workers: int | None = None
+    cell_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        limit_of(self.cell_timeout)
 
     def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
         """Computes all tasks, about `count` (None: many), and hands over each cell as it is
         finished."""
         tasks = iter(tasks)
-        workers = self.workers
+        workers, limit = self.workers, limit_of(self.cell_timeout)
+        apart = self.cell_timeout is not None and not math.isinf(limit)
+        if workers is None and apart:
+            first = next(tasks, None)
+            if first is None:
+                return
+            tasks = chain([first], tasks)
+            workers = max(1, min(sys.maxsize if count is None else count, fitting(cores())))
         if workers is None:
             started = time.perf_counter()
             first = next(tasks, None)
@@ -51,13 +68,15 @@ class LocalEngine:
             left = (time.perf_counter() - started) * waiting
             alone = left < LONG or setup.model.device.type != "cpu"
             workers = 1 if alone else min(waiting, fitting(cores()))
-        if workers > 1:
+        if workers > 1 or apart:
             try:
                 parcel = pack(setup)
-                Crew(lambda reports: _Process(parcel, reports), take).run(tasks, workers)
+                Crew(lambda reports: _Process(parcel, reports), take, limit).run(tasks, workers)
                 return
-            except NotExplainable:
-                pass  # a model around a local function: it is computed here
+            except NotExplainable as why:  # a model around a local function: it is computed here
+                if apart:
+                    text = f"cell_timeout has no effect: {why} It is computed in this process."
+                    warnings.warn(text, SightlineWarning, stacklevel=4)
             except Unsendable as why:
                 tasks = chain(why.left, tasks)
         _here(setup, tasks, take)
@@ -103,7 +122,10 @@ class _Process(Worker):
         if self.process.stdin is not None:
             with suppress(OSError):
                 self.process.stdin.close()
-        code = self.process.wait()
+        try:
+            code = self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:  # a disk that does not answer holds even the dead
+            return "it does not end"
         return f"signal {-code}" if code < 0 else f"status {code}"
 
 

@@ -8,9 +8,11 @@ import pickle
 import queue
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 from ..cell import Task, compute
+from .crew import Loaded
 from .parcel import unpack
 from .warming import ready
 
@@ -25,13 +27,13 @@ def main() -> None:
     except Exception as error:
         _send(answers, f"{type(error).__name__}: {error}")
         return
-    _send(answers, None)
     tasks: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
     with ready(setup):
+        _send(answers, None)
         while True:
             task = tasks.get()
-            for finished in compute(setup, task):
+            for finished in compute(setup, task, partial(_send, answers, Loaded())):
                 _send(answers, finished)
             _send(answers, None)
 
