@@ -229,6 +229,7 @@ def evaluate(
     progress: evaluation.Progress | None = None,
     page: str | os.PathLike[str] | None = None,
     cell_timeout: float | None = None,
+    cache: bool = True,
 ) -> Table:
     """Which method can be trusted on a whole collection?
 
@@ -240,8 +241,9 @@ def evaluate(
     engine: `local`, `ray` on the cluster at `address`, or `none`, which writes the page of what is
     finished (into the folder `page`, where the run's own is read-only) and computes nothing.
     cell_timeout: seconds after which a picture's cell is given up, with that as its reason; a rerun
-    tries it again. None is half an hour in worker processes. progress: told (finished, all) cells.
-    What is finished stays in `out`: the same call goes on.
+    tries it again. None is half an hour in worker processes. cache: numbers of baselines (maps that
+    ignore the network) come from earlier runs, which keep them in `SIGHTLINE_CACHE`. progress: told
+    (finished, all) cells. What is finished stays in `out`: the same call goes on.
 
     Raises: BadField, UnknownName, BadImage, BadModel before any work; FileProblem when the disk is
     full.
@@ -279,7 +281,7 @@ def evaluate(
         batch=batch,
         stability=stability is not False,
     )
-    return evaluation.evaluate(setup, pictures, Path(out), using, progress)
+    return evaluation.evaluate(setup, pictures, Path(out), using, progress, cache)
 
 
 def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked here

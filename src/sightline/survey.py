@@ -8,12 +8,14 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from . import registry
+from .engines.stores.baselines import Found, levels
 from .errors import NotExplainable, SightlineError
 from .explainer import Explainer, shared, versions
 from .explanation import Explanation, Heatmap
@@ -148,16 +150,21 @@ def described(explainer: Explainer) -> Method:
 
 
 class _Nulls:
-    """What maps that know nothing get on one picture, measured once for all methods."""
+    """What baselines get on one picture, measured once for all methods and kept over runs."""
 
     def __init__(self) -> None:
-        self.known: dict[Metric, dict[str, tuple[float, list[float]]]] = {}
+        self.known: dict[Metric, Found] = {}
 
-    def of(self, metric: Metric, case: Case) -> dict[str, tuple[float, list[float]]]:
-        if metric not in self.known or not metric.takes_maps:  # its nulls are the method's own
-            blind = {name: metric.null(name, case, 0) for name in NULLS}
-            self.known[metric] = {name: _measured(metric, other) for name, other in blind.items()}
+    def of(self, metric: Metric, case: Case) -> Found:
+        if not metric.takes_maps:  # its baselines are the method's own
+            return _baselines(metric, case)
+        if metric not in self.known:
+            self.known[metric] = levels(metric, case, partial(_baselines, metric, case))
         return self.known[metric]
+
+
+def _baselines(metric: Metric, case: Case) -> Found:
+    return {name: _measured(metric, metric.null(name, case, 0)) for name in NULLS}
 
 
 def _measured(metric: Metric, case: Case) -> tuple[float, list[float]]:

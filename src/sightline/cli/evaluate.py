@@ -119,6 +119,13 @@ def evaluate(
             help="Measure some pictures with other fills and coarser maps too.",
         ),
     ] = True,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Take the numbers of baselines from earlier runs, and keep them for later ones.",
+        ),
+    ] = True,
     batch: options.Batch = None,
     seed: options.Seed = None,
     limit: options.Limit = None,
@@ -174,6 +181,7 @@ def evaluate(
                     address=address,
                     workers=workers,
                     cell_timeout=cell_timeout,
+                    cache=cache,
                     progress=watch,
                 )
         except KeyboardInterrupt:

@@ -25,6 +25,7 @@ from .setup import Column, Setup
 from .small_map import unpacked
 from .sources.classes import UNKNOWN, Meaning
 from .sources.item import Collection, Item
+from .stores.baselines import Baselines
 from .stores.rows import Row
 from .workers.patience import Patience
 
@@ -55,13 +56,15 @@ class Board:
         kept: Ledger,
         progress: Progress | None = None,
         patience: Patience | None = None,
+        baselines: Baselines | None = None,
     ) -> None:
         self.setup, self.collection, self.kept = setup, collection, kept
         self.progress = progress or (lambda _done, _total: None)
         self.patience = patience or Patience(math.inf)
+        self.baselines = baselines or Baselines(None)
         self.unsure: dict[bytes, Record] = {}
         self.entries: list[Entry] = []
-        self.claimed: set[bytes] = set()
+        self.claimed: dict[bytes, bool] = {}  # whether it is a null map's
         self.named: dict[str, bytes] = {}
         self.done = 0
 
@@ -99,11 +102,14 @@ class Board:
         index = self._enter(item, digest, keys)
         jobs = []
         for column, key in enumerate(keys):
+            blind = self.setup.columns[column].blind
             lacking = self._lacking(key, self.setup.wanted(index, self.setup.columns[column]))
+            if lacking and blind and short(key) not in self.claimed:
+                lacking = self._recalled(key, lacking)
             if lacking is None or short(key) in self.unsure or short(key) in self.claimed:
                 self._step()
                 continue
-            self.claimed.add(short(key))
+            self.claimed[short(key)] = blind
             jobs.append(Job(column=column, key=key, judges=lacking))
         return tuple(jobs)
 
@@ -149,14 +155,26 @@ class Board:
             return tuple(wanted)
         return tuple(k for k in wanted if keys[k] in lacking) or None
 
+    def _recalled(self, key: str, lacking: Sequence[int]) -> tuple[int, ...] | None:
+        """The metrics that a null map's cell still lacks, after those that an earlier run measured
+        were taken over into the ledger."""
+        keys = self.setup.measure_keys
+        known = self.baselines.get(key, [keys[k] for k in lacking])
+        if known is None:
+            return tuple(lacking)
+        self.kept.add(known)
+        return tuple(k for k in lacking if keys[k] not in known["metrics"]) or None
+
     def take(self, found: Finished, keep: bool = True) -> None:
         """Keeps a finished cell: for good, or where it may come out otherwise for this run."""
         record = found.record
+        blind = self.claimed.pop(short(record["cell"]), False)
         if found.sure and keep:
             self.kept.add(record)
+            if blind:
+                self.baselines.add(record)
         else:
             self._take_unsure(record)
-        self.claimed.discard(short(record["cell"]))
         self._step()
 
     def _take_unsure(self, record: Record) -> None:

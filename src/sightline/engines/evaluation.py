@@ -10,6 +10,7 @@ import logging
 import tomllib
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +34,7 @@ from .sources.average_location import AverageLocation
 from .sources.classes import OWN, Meaning, sentences
 from .sources.item import TOP, Collection
 from .stability import probed
+from .stores import baselines
 from .stores.rows import COST_TYPES, ROW_TYPES, written
 from .table import Table
 from .workers.crew import Take
@@ -99,8 +101,10 @@ def evaluate(
     out: Path,
     using: Engine | None = None,
     progress: Progress | None = None,
+    cache: bool = True,
 ) -> Table:
-    """Computes what is missing and writes the results into `out`.
+    """Computes what is missing and writes the results into `out`. cache: take the numbers of
+    baselines from earlier runs, and keep them for later ones.
 
     Raises: FileProblem where nothing can be written; what was finished before is kept. Also where
     the folder was removed meanwhile: then everything was written once more.
@@ -113,11 +117,14 @@ def evaluate(
     if collection.listed:
         _say(setup, (item.meaning for item in collection.items() if not item.error))
     only = using if isinstance(using, PageOnly) else None
-    with ledger.opened(out, reading=only is not None) as kept:
+    with (
+        ledger.opened(out, reading=only is not None) as kept,
+        closing(baselines.opened(cache=cache and only is None)) as known,
+    ):
         if only is None:
             write_bytes(out / "run.toml", _toml(setup, collection))
         patience = Patience(limit_of(getattr(using, "cell_timeout", None)))
-        board = Board(setup, collection, kept, progress, patience)
+        board = Board(setup, collection, kept, progress, patience, known)
         (using or LocalEngine()).run(setup, *board.work(), board.take)
         doubts = _doubts(setup, (e.meaning for e in board.entries))
         if not collection.listed:
