@@ -52,7 +52,7 @@ def test_the_command_ends_with_1_after_a_bad_picture_and_for_none(
     (birds / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n123")
     done = _sightline(birds / "bad.png", "--methods", "gradient", "--out", tmp_path / "o")
     assert done.exit_code == 1
-    assert "no number: bad.png" in done.stderr
+    assert "not measured: bad.png" in done.stderr
     (tmp_path / "empty").mkdir()
     done = _sightline(tmp_path / "empty", "--methods", "gradient", "--out", tmp_path / "p")
     assert done.exit_code == 1 and "no pictures in the folder" in done.stderr
@@ -140,7 +140,7 @@ def test_what_befell_many_pictures_alike_is_one_line(tmp_path: Path) -> None:
     assert done.exit_code == 1 and len(json.loads(done.stdout)["errors"]) == 5
     done = _sightline(tmp_path, *words, "--out", tmp_path / "o")
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("no number")]
-    assert line.startswith("no number: all 5 pictures, gradient: pointing needs boxes or masks")
+    assert line.startswith("not measured: all 5 pictures, gradient: pointing needs boxes or masks")
     assert "top class" not in done.stderr  # the target was named
 
 

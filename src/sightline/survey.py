@@ -23,6 +23,7 @@ from .images import Picture
 from .metric import Case, Metric, Truth
 from .model import Model
 from .ops.labels import class_name
+from .ops.loading.display import without_folders
 from .ops.references import NULLS
 from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from .target import PerImage, Target
@@ -100,7 +101,7 @@ def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
                 case = Case(model, tensors, aimed, results[name], explainer, truth)
                 entries.append(_entry(case, [_judgement(m, case, nulls) for m in plan.metrics]))
             except SightlineError as error:
-                entries.append(_failed(explainer, str(error)))
+                entries.append(_failed(explainer, without_folders(str(error))))
             plan.step(name)
     maps = tuple(e for e in entries if isinstance(e, MapEntry))
     panels = tuple(e for e in entries if isinstance(e, PanelEntry))
@@ -110,9 +111,11 @@ def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
 def facts(model: Model) -> tuple[tuple[str, str], ...]:
     """(name, value) pairs that tell a reader of a report which model it is about."""
     told = {
-        "model": model.name,
+        "model": model.display_name,
         "weights": model.digest,
-        "preprocessing": model.preprocess.describe() if model.preprocess else "none",
+        "preprocessing": without_folders(model.preprocess.describe())
+        if model.preprocess
+        else "none",
         "precision": model.precision,
         "device": str(model.device),
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
@@ -128,7 +131,7 @@ def notes(model: Model) -> tuple[str, ...]:
 def refusals(plan: Plan) -> tuple[tuple[str, str], ...]:
     """(title of the method, reason) for each method that fits no picture."""
     return tuple(
-        (described(e).title, plan.refused[e.registered_name])
+        (described(e).title, without_folders(plan.refused[e.registered_name]))
         for e in plan.explainers
         if e.registered_name in plan.refused
     )

@@ -14,12 +14,13 @@ from ..engines.setup import told_model
 from ..errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
 from ..images import Picture
 from ..metric import Truth
+from ..ops.loading.display import without_folders
 from ..report import Item
 from ..survey import Look, Plan
 from ..views.wording import NARROW, percent
 from . import _written
 from ._habits import DONE, INTERRUPTED, WITH_ERRORS, finite, goes_on, progress, say, tell, tell_json
-from .results import folders, pages, store
+from .results import folders, names, pages, store
 from .results.folders import Command
 from .results.store import Run, Store
 from .waiting import estimate
@@ -105,7 +106,7 @@ def explain_all(plan: Plan, sources: Sequence[Source], place: Place, telling: Te
         ):
             say(told)
         done = _collect(plan, sources, held, telling)
-        done.failed += telling.absent
+        done.failed += [(without_folders(n), without_folders(why)) for n, why in telling.absent]
         done.total += len(telling.absent)
         run = replace(_run(plan, telling, settings, run), failed=done.failed)
         store.save_run(folder, run)
@@ -130,10 +131,11 @@ def _settings_of(plan: Plan) -> JSON:
 def _run(plan: Plan, telling: Telling, settings: JSON, before: Run | None) -> Run:
     """What is run, with the remarks so far."""
     earlier = before.notes if before else ()
-    notes = dict.fromkeys([*earlier, *telling.remarks, *survey.notes(plan.model)])
+    told = map(without_folders, [*telling.remarks, *survey.notes(plan.model)])
+    notes = dict.fromkeys([*earlier, *told])
     return Run(
         settings=settings,
-        model=plan.model.name,
+        model=plan.model.display_name,
         title=telling.title,
         facts=survey.facts(plan.model),
         notes=tuple(notes),
@@ -199,7 +201,7 @@ def _explained(plan: Plan, source: Source, held: Store, key: str) -> int:
     except (BadTarget, UnknownName, *_LASTING):
         raise
     except SightlineError as error:
-        item = Item(name=name, error=str(error))
+        item = Item(name=name, error=without_folders(str(error)))
         return held.add(key, stem, _record(item, {}), Look(item=item).errors, item)
     found = replace(found, item=replace(found.item, **{**source.known, "name": name}))
     files = _written.results(found.results, held.folder, stem)
@@ -265,7 +267,7 @@ def _summary(done: Collected, held: Store) -> Iterator[str]:
         if record["error"]:
             continue
         count += 1
-        yield f"{record['name']}: {record['told']}"
+        yield f"{names.short(record['name'])}: {_in_short(record)}"
         for entry in (m for m in record["maps"] if not m["error"]):
             compared |= any("random" in m["nulls"] for m in entry["metrics"].values())
             yield f"  {_line(entry)}"
@@ -277,13 +279,24 @@ def _summary(done: Collected, held: Store) -> Iterator[str]:
     yield f"{count} of {done.total} {noun} explained{again}{stopped}."
 
 
+def _in_short(record: JSON) -> str:
+    """What is told of a picture, long labels in short."""
+    said = (record["prediction"] or {}).get("label", "")
+    told = record["told"]
+    for label in filter(None, (said, record["target"])):
+        told = told.replace(label, names.short(label))
+    return told
+
+
 def _line(entry: JSON) -> str:
     numbers = [
         f"{name} {_number(m['value'])}"
         + (f" (random {_number(m['nulls']['random'])})" if "random" in m["nulls"] else "")
         for name, m in entry["metrics"].items()
     ]
-    return "  ".join([f"{entry['method']:<22}", *numbers, entry.get("text", "")]).rstrip()
+    return "  ".join(
+        [f"{names.short(entry['method']):<22}", *numbers, entry.get("text", "")]
+    ).rstrip()
 
 
 def _number(value: float | None) -> str:
@@ -292,7 +305,7 @@ def _number(value: float | None) -> str:
 
 def _reason(error: Exception) -> str:
     ours = isinstance(error, SightlineError)
-    return str(error) if ours else f"{type(error).__name__}: {error}"
+    return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
 def _told(item: Item) -> str:

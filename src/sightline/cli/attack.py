@@ -139,7 +139,7 @@ def _run(model: "Model", made: "Attacking", aim: Any, explainers: "list[Explaine
         "methods": [told(e) for e in explainers],
         "target": "the attack's own" if aim is None else repr(aim),
     }
-    return Run(settings=settings, model=model.name, title="")
+    return Run(settings=settings, model=model.display_name, title="")
 
 
 def _attacking(name: str, settings: Sequence[str]) -> "tuple[Attacking, list[str]]":
@@ -221,6 +221,9 @@ class _Done:
             self.fail(title, f"{type(error).__name__}: {error}")
 
     def fail(self, name: str, reason: str) -> None:
+        from ..ops.loading.display import without_folders
+
+        name, reason = without_folders(name), without_folders(reason)
         self.failed.setdefault(len(self.places), []).append({"name": name, "error": reason})
         self.errors.append(f"{name}: {reason}")
 
@@ -274,14 +277,15 @@ class _Done:
         from .. import registry
         from ..explainer import versions
         from ..ops.files import write_bytes
+        from ..ops.loading.display import displayed
         from .results import store
 
         records = self.records()
-        told = {
-            "model": self.model.name,
+        told = {  # shared, so without the folders of this machine
+            "model": self.model.display_name,
             "weights_digest": self.model.digest,
-            "attack": registry.to_json(self.made),
-            "methods": [registry.to_json(e) for e in self.explainers],
+            "attack": displayed(registry.to_json(self.made)),
+            "methods": [displayed(registry.to_json(e)) for e in self.explainers],
             "versions": versions(),
             "pictures": records,
         }

@@ -11,6 +11,7 @@ from . import _options as options
 from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
 from .results import folders
 from .results.folders import Command
+from .results.names import short
 
 if TYPE_CHECKING:
     from ..engines.run_file import RunFile
@@ -220,7 +221,7 @@ def conclude(table: "Table", out: Path, *, as_json: bool) -> None:
             {
                 "report": str(page),
                 "table": str(out / "table.parquet"),
-                "model": table.setup.model.name,
+                "model": table.setup.model.display_name,
                 "pictures": len(table.pictures),
                 "verdict": table.verdict,
                 "summary": table.summary,
@@ -232,7 +233,7 @@ def conclude(table: "Table", out: Path, *, as_json: bool) -> None:
             tell(line)
         tell(f"\n{table.verdict}\nReport: {page}")
         for error in table.gathered[:SHOWN]:
-            say(f"no number: {error}")
+            say(f"not measured: {error}")
         if len(table.gathered) > SHOWN:
             say(f"... and {len(table.gathered) - SHOWN} more; {out / 'table.json'} lists all")
     if table.errors or not table.pictures:
@@ -244,7 +245,8 @@ def _lines(table: "Table") -> list[str]:
     if not table.pictures:
         return []
     names = [*table.methods, *table.nulls]
-    wide = max(map(len, names)) + 2
+    called = {name: short(name) for name in names}
+    wide = max(map(len, called.values())) + 2
     found = {(s["method"], s["metric"]): s for s in table.summary}
     widths = [max(len(metric), 22) for metric in table.metrics]
     heads = "  ".join(f"{m:>{w}}" for m, w in zip(table.metrics, widths, strict=True))
@@ -252,7 +254,9 @@ def _lines(table: "Table") -> list[str]:
     for name in names:
         cells = [_cell(found[name, metric]) for metric in table.metrics]
         shown = "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
-        lines.append(f"{name:<{wide}}{shown}")
+        lines.append(f"{called[name]:<{wide}}{shown}")
+    if any(level["low"] is not None for level in found.values()):
+        lines.append("In brackets: the 95 % interval of the mean over the pictures.")
     return lines
 
 

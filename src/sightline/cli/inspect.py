@@ -50,7 +50,7 @@ def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's
     anatomy = model.anatomy.to_json()
     default = anatomy["layouts"].get(anatomy["spatial"]) if anatomy["spatial"] else None
     return {
-        "model": model.name,
+        "model": model.display_name,
         "weights": model.digest,
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "classes": anatomy["n_classes"],

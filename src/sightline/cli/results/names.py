@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 _LONGEST = 120  # characters of a file's stem; a method's name and an ending come behind
+_SHORT = 39  # characters of a name on the terminal
+_TAIL = 14  # of them, those at its end
 
 
 def titles(paths: Sequence[PurePath]) -> list[str]:
@@ -37,6 +39,21 @@ def unused(title: str, path: PurePath, taken: Collection[str]) -> str:
         number += 1
         name = f"{title} ({number})"
     return name
+
+
+def short(name: str) -> str:
+    """A name as the terminal shows it, under 40 characters: the first of several names between
+    commas, or its beginning and its end.
+
+    >>> short("bald eagle, American eagle, Haliaeetus leucocephalus")
+    'bald eagle'
+    """
+    if len(name) <= _SHORT:
+        return name
+    first = name.partition(", ")[0]
+    if len(first) <= _SHORT and "(" not in first:
+        return first
+    return f"{name[: _SHORT - _TAIL - 1]}…{name[-_TAIL:]}"
 
 
 def stem(path: PurePath, taken: Collection[str]) -> str:

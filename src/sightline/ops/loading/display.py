@@ -13,7 +13,7 @@ from typing import Any
 _FILES = ("file", "attributes")  # prefixes of names that are always a path
 _QUERY = re.compile(r"\?(?=\w+=)")
 _LIBRARY = ("arch",)  # keys of a name whose slashes are no folders
-_FOLDERS = re.compile(r"(?<![\w.:/\\])(?:~\w*|[A-Za-z]:)?[/\\](?:[^\s/\\'\"?&<>|]+[/\\])+")
+_FOLDERS = re.compile(r"(?<![\w./\\])(?:~\w*|[A-Za-z]:)?[/\\](?:[^\s/\\'\"?&<>|]+[/\\])+")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
