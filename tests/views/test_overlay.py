@@ -210,6 +210,10 @@ def test_what_a_style_or_a_picture_does_not_take_is_named(tmp_path) -> None:
         Style.of("viridis")  # type: ignore[arg-type]
     with pytest.raises(BadField, match="scale='shred'; did you mean 'shared'"):
         heat.save(tmp_path / "x.png", scale="shred")
+    for ends in ((1, 0), (0, "a"), (0, 1, 2), (0, float("nan")), 3):
+        with pytest.raises(BadField, match="the lower one first"):
+            heat.save(tmp_path / "x.png", scale=ends)
+    heat.save(tmp_path / "x.png", scale=[0, np.float32(2)])
 
 
 def test_page_file_and_figure_have_one_rule() -> None:

@@ -73,7 +73,9 @@ def encoded(
     photo = photograph(heat, i, _size(heat))
     told = captions.caption(heat, i) if caption else None
     drawn = plated(painted(photo, values, ramp, chosen), told, _barred(ramp, scale), chosen)
-    return images.encode_png(drawn) if suffix == ".png" else images.encode_jpeg(drawn, 92)
+    if suffix == ".png":
+        return images.encode_png(drawn, 4)  # a third of the time of 6, and 4 % more bytes
+    return images.encode_jpeg(drawn, 92)
 
 
 @registry.drawn(Heatmap, "figure")

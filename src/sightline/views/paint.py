@@ -61,9 +61,10 @@ def overlay(
     own = scale if isinstance(scale, Ramp) else ramp(values, scale)
     colours = rgba(fitted, own, name)
     alpha = colours[..., 3:] / 255.0 * opacity
-    mixed = base * (1 - alpha) + colours[..., :3] * alpha
-    unseen = np.isnan(fitted)[..., None]
-    return np.where(unseen, dimmed(base), mixed).round().astype(np.uint8)
+    mixed = (base * (1 - alpha) + colours[..., :3] * alpha).round().astype(np.uint8)
+    unseen = np.isnan(fitted)
+    mixed[unseen] = dimmed(base[unseen])
+    return mixed
 
 
 def dimmed(picture: Pixels) -> Pixels:

@@ -8,8 +8,10 @@ falls below zero has two signs: red speaks for the target, blue against it. The 
 same rule (`shares` and `placed` in `report_assets/maps.js`; keep both alike).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -80,14 +82,17 @@ class Ramp:
 
 def check(scale: Any) -> Scale:  # Any: what a user gives
     """The scale. Raises: BadField for what is none of the names and no pair of numbers."""
-    pair = isinstance(scale, (tuple, list)) and len(scale) == 2
-    if not pair and scale not in SCALES:
-        hint = near(scale, SCALES) if isinstance(scale, str) else "."
-        raise BadField(
-            f"scale={scale!r}{hint} Expected one of {', '.join(SCALES)}, or the two raw values at"
-            " the ends of the colours; `scale=False` leaves the bar out."
-        )
-    return scale
+    if isinstance(scale, str) and scale in SCALES:
+        return scale  # type: ignore[return-value]  # one of the names
+    if isinstance(scale, (tuple, list)) and len(scale) == 2:
+        low, high = (float(end) if isinstance(end, Real) else math.nan for end in scale)
+        if low < high:
+            return low, high
+    hint = near(scale, SCALES) if isinstance(scale, str) else "."
+    raise BadField(
+        f"scale={scale!r}{hint} Expected one of {', '.join(SCALES)}, or the two raw values at the"
+        " ends of the colours, the lower one first; `scale=False` leaves the bar out."
+    )
 
 
 def ramps(maps: Sequence[Values], scale: Scale = "evidence") -> list[Ramp]:
@@ -97,9 +102,9 @@ def ramps(maps: Sequence[Values], scale: Scale = "evidence") -> list[Ramp]:
     floor to its peak. `shared`: raw values, one range for all. `symmetric`: raw values, the same
     reach on both sides of zero. Two numbers: raw values between these.
     """
-    if check(scale) == "evidence":
+    given = check(scale)
+    if given == "evidence":
         return [_of_evidence(values) for values in maps]
-    given = scale if isinstance(scale, str) else (float(scale[0]), float(scale[1]))
     unit = "raw values" if scale in ("per-image", "symmetric") else "raw values, one range for all"
     return [Ramp(low, high, unit) for low, high in limits(list(maps), given)]
 
