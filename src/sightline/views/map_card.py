@@ -62,8 +62,8 @@ def card(
     over = paint.overlay(packed.fit_picture(window, side), fallback)
     told["still"] = packed.picture(over, long_side=side, quality=70)
     ramp = paint.ramp(fallback)
-    told["bar"] = dict(zip(("low", "middle", "high"), ramp.ends, strict=True))
-    told["bar"]["signed"] = ramp.signed  # as the script draws it
+    low, middle, high = ramp.ends  # as the script draws it
+    told["bar"] = {"low": low, "middle": middle, "high": high, "signed": ramp.signed}
     told["contours"] = [
         paint.svg_path(lines, outline_box(values.shape)) for lines in paint.outlines(values)
     ]
