@@ -5,6 +5,9 @@ const place = `sightline:${location.pathname}`;
 const switches = ["contours", "outlines", "crop"];
 const every = (selector) => [...document.querySelectorAll(selector)];
 
+// What the page shows: a page that was made anew under the same name keeps the scale, but nothing about its pictures.
+const content = () => every("h1, .item h2, .card h3").map((heading) => heading.textContent).join();
+
 function remembered() {
   try {
     const text = sessionStorage.getItem(place);
@@ -15,6 +18,7 @@ function remembered() {
 
 function remember() {
   const state = {
+    content: content(),
     chosen: Object.fromEntries(["view", "scale", "sign"].map((name) => [name, root.dataset[name]])),
     on: Object.fromEntries(switches.map((id) => [id, Boolean(document.getElementById(id)?.checked)])),
     opacity: document.getElementById("opacity")?.value,
@@ -36,31 +40,33 @@ function remember() {
   }
 }
 
-// Puts everything back that the page still has; a page that was made anew may have fewer pictures.
 function recall(state) {
   if (!state) return;
+  if (document.getElementById("controls")) recallControls(state);
+  if (state.content !== content()) return;
   every("details").forEach((details, k) => { details.open = state.open?.[k] ?? details.open; });
   every("table.sortable").forEach((table, k) => {
     const [column, falling] = state.sorted?.[k] ?? [-1, false];
     const button = table.tHead.rows[0].cells[column]?.querySelector(".sorter");
     for (let press = button ? 1 + falling : 0; press > 0; press--) button.click();
   });
-  if (document.getElementById("controls")) {
-    for (const [name, value] of Object.entries(state.chosen ?? {})) {
-      if (document.querySelector(`input[name="${name}"][value="${CSS.escape(value)}"]`)) choose(name, value);
-    }
-    switches.forEach((id) => flip(id, Boolean(state.on?.[id])));
-    if (state.opacity !== undefined) setOpacity(Number(state.opacity));
-    figures.forEach((figure, k) => { figure.view = state.views?.[k] ?? null; });
-    const hidden = new Set(state.hidden ?? []);
-    every("input[data-part]").filter((box) => hidden.has(box.dataset.part)).forEach((box) => box.click());
-    if (state.adjusting) document.getElementById("more").click();
-  }
+  figures.forEach((figure, k) => { figure.view = state.views?.[k] ?? null; });
+  const hidden = new Set(state.hidden ?? []);
+  every("input[data-part]").filter((box) => hidden.has(box.dataset.part)).forEach((box) => box.click());
   const [visit] = performance.getEntriesByType("navigation");
   if (visit?.type !== "reload" && visit?.type !== "back_forward") return;
   history.scrollRestoration = "manual"; // the browser would go there before the page has its height
   every(".row, .scroller, .sag-scroll").forEach((box, k) => { box.scrollTo({ left: state.sideways?.[k] ?? 0, behavior: "instant" }); });
   window.scrollTo({ top: state.scroll ?? 0, behavior: "instant" });
+}
+
+function recallControls(state) {
+  for (const [name, value] of Object.entries(state.chosen ?? {})) {
+    if (document.querySelector(`input[name="${name}"][value="${CSS.escape(value)}"]`)) choose(name, value);
+  }
+  switches.forEach((id) => flip(id, Boolean(state.on?.[id])));
+  if (state.opacity !== undefined) setOpacity(Number(state.opacity));
+  if (state.adjusting) document.getElementById("more").click();
 }
 
 function keepState() {
