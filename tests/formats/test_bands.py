@@ -177,7 +177,7 @@ def test_three_bands_that_were_told_are_shown_and_named(tmp_path):
     words = " ".join(text.get_text() for text in figure.texts)
     assert "Bands 4, 1 and 0 of the picture are shown" in words
     assert heat.overlay().std() > 10  # not blank
-    with pytest.raises(BadImage, match="counted from 0"):
+    with pytest.raises(BadImage, match="numbered from 0"):
         five(size=20, shown=(5, 1, 0)).prepare(array)
 
 
