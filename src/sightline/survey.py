@@ -153,7 +153,7 @@ def described(explainer: Explainer) -> Method:
 
 
 class _Nulls:
-    """What baselines get on one picture, measured once for all methods and kept over runs."""
+    """Scores of the baselines on one picture, measured once for all methods and kept over runs."""
 
     def __init__(self) -> None:
         self.known: dict[Metric, Found] = {}

@@ -168,7 +168,7 @@ def _nobody(made: Sequence[Method], method: str | None, name: str) -> UnknownNam
 
 
 def typed(text: str, hint: Any) -> Any:  # Any: the hint says which type
-    """What `text` means for a field of that type. Raises: ValueError where it means nothing."""
+    """What `text` means for a field of that type. Raises: ValueError where it has no meaning."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _first(text, parts)

@@ -165,7 +165,7 @@ def _hold(
     explainers: "Sequence[Explainer]",
     command: str,
 ) -> "Outcome":
-    """One contest, kept in its folder with the way to hold it again; the page is written anew."""
+    """One contest, kept in its folder with the way to hold it again; the page is written again."""
     from ..engines.benchmark import kept
     from ..engines.benchmark.entrants import peer_versions
     from ..explainer import versions

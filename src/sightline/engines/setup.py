@@ -40,7 +40,7 @@ SCHEMA = 1
 
 IMAGE_ITSELF = "image itself"
 BLIND = (*NULLS, IMAGE_ITSELF)
-"""Maps that know nothing of the model, scored beside the methods."""
+"""Baselines (maps that ignore the network), scored beside the methods."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +55,7 @@ class Column:
 
     @property
     def blind(self) -> bool:
-        """Whether the map knows nothing of the model."""
+        """Whether the map is a baseline."""
         return self.explainer is None
 
     @property

@@ -1,5 +1,4 @@
-"""Maps that know nothing of the model: the null levels beside which a metric's number has a
-meaning."""
+"""Baselines: maps that ignore the network, with which a metric's number is compared."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,5 @@
-"""Draws a number against its null levels, and a curve against its null band, as small SVG pictures.
+"""Draws a number with its baselines, and a curve with the band of the baselines, as small SVG
+pictures.
 
 A number that beats its nulls is not coloured: it is drawn beside them. Colours come from the page's
 tokens (`currentColor` and CSS classes), so the same drawing serves light, dark and print.

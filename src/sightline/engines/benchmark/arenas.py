@@ -238,7 +238,7 @@ def _exact_pointing() -> Metric:
 
 
 def _sanity() -> list[Metric]:
-    """The maps of the trained network and of one in which every layer was drawn anew. One draw is
+    """The maps of the trained network and of one in which every layer was randomised. One draw is
     enough here, because each picture draws a network of its own."""
     return [registry.create("metric", "model-randomisation", steps=2, draws=1)]
 

@@ -9,7 +9,7 @@
 3. A number in words (`3`) is the class *named* so. Where there is none it is an index, and where
    the model's classes have other names that is said. Where the model's names are numbers, it is a
    class that the model does not know.
-4. The data set's own order counts only where no name speaks against it: the model's classes have no
+4. The data set's own order counts only where no name contradicts it: the model's classes have no
    names, or the data's are mere numbers that fit neither as names nor as indices, and there are as
    many classes of the data as of the model.
 5. A number from a program, of data without names, is an index.

@@ -39,7 +39,7 @@ def front(points: Sequence[Point], sign: int) -> list[bool]:
 
 
 def pareto(points: Sequence[Point], nulls: Sequence[float], metric: str, sign: int) -> str:
-    """Quality over cost: a dot and its interval for each method, the null levels as a band."""
+    """Quality over cost: a dot and its interval for each method, the baselines as a band."""
     ends = [e for p in points for e in (p.value, *(p.interval or ()))]
     low, high = min([*ends, *nulls]), max([*ends, *nulls])
     pad = 0.06 * (high - low or 1.0)

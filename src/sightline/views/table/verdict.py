@@ -1,4 +1,4 @@
-"""Says in sentences which method a table speaks for, and how sure that is."""
+"""Says in sentences which method is best in a table, and how certain that is."""
 
 from collections.abc import Sequence
 
