@@ -126,7 +126,7 @@ def test_the_caption_names_class_probability_method_and_layer() -> None:
 def test_a_map_without_anything_positive_says_so_and_shows_its_signed_form() -> None:
     empty = _heat(0 * BLOB, native=-BLOB[::8, ::8])
     note = captions.caption(empty, 0).note
-    assert note == "Nothing is positive for wren. Blue speaks against it."
+    assert note == "Nothing is positive for wren. Blue is evidence against it."
     drawn = _opened(empty, caption=False, scale=False)
     spot, corner = drawn[12 * 8, 30 * 8].astype(int), drawn[-1, 0].astype(int)
     assert spot[2] > spot[0] + 30 and np.abs(corner - 128).max() <= 12

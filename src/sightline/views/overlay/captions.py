@@ -95,6 +95,6 @@ def _of_values(heat: Heatmap, i: int) -> list[str]:
         label = nth(heat.provenance.get("target_label"), i)
         of = "" if label is None else f" for {label}"
         signed = drawn_map(heat, i)
-        told = "" if signed is None or not signed.min() < 0 else " Blue speaks against it."
+        told = "" if signed is None or not signed.min() < 0 else " Blue is evidence against it."
         return [f"Nothing is positive{of}.{told}"]
     return [f"The map has the same value everywhere ({number(float(values.max()))})."]
