@@ -57,7 +57,9 @@ def mean_interval(
 
 def p_values(values: np.ndarray) -> np.ndarray:
     """How often means at least so far from zero come by chance, (row,), of `values` (row, picture):
-    the larger one of both tests. NaN for rows with under `FEWEST` numbers."""
+    the larger one of both tests, and at least what the sign test says where all pictures agree,
+    because eight numbers do not show how far their tails reach. NaN for rows with under `FEWEST`
+    numbers."""
     count, mean, error, skew = _moments(values)
     with np.errstate(all="ignore"):
         t = mean / error
@@ -66,9 +68,8 @@ def p_values(values: np.ndarray) -> np.ndarray:
         cubic = np.where(np.abs(a) < 1e-6, tau, ((1 + a * tau) ** 3 - 1) / (3 * a))
         hall = root * (cubic + skew / 6 / count)
     found = np.fmax(*(2 * stdtr(count - 1, -np.abs(each)) for each in (t, hall)))
-    constant = np.where(mean == 0, 1.0, 2.0 ** (1 - count))  # the sign test
-    found = np.where(error == 0, constant, found)
-    return np.where(count < FEWEST, np.nan, found)
+    found = np.where(error == 0, np.where(mean == 0, 1.0, 0.0), found)
+    return np.where(count < FEWEST, np.nan, np.maximum(found, 2.0 ** (1 - count)))
 
 
 def significant(p: Sequence[float] | np.ndarray) -> np.ndarray:
