@@ -194,9 +194,13 @@ def _command(
     few: int,
     range: str | None,
 ) -> str:
-    """What makes the page again."""
-    words = ["sightline", "benchmark", *([data] if data else [])]
-    words += ["--model", model] if model else []
+    """What makes the page again, without the folders of this machine."""
+    from ..ops.loading.display import display_name, without_folders
+
+    words = ["sightline", "benchmark", *([without_folders(data)] if data else [])]
+    names = [display_name(name) for name in model_names(model or "")]
+    words += ["--model", ",".join(names)] if names else []
+    methods = ",".join(without_folders(word) for word in methods.split(","))
     words += ["--methods", methods, "--track", track, "--limit", str(limit), "--few", str(few)]
     return shlex.join([*words, *(["--range", range] if range else [])])
 
