@@ -170,3 +170,24 @@ def test_without_ray_the_extra_is_named(
     with pytest.raises(MissingExtra, match=r"sightline\[ray\]"):
         _evaluate(pictures, ["gradient"], tmp_path / "run", engine="ray")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["AuthenticationError", "ConnectionError"])
+def test_a_cluster_that_wants_a_token_is_said_to(
+    kind: str,
+    pictures: list[tuple[Tensor, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray.exceptions
+
+    made = getattr(ray.exceptions, kind, None) or ConnectionError
+    text = "Status code: UNAUTHENTICATED, InvalidAuthToken: Authentication token is missing"
+
+    def refused(**_: Any) -> None:
+        raise made(text)
+
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(BadField, match=r"asks for authentication.*RAY_AUTH_TOKEN") as told:
+        _evaluate(pictures, ["gradient"], tmp_path, engine="ray")
+    assert "no Ray cluster answers" not in str(told.value)

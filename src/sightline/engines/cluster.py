@@ -105,7 +105,13 @@ def _connected(address: str | None) -> Iterator[None]:
     try:
         _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        if _wants_token(error):
+            raise BadField(
+                f"the Ray cluster at {address or 'the usual place'} asks for authentication"
+                f" ({_brief(error)}); set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or"
+                " RAY_AUTH_TOKEN_PATH) to the token of its head."
+            ) from None
         raise BadField(
             f"no Ray cluster answers at {address or 'the usual place'} ({_brief(error)}); start one"
             " with `ray start --head` and give its address, host:port."
@@ -114,6 +120,13 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _wants_token(error: Exception) -> bool:
+    """Whether a cluster is there and lets only those in who have its token."""
+    kind = getattr(_ray().exceptions, "AuthenticationError", ())
+    words = ("unauthenticated", "authentication", "auth token", "invalidauthtoken")
+    return isinstance(error, kind) or any(word in str(error).lower() for word in words)
 
 
 def _knock(address: str | None) -> None:
