@@ -130,10 +130,20 @@ def _wants_token(error: Exception) -> bool:
 
 
 def _knock(address: str | None) -> None:
-    """Raises: OSError where nobody listens at `host:port`; Ray itself would try for minutes."""
-    host, colon, port = (address or "").rpartition(":")
-    if colon and port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    """Raises: OSError where nobody listens at `host:port`, an error of Ray's where a token is
+    wanted; Ray itself would try for minutes, and not say what is wrong."""
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        return
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    try:
+        from ray._raylet import GcsClient
+
+        GcsClient(address=address)
+    except Exception as error:  # other versions of Ray; whatever else it is, connecting says it
+        if _wants_token(error):
+            raise
 
 
 def _chained(first: Task, tasks: Iterator[Task]) -> Iterator[Task]:
