@@ -139,7 +139,7 @@ def test_what_befell_many_pictures_alike_is_one_line(tmp_path: Path) -> None:
     done = _sightline(tmp_path, *words, "--out", tmp_path / "o", "--json")
     assert done.exit_code == 1 and len(json.loads(done.stdout)["errors"]) == 5
     done = _sightline(tmp_path, *words, "--out", tmp_path / "o")
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("no number")]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("not measured")]
     assert line.startswith("not measured: all 5 pictures, gradient: pointing needs boxes or masks")
     assert "top class" not in done.stderr  # the target was named
 
@@ -162,3 +162,14 @@ def test_parameters_of_metrics_are_set_by_their_names(birds: Path, tmp_path: Pat
     ):
         done = _sightline(birds, *words, "--set", wrong, "--out", tmp_path / "p")
         assert done.exit_code == 2 and told in done.stderr
+
+
+def test_a_run_on_a_read_only_disk_is_shown_elsewhere(birds: Path, tmp_path: Path) -> None:
+    run, page = tmp_path / "o", tmp_path / "page"
+    words = ("--methods", "gradient", "--metrics", "complexity", "--out", run)
+    assert _sightline(birds, *words).exit_code == 0
+    before = {p: p.read_bytes() for p in run.iterdir()}
+    done = CliRunner().invoke(app, ["report", str(run), "--out", str(page)])
+    assert done.exit_code == 0 and f"Report: {page}" in done.stdout, done.output
+    assert [p.name for p in page.iterdir()] == ["report.html"]
+    assert {p: p.read_bytes() for p in run.iterdir()} == before

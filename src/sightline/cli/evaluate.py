@@ -212,15 +212,17 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield watch
 
 
-def conclude(table: "Table", out: Path, *, as_json: bool) -> None:
-    """Says what a run in a folder found. Raises: typer.Exit with 1 where something has no
-    number."""
-    page = out / "report.html"
+def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = None) -> None:
+    """Says what a run in a folder found; page: the folder of its report, where that is another.
+    Raises: typer.Exit with 1 where something has no number."""
+    from ..formats.files import printable
+
+    report = printable((page or out) / "report.html")
     if as_json:
         tell_json(
             {
-                "report": str(page),
-                "table": str(out / "table.parquet"),
+                "report": report,
+                "table": printable(out / "table.parquet"),
                 "model": table.setup.model.display_name,
                 "pictures": len(table.pictures),
                 "verdict": table.verdict,
@@ -231,11 +233,11 @@ def conclude(table: "Table", out: Path, *, as_json: bool) -> None:
     else:
         for line in _lines(table):
             tell(line)
-        tell(f"\n{table.verdict}\nReport: {page}")
+        tell(f"\n{table.verdict}\nReport: {report}")
         for error in table.gathered[:SHOWN]:
             say(f"not measured: {error}")
         if len(table.gathered) > SHOWN:
-            say(f"... and {len(table.gathered) - SHOWN} more; {out / 'table.json'} lists all")
+            say(f"... and {len(table.gathered) - SHOWN} more; table.parquet lists all")
     if table.errors or not table.pictures:
         raise typer.Exit(WITH_ERRORS)
 

@@ -15,6 +15,16 @@ def report(
         Path,
         typer.Argument(metavar="DIR", help="Of explain, demo, evaluate or benchmark."),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the report, where DIR cannot be written (evaluate, benchmark).",
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -38,18 +48,23 @@ def report(
         told = store.read_run(folder)
         if verb_of(folder) == "attack":
             raise BadField(f"{folder} has no page to write: attack.json holds all of `attack`.")
+        if told is not None and out is not None:
+            raise BadField(
+                f"--out is for folders of `evaluate` and `benchmark`, and {folder} is of `explain`;"
+                " copy the folder, and rebuild the report there."
+            )
         if told is not None:
             with store.opened(folder) as held:
                 path = pages.write(held, told)
             return tell_json({"report": str(path)}) if json else tell(f"Report: {path}")
         if (folder / "run.toml").is_file():
-            table = run.evaluate(run=folder / "run.toml", out=folder, engine="none")
-            return conclude(table, folder, as_json=json)
+            table = run.evaluate(run=folder / "run.toml", out=folder, engine="none", page=out)
+            return conclude(table, folder, as_json=json, page=out)
         held = [(outcome, Made(**told)) for outcome, told in kept.kept(folder)]
         if not held:
             raise BadField(
                 f"{folder} holds no run; expected a folder that `sightline explain`, `demo`,"
                 " `evaluate` or `benchmark` wrote. Name that folder, or start the run again."
             )
-        path = write_bytes(folder / "leaderboard.md", page(held).encode())
+        path = write_bytes((out or folder) / "leaderboard.md", page(held).encode())
         tell_json({"page": str(path)}) if json else tell(f"Leaderboard: {path}")
