@@ -17,7 +17,6 @@ from typing import Any
 import typer
 
 from ...errors import FileProblem
-from ...ops.files import write_bytes
 from .._habits import INTERRUPTED, say
 
 COMMAND = "command.json"
@@ -84,6 +83,8 @@ def running(folder: Path, command: Command) -> Iterator[Path]:
 
 def mark(folder: Path, command: Command, *, finished: bool) -> None:
     """Writes which command the folder belongs to. Raises: FileProblem."""
+    from ...ops.files import write_bytes  # here, because it loads Pillow
+
     told = {"verb": command.verb, "finished": finished, "options": command.options}
     text = json.dumps(told, indent=1, ensure_ascii=False)
     write_bytes(folder / COMMAND, text.encode("utf-8", "backslashreplace"))

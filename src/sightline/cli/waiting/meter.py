@@ -75,7 +75,7 @@ class Meter:
     def line(self) -> str:
         """All of it in one line, with the time left."""
         parts = [f"{self.what}: {self.done} of {self.total}", self.detail]
-        if self.completed > 0:
+        if 0 < self.completed < self.total:
             spent = monotonic() - self.started
             left = spent / self.completed * (self.total - self.completed)
             parts.append(f"about {duration(left)} left")
