@@ -11,10 +11,12 @@ import torch
 import sightline as sl
 from sightline import registry
 from sightline.errors import BadField, ShapeError, UnknownName
+from sightline.explanation import Explanation
+from sightline.explanations.chain import Chain
 from sightline.images import Picture
 from sightline.ops.areas import encode
 from sightline.preprocess import Frame
-from sightline.views.overlay import sheet
+from sightline.views.overlay import plate, sheet
 from sightline.views.overlay.photograph import kept_of, photograph
 
 ARRAY = np.random.default_rng(0).integers(90, 200, (100, 200, 3), dtype=np.uint8)
@@ -153,3 +155,19 @@ def test_a_region_of_words_lies_in_the_photograph() -> None:
     kept = kept_of(photo, mask)
     assert kept[50, 150] and not kept[50, 250] and not kept[150, 150] and not kept[50, 50]
     assert isinstance(encode(mask), str)
+
+
+def test_every_kind_that_is_no_map_has_a_tile() -> None:
+    registry.discover_kinds()
+    kinds = [k for k in Explanation.__subclasses__() if k.__module__.startswith("sightline.")]
+    assert {Chain, sl.Regions, sl.Words} <= set(kinds)
+    for kind in kinds:
+        assert kind is sl.Heatmap or callable(registry.view(kind, "tile"))
+
+
+def test_questions_stand_as_a_list_with_their_answers() -> None:
+    few = plate.listed([("1. Is the wing blue?", "yes")], (120, 300))
+    more = plate.listed([("1. Is the wing blue?", "yes"), ("2. A crest? " * 20, "no")], (120, 300))
+    assert few.shape == more.shape == (120, 300, 3)
+    first, second = few[:28] != 255, (more != few)[28:]
+    assert first.any() and second.any() and (few[:26] == more[:26]).all()

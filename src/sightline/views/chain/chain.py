@@ -13,6 +13,9 @@ from ... import registry
 from ...explanations.chain import Chain
 from .. import colour, packed, paint
 from ..alone import page
+from ..colour import Pixels
+from ..overlay.photograph import Photograph
+from ..overlay.plate import listed
 from ..refused import unless_refused
 from ..wording import percent
 from . import steps
@@ -86,6 +89,14 @@ def figure(chain: Chain, *, i: int = 0, dark: bool = False) -> "Figure":
         )
     _dress(ax, chain, i, tokens)
     return drawn
+
+
+@registry.drawn(Chain, "tile")
+def tile(chain: Chain, row: int, photo: Photograph) -> Pixels:
+    """The questions and their answers as a list, for a figure of several explanations."""
+    answers = enumerate(chain.answers[row])
+    lines = [(f"{k + 1}. {chain.question(row, k)}", str(answer)) for k, answer in answers]
+    return listed(lines or [("no question was needed", "")], photo.size)
 
 
 @registry.drawn(Chain, "png")

@@ -5,6 +5,7 @@ Latin, Greek and Cyrillic letters.
 """
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -140,6 +141,23 @@ class _Plate:
             pen.text((at, y), _plain(text), font=font, fill=tokens["ink-2"], anchor=anchor)
         y += round(1.25 * self._small)
         pen.text((middle, y), ramp.unit, font=font, fill=tokens["ink-2"], anchor="ma")
+
+
+def listed(lines: Sequence[tuple[str, str]], size: tuple[int, int]) -> Pixels:
+    """Lines of text, each with a word in bold on its right, on an empty field of (rows, cols)."""
+    rows, cols = size
+    kind = max(11, round(cols / 26))
+    made = Image.new("RGB", (cols, rows), colour.LIGHT["card"])
+    pen, pad = ImageDraw.Draw(made), round(0.8 * kind)
+    bold, plain, step = _font(kind, bold=True), _font(kind), round(1.7 * kind)
+    for k, (text, word) in enumerate(lines[: max(1, (rows - pad) // step)]):
+        y, word = pad + k * step, _plain(word)
+        room = round(cols - 3 * pad - bold.getlength(word))
+        told = wrapped(text, plain, room, 1)
+        pen.text((pad, y), told[0] if told else "", font=plain, fill=colour.LIGHT["ink"])
+        place = (cols - pad, y)
+        pen.text(place, word, font=bold, fill=colour.LIGHT["accent"], anchor="ra")
+    return np.asarray(made)
 
 
 def wrapped(text: str, font: _Font, room: int, most: int) -> list[str]:
