@@ -1,5 +1,6 @@
 """The wheel, in a fresh environment: everything is in it, and the demo runs from it."""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -56,3 +57,11 @@ def test_the_demo_runs_from_the_installed_wheel_in_under_a_minute(
     assert time.perf_counter() - started < 60
     assert (tmp_path / "sightline-demo" / "report.html").stat().st_size < 5e6
     assert "sightline-demo/report.html" in done.stdout
+    page = (tmp_path / "sightline-demo" / "report.html").read_text("utf-8")
+    *shown, failing = page.split('<article class="item"')[1:]
+    assert "SmoothGrad fails here: it does not beat the baselines" in failing
+    assert not any("fails here" in part for part in shown)
+    for part in shown:  # most methods beat every baseline on two or three of the three metrics
+        won = [int(k) for k in re.findall(r"Beats every baseline on (\d) of 3 metrics", part)]
+        assert len(won) == 6 and sum(k >= 2 for k in won) >= 4
+    assert "exactly one method beats no baseline" in page

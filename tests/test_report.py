@@ -238,6 +238,19 @@ def test_baseline_sentence_and_caution_stand_once_per_method() -> None:
     assert text.count('id="method-grad-cam"') == 1 and 'href="#method-grad-cam"' in text
 
 
+def test_a_method_fails_where_it_beats_no_baseline_and_others_do() -> None:
+    lost = (metric("deletion", 0.25), metric("insertion", 0.1, "higher"))
+    other = Method(name="rise", title="RISE")
+    both = item(
+        maps=(entry(metrics=lost), MapEntry(method=other, values=spot(), metrics=(metric(),)))
+    )
+    assert summary.failing(both) == ["Grad-CAM"]
+    told = "Grad-CAM fails here: it does not beat the baselines on deletion or insertion."
+    assert summary.failure(both) == told
+    assert summary.failing(item(maps=(entry(metrics=lost),))) == []  # nobody does better
+    assert summary.failure(item()) == ""
+
+
 def test_how_a_map_was_made_is_a_table_in_plain_words() -> None:
     facts = {
         "target": "Class((287,), probability=False)",

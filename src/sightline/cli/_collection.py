@@ -35,6 +35,7 @@ _LASTING = (MissingExtra, FileProblem)  # errors that may be gone when the comma
 class Source:
     """A picture to come: its name and how to read it, a digest of its content, and what is known to
     be true of it. path: what its files are called by, and what tells it from another of its name.
+    finished: what is said of the picture once its maps are there.
 
     Both functions may raise a SightlineError or an OSError.
     """
@@ -45,6 +46,7 @@ class Source:
     path: PurePath
     truth: Truth | None = None
     known: dict[str, Any] = field(default_factory=dict)  # fields of the report's Item
+    finished: Callable[[Item], Item] = lambda item: item
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,7 +205,8 @@ def _explained(plan: Plan, source: Source, held: Store, key: str) -> int:
     except SightlineError as error:
         item = Item(name=name, error=without_folders(str(error)))
         return held.add(key, stem, _record(item, {}), Look(item=item).errors, item)
-    found = replace(found, item=replace(found.item, **{**source.known, "name": name}))
+    item = source.finished(replace(found.item, **{**source.known, "name": name}))
+    found = replace(found, item=item)
     files = _written.results(found.results, held.folder, stem)
     return held.add(key, stem, _record(found.item, files), found.errors, found.item)
 

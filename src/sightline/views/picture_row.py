@@ -27,19 +27,13 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     panels = [map_card.panel(item, p, (index, k), setting) for k, p in enumerate(item.panels)]
     for card, shares in zip(maps, part_list.shares(item), strict=True):
         card["shares"] = [] if card.get("empty") else shares
-    shown = [m for m in item.maps if m.values is not None]
-    where = finding.located(
-        [m.method.title for m in shown],
-        [m.values for m in shown if m.values is not None],
-        item.parts,
-    )
     return {
         "id": f"picture-{index + 1}",
         "number": index + 1,
         "name": item.name,
         "file": item.name,
         "called": called(item),
-        "where": item.headline or where,
+        "where": item.headline or where(item),
         "label": item.predicted[0] if item.predicted else item.target,
         "picture": packed.picture(fitted, long_side=setting.detail.picture),
         "aspect": round(fitted.shape[1] / fitted.shape[0], 4),
@@ -54,6 +48,12 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
         "maps": maps,
         "panels": panels,
     }
+
+
+def where(item: "Item") -> str:
+    """Where the maps of a picture peak or whether they agree, in one or two sentences."""
+    shown = [(m.method.title, m.values) for m in item.maps if m.values is not None]
+    return finding.located([name for name, _ in shown], [v for _, v in shown], item.parts)
 
 
 def base(item: "Item") -> colour.Pixels:

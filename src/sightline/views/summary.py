@@ -85,6 +85,29 @@ def _over(measured: Sequence[Sequence["MetricEntry"]]) -> str:
     return f"Beats the baselines {listed(counts)}."
 
 
+def failing(item: "Item") -> list[str]:
+    """The names of the methods that beat no baseline on any of several metrics, while others do."""
+    won: dict[str, list[bool]] = {}
+    for entry in (*item.maps, *item.panels):
+        won[entry.method.title] = [w for w in map(beats, entry.metrics) if w is not None]
+    lost = [name for name, wins in won.items() if len(wins) > 1 and not any(wins)]
+    return lost if any(map(any, won.values())) else []
+
+
+def failure(item: "Item") -> str:
+    """Which methods fail on this picture, and on what, as a sentence; nothing where none does."""
+    names = failing(item)
+    if not names:
+        return ""
+    judged = [m.name for entry in item.maps for m in entry.metrics if beats(m) is not None]
+    metrics = listed(list(dict.fromkeys(judged)), "or")
+    one = len(names) == 1
+    return (
+        f"{listed(names)} {'fails' if one else 'fail'} here: {'it does' if one else 'they do'} not"
+        f" beat the baselines on {metrics}."
+    )
+
+
 def baselines(items: Sequence["Item"]) -> list[str]:
     """The names of the maps that the scores are compared with, in the order of the page."""
     entries = (e for item in items for e in (*item.maps, *item.panels))

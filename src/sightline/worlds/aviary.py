@@ -241,7 +241,7 @@ _SHOWN = (
 
 
 def bundle(n: int = 3, size: int = 128) -> list[Bird]:
-    """The fixed pictures of the demonstration: different species, well visible, with masks.
+    """Fixed pictures for examples and tests: different species, well visible, with masks.
 
     Raises: BadField for more pictures than there are species.
     """
