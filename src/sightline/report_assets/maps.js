@@ -57,7 +57,7 @@ function placed(map, field, signed, scale, column) {
     return {
       places: signed ? share.map((s) => 0.5 + s / 2) : share,
       ends: signed ? ["100\u202f%", "0", "100\u202f%"] : ["0", "50\u202f%", "100\u202f%"],
-      unit: "percentile of the evidence",
+      unit: signed ? "percentile; blue against, red for" : "percentile of the evidence",
     };
   }
   const own = scale === "own";
