@@ -12,7 +12,7 @@ import torch
 
 from sightline import registry
 from sightline.explanations.regions import Regions
-from sightline.views.structure.drawing import Plate, name, rules, told
+from sightline.views.structure.drawing import Plate, Shown, name, rules, stage, told
 from sightline.views.structure.layout import laid_out
 from sightline.views.structure.regions import counting, finding
 from sightline.views.structure.sentences import shown_first
@@ -187,6 +187,16 @@ def test_the_set_of_the_headline_stands_on_the_left() -> None:
     nodes = laid_out(turned.links[0], 1.0, lead).nodes
     assert lead == 1 and nodes[1].x < nodes[0].x
     assert "one of the 2 smallest (B1 B2)" in finding(turned, 0)
+
+
+def test_a_long_line_below_the_picture_is_wrapped_and_has_room() -> None:
+    plate = Plate(address="data:,", size=(480, 480), grid=(7, 7))
+    cells = tuple((r, 0) for r in range(7))
+    text = stage(plate, [Shown(cells=cells, line=told(cells, 1.01, 0.92))])
+    lines = re.findall(r'<text class="line" x="0" y="([\d.]+)" font-size="([\d.]+)">([^<]*)<', text)
+    assert len(lines) == 2 and max(len(words) for _, _, words in lines) <= 47
+    _, top, _, high = map(float, re.findall(r'viewBox="([^"]*)"', text)[0].split())
+    assert all(float(y) + 0.3 * float(size) <= top + high for y, size, _ in lines)
 
 
 def test_the_graph_shrinks_only_as_far_as_its_text_is_readable() -> None:

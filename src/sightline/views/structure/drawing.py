@@ -6,6 +6,7 @@ alone; a picture's pixels are in the page once, however often it is drawn.
 """
 
 import hashlib
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from .layout import Edge, Layout
 
 Cells = Sequence[Sequence[int]]
 _NAMED = 8  # patches; more are counted
+_EDGE, _LINE, _LETTER = 5, 5, 2.1  # of the large picture, in hundredths of its long side
 _SHRUNK = 0.92  # of its width: then the smallest text, of 12 units, has 11 px
 
 
@@ -31,6 +33,11 @@ class Plate:
     def name(self) -> str:
         """The id under which the page has it."""
         return f"plate-{hashlib.sha256(self.address.encode()).hexdigest()[:12]}"
+
+    @property
+    def unit(self) -> float:
+        """A hundredth of the long side."""
+        return max(self.size) / 100
 
     @property
     def cell(self) -> tuple[float, float]:
@@ -128,14 +135,13 @@ def rules(count: int, first: int = 0) -> str:
 
 def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
     """The large picture, with the grid's names around it and one layer for each set."""
-    width, height = plate.size
-    unit = max(width, height) / 100
-    edge = unit * 5
+    (width, height), unit = plate.size, plate.unit
+    wide, high = stage_size(plate, shown)
     parts = [
         Markup(
             '<svg class="stage-of-sets" viewBox="{} {} {} {}" role="img" aria-label="The picture'
             ' with the patches of the set that is pointed at">'
-        ).format(_n(-edge), _n(-edge), _n(width + edge + unit), _n(height + edge + unit * 7)),
+        ).format(_n(-_EDGE * unit), _n(-_EDGE * unit), _n(wide), _n(high)),
         Markup('<defs><image id="{}" href="{}" width="{}" height="{}"/></defs>').format(
             plate.name, plate.address, width, height
         ),
@@ -147,7 +153,7 @@ def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
             Markup(
                 '<g class="layer k{}"><path class="veil" d="{}"/><path class="halo" d="{}"'
                 ' stroke-width="{}"/><path class="border" d="{}" stroke-width="{}"/>'
-                '<text class="line" x="0" y="{}" font-size="{}">{}</text></g>'
+                "{}</g>"
             ).format(
                 k,
                 plate.veil(each.cells),
@@ -155,12 +161,32 @@ def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
                 _n(unit * 1.3),
                 plate.border(each.cells),
                 _n(unit * 0.6),
-                _n(height + unit * 5.2),
-                _n(unit * 4),
-                each.line,
+                _below(each.line, plate),
             )
         )
     return Markup("").join([*parts, Markup("</svg>")])
+
+
+def stage_size(plate: Plate, shown: Sequence[Shown]) -> tuple[float, float]:
+    """Width and height of the large picture with its names and the lines below."""
+    lines = max([1, *(len(_wrapped(each.line, plate)) for each in shown)])
+    below = 2 + _LINE * lines
+    return plate.size[0] + (_EDGE + 1) * plate.unit, plate.size[1] + (_EDGE + below) * plate.unit
+
+
+def _wrapped(line: str, plate: Plate) -> list[str]:
+    """A line in pieces as wide as the picture, a letter at about half its height."""
+    return textwrap.wrap(line, max(16, int(plate.size[0] / (plate.unit * _LETTER))))
+
+
+def _below(line: str, plate: Plate) -> Markup:
+    texts = [
+        Markup('<text class="line" x="0" y="{}" font-size="{}">{}</text>').format(
+            _n(plate.size[1] + plate.unit * (0.2 + _LINE * (k + 1))), _n(plate.unit * 4), words
+        )
+        for k, words in enumerate(_wrapped(line, plate))
+    ]
+    return Markup("").join(texts)
 
 
 def _ruler(plate: Plate, unit: float) -> Markup:

@@ -1,5 +1,6 @@
 """The graph of sets as a matplotlib figure: fixed, for print and notebooks without CSS."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def drawn(pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: b
     photo = photograph(regions, row, side=_SIDE)
     large.imshow(shown(photo, first.cells, regions.grid))
     line = drawing.told(first.cells, first.confidence, whole(regions, row))
-    large.set_xlabel(line, fontsize=8, color=tokens["ink-2"])
+    large.set_xlabel(textwrap.fill(line, 52), fontsize=8, color=tokens["ink-2"])
     _names(large, photo, regions.grid, tokens["ink-3"])
     down = layout.height * scale / height
     across = figure.add_axes((3.6 / width, 1 - 0.55 / height - down, 1 - 3.6 / width, down))

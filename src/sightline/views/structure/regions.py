@@ -78,9 +78,8 @@ def svg(regions: Regions, row: int = 0) -> str:
     layout = laid_out(regions.links[row], plate.size[0] / plate.size[1], lead)
     shown = _shown(layout, score)
     side = 380.0
-    high = (
-        side * (plate.size[1] + 0.13 * max(plate.size)) / (plate.size[0] + 0.06 * max(plate.size))
-    )
+    large_wide, large_high = drawing.stage_size(plate, shown)
+    high = side * large_high / large_wide
     first, _, second = finding(regions, row).partition("; ")
     width = max(side + 24 + layout.width, 9.0 * len(first) + 32, 6.6 * len(second) + 32)
     height = max(high, layout.height) + _HEAD + 8
