@@ -85,7 +85,7 @@ def attack(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """How little must a picture change for the model to err, and does the map give it away?
+    """Find small changes that fool the model, and see whether the map shows them.
 
     Writes for each picture, in the model's frame and without loss, the picture before
     (NAME--before.png) and after (NAME--ATTACK.png), a figure of both with their maps

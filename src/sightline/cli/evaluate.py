@@ -214,7 +214,7 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = None) -> None:
     """Says what a run in a folder found; page: the folder of its report, where that is another.
-    Raises: typer.Exit with 1 where something has no number."""
+    Raises: typer.Exit with 1 where something could not be scored."""
     from ..formats.files import printable
 
     report = printable((page or out) / "report.html")

@@ -110,6 +110,6 @@ def _caution(model: "Model") -> str:
         return ""
     count = len(model.labels or ())
     return (
-        f"{model.name} knows {count} drawn birds only: what it says about a photograph means"
-        " nothing. Name a network of your own with `--model`."
+        f"{model.name} knows {count} drawn birds only: its predictions for photographs have no"
+        " meaning. Name a network of your own with `--model`."
     )

@@ -256,8 +256,8 @@ class Board:
     def _answers(
         self, index: int, column: Column, record: Record, records: Iterable[Record]
     ) -> Record:
-        """A cell with an answer of every judge; one that cannot read it has no number, and that is
-        no error. A null map that it cannot read gives way to the metric's own null level."""
+        """A cell with an answer of every judge; None, which is no error, for one that cannot read
+        it. A metric that cannot read baselines scores its own instead."""
         asked, answers = self.setup.wanted(index, column), {}
         for k, judge in enumerate(self.setup.judges):
             key = self.setup.judge_keys[k]
@@ -300,7 +300,7 @@ def _own(name: str) -> str:
 
 
 def _own_null(records: Iterable[Record], key: str, null: str) -> float | None:
-    """A metric's own null level for a picture, the mean over the methods that it judged."""
+    """A metric's own score of a baseline, the mean over the methods that it judged."""
     found = [record["metrics"].get(key, {}).get("nulls", {}).get(null) for record in records]
     known = [value for value in found if value is not None]
     return sum(known) / len(known) if known else None

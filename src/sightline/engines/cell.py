@@ -231,8 +231,8 @@ def _judged(
 
 
 def score(metric: Metric, case: Case) -> dict[str, Any]:
-    """A metric's number of a case with one image, the curve that it was read from, and why there is
-    no number."""
+    """A metric's number of a case with one image, the curve that it was read from, and why it
+    could not be scored."""
     with _remarks() as said:
         values, curves = metric.measure(case)
     why = [str(each.message) for each in said if issubclass(each.category, NotMeasured)]
@@ -243,7 +243,7 @@ def score(metric: Metric, case: Case) -> dict[str, Any]:
     record: dict[str, Any] = {"value": value if math.isfinite(value) else None, "error": ""}
     if not math.isfinite(value):
         name = metric.registered_name or type(metric).__name__
-        plain = f"{name} gives no number for this picture."
+        plain = f"{name} could not score this picture."
         record["error"] = f"undefined: {' '.join(dict.fromkeys(why)) or plain}"
     if not metric.takes_maps:
         levels = {name: float(level[0]) for name, level in metric.null_levels(case).items()}

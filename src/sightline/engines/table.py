@@ -34,7 +34,7 @@ BLOB = NULLS[1]
 class Table:
     """Which method can be trusted on these pictures?
 
-    rows: `index` and `picture`, `method`, `blind` (a map that knows nothing of the model),
+    rows: `index` and `picture`, `method`, `blind` (a baseline),
     `metric`, `value` (None where there is none, with the reason in `error`), `target`, `prediction`
     and `label` (what was explained, what the model says, what is true: as the data says it where
     the model has no such class), `note`, `curve`. They stand in the order of the pictures, methods
@@ -100,12 +100,12 @@ class Table:
 
     @cached_property
     def errors(self) -> list[str]:
-        """What has no number, and why; one line for a picture or method that failed as a whole."""
+        """What could not be scored, and why; one line where a picture or method failed whole."""
         return [f"{p}{', ' if who else ''}{who}: {error}" for p, who, error in self._failures]
 
     @cached_property
     def gathered(self) -> list[str]:
-        """The same for readers: one line for what befell more than three pictures alike."""
+        """The same for readers: one line for what more than three pictures share."""
         alike: dict[tuple[str, str], list[str]] = {}
         for picture, who, error in self._failures:
             alike.setdefault((who, error), []).append(picture)
@@ -120,7 +120,7 @@ class Table:
 
     @cached_property
     def _failures(self) -> list[tuple[str, str, str]]:
-        """What has no number: picture, method and metrics, reason."""
+        """What could not be scored: picture, method and metrics, reason."""
         found = []
         for index, rows in groupby(self._failed(), itemgetter("index")):
             own: dict[tuple[str, str], list[str]] = {}
@@ -137,7 +137,7 @@ class Table:
         return found
 
     def _failed(self) -> Iterator[Row]:
-        """The rows of methods that say why there is no number."""
+        """The rows of methods that say why they could not be scored."""
         import pyarrow.compute as compute
 
         for _, part in self._rows.parts(("index", "method", "blind", "metric", "error")):
@@ -151,7 +151,7 @@ class Table:
         return not issubclass(gives, takes)
 
     def _who(self, parts: list[tuple[str, list[str]]]) -> str:
-        """The methods that gave no number, or by which metrics none did."""
+        """The methods that could not be scored, or by which metrics."""
         if len(parts) == len(self.methods) > 1:
             return "" if len(parts[0][1]) == len(self.metrics) else ", ".join(parts[0][1])
         return ", ".join(method for method, _ in parts)

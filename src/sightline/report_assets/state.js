@@ -5,7 +5,7 @@ const place = `sightline:${location.pathname}`;
 const switches = ["contours", "outlines", "crop"];
 const every = (selector) => [...document.querySelectorAll(selector)];
 
-// What the page shows: a page that was made anew under the same name keeps the scale, but nothing about its pictures.
+// What the page shows: a page that was made again under the same name keeps the scale, but nothing about its pictures.
 const content = () => every("h1, .item h2, .card h3").map((heading) => heading.textContent).join();
 
 function remembered() {

@@ -21,7 +21,7 @@ Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 ELSEWHERE = "elsewhere"
 _TENTH = 0.1
 _PARTLY = 0.25
-_AGREE = 0.5  # of the strongest tenths shared: five times what chance gives
+_AGREE = 0.5  # of the top 10 % of pixels shared: five times what chance gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def located(names: Sequence[str], maps: Sequence[Values], parts: Parts | None) -
     """Where the maps of a picture peak or whether they agree, in one or two sentences.
 
     With parts the peak is named by the smallest part that holds it; without, several maps are
-    compared by their strongest tenths, and a single one is described by its spread.
+    compared by their top 10 % of pixels, and a single one is described by its spread.
     """
     if not maps:
         return ""

@@ -83,13 +83,13 @@ class Unsendable(Exception):
 
 
 class Crew:
-    """Workers that `hire` starts, each with the queue to which it reports. limit: seconds for a
+    """Workers that `start` starts, each with the queue to which it reports. limit: seconds for a
     cell."""
 
     def __init__(
-        self, hire: Callable[[Reports], Worker], take: Take, limit: float = math.inf
+        self, start: Callable[[Reports], Worker], take: Take, limit: float = math.inf
     ) -> None:
-        self.hire, self.take, self.limit = hire, take, limit
+        self.start, self.take, self.limit = start, take, limit
         self.reports: Reports = Reports()
         self.workers: list[Worker] = []
         self.again: list[tuple[Task, int]] = []
@@ -98,7 +98,7 @@ class Crew:
         """Computes all tasks with `count` workers. Raises: Unsendable."""
         try:
             for _ in range(count):
-                self.workers.append(self.hire(self.reports))
+                self.workers.append(self.start(self.reports))
             self._drive(tasks)
         finally:
             for worker in self.workers:
@@ -152,7 +152,7 @@ class Crew:
             self.take(failed(job.key, overdue(self.limit)))
         if jobs[given_up:]:
             self.again.append((replace(worker.task, jobs=jobs[given_up:]), 0))
-        self.workers.append(self.hire(self.reports))
+        self.workers.append(self.start(self.reports))
 
     def _give(self, worker: Worker, tasks: Iterator[Task]) -> None:
         """The next task for a worker that waits, or its leave."""
@@ -192,4 +192,4 @@ class Crew:
                 self.take(failed(task.jobs[0].key, reason))
                 task, worker.tries = replace(task, jobs=task.jobs[1:]), -1
             self.again.append((task, worker.tries + 1))
-        self.workers.append(self.hire(self.reports))
+        self.workers.append(self.start(self.reports))

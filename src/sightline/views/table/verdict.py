@@ -95,7 +95,7 @@ def against_blob(table: Table, method: str) -> str:
     """One sentence: what a method gains over a blob in the middle of the picture, by metric."""
     found = [d for d in table.against if d.one == method]
     if not found:
-        return f"{method} has no number to compare with the {BLOB}."
+        return f"{method} has no score to compare with the {BLOB}."
     counts = {d.count for d in found}
     pictures = f" ({counted(counts.pop(), 'picture')})" if len(counts) == 1 else ""
     parts = []
