@@ -10,6 +10,7 @@ Pictures travel as the bytes of their files, so no machine needs the folder. Eve
 sightline and its libraries in the versions of this one.
 """
 
+import importlib
 import os
 import pickle
 import queue
@@ -138,9 +139,7 @@ def _knock(address: str | None) -> None:
         return
     socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
     try:
-        from ray._raylet import GcsClient
-
-        GcsClient(address=address)
+        importlib.import_module("ray._raylet").GcsClient(address=address)
     except Exception as error:  # other versions of Ray; whatever else it is, connecting says it
         if _wants_token(error):
             raise
