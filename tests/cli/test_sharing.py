@@ -59,6 +59,7 @@ def test_nothing_that_is_shared_names_a_folder_or_an_address(
     done = sightline("explain", *given, *words)
     assert done.exit_code == 1, done.output
     assert "1 of 3 pictures explained." in done.stdout
+    assert "and net, sightline:default has none" in done.stderr  # the model's name in short
     attacked = sightline("attack", *given, "--method", "gradient", "--set", "steps=1", "--out", "a")
     assert attacked.exit_code == 1, attacked.output
     texts = {**_texts(Path("o")), **{f"attack {k}": v for k, v in _texts(Path("a")).items()}}

@@ -14,6 +14,7 @@ import sightline as sl
 from sightline import registry, survey
 from sightline.cli.waiting import bar, estimate, meter
 from sightline.cli.waiting.meter import Meter, duration
+from sightline.engines.setup import BLIND
 
 Command = Callable[..., Result]
 
@@ -155,3 +156,18 @@ def test_every_verb_takes_both_spellings() -> None:
         spelled = [set(p.opts) for p in command.params]
         for one, other in (("--method", "--methods"), ("--metric", "--metrics")):
             assert all({one, other} <= names for names in spelled if {one, other} & names), verb
+
+
+def test_evaluate_says_its_estimate_first(
+    flock: Path, sightline: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_seconds", lambda _: 2.0)
+    monkeypatch.setattr("sightline.engines.workers.memory.cores", lambda: 2)
+    words = ("evaluate", flock, "--model", "sightline:default", "--limit", 2, "--out", "o")
+    metrics = ("--metrics", "deletion", "--set", "deletion.steps=50", "--no-stability")
+    told = sightline(*words, "--method", "gradient,grad-cam", *metrics).stderr
+    judged = 50 * (2 + len(BLIND))
+    passes = 2 * (judged + 2 * 2)
+    assert f"(an estimate: {passes:,} passes of about 2 s)" in told
+    spent = 2 * (judged + 2 + 2 * 2) * 2.0 / 2  # backward is two passes, two processes share
+    assert f"this will take about {duration(spent)} " in told

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from .. import survey
+from ..engines.benchmark.arenas import short_name
 from ..engines.setup import told as told_method
 from ..engines.setup import told_model
 from ..errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
@@ -98,8 +99,10 @@ def explain_all(plan: Plan, sources: Sequence[Source], place: Place, telling: Te
     folder = folders.chosen(place.out, place.command)
     settings = _settings_of(plan)
     store.check(folder, settings, overwrite=place.overwrite)
+    model = plan.model.display_name
     for name, reason in survey.refusals(plan):
-        say(f"not explained: {name} (every picture): {reason}")
+        told = reason.replace(model, names.short(short_name(model)))
+        say(f"not explained: {name} (every picture): {told}")
     with folders.running(folder, place.command), store.opened(folder) as held:
         run = _run(plan, telling, settings, store.read_run(folder))
         store.save_run(folder, run)

@@ -40,7 +40,7 @@ app.command("evaluate", no_args_is_help=True, short_help="Which method to trust 
 app.command("attack", no_args_is_help=True, short_help="Find small changes that fool the model.")(
     attack.attack
 )
-app.command("benchmark", short_help="A leaderboard: known truth, photographs, null maps.")(
+app.command("benchmark", short_help="A leaderboard: known truth, photographs, baselines.")(
     benchmark.benchmark
 )
 app.command(

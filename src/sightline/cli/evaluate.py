@@ -1,21 +1,24 @@
 """`sightline evaluate`: methods judged on a collection; a table, plots and a verdict out."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as options
-from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
+from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, say, tell, tell_json
 from .results import folders
 from .results.folders import Command
 from .results.names import short
+from .waiting.bar import shown
+from .waiting.meter import Meter
 
 if TYPE_CHECKING:
     from ..engines.run_file import RunFile
     from ..engines.table import Table
+    from ..survey import Plan
 
 SHOWN = 20  # errors that are listed one by one
 
@@ -145,6 +148,7 @@ def evaluate(
     command = Command.of("evaluate", locals())
     with habits(quiet=quiet or json, debug=debug):
         from .. import run
+        from ..survey import Plan
         from ..targets import written
         from . import _settings
 
@@ -164,6 +168,11 @@ def evaluate(
             usual = again.metrics() if again else "deletion,insertion"
             judges = _settings.judges(metrics or usual, own)
         aim = None if target is None else written.target(net, target)
+        if made and not quiet and engine == "local":
+            asked = judges or _settings.judges("deletion,insertion")
+            told = _estimated(Plan(model=net, explainers=made, metrics=asked), data, limit, workers)
+            if told:
+                say(told)
         folder = folders.chosen(out, command)
         try:
             with folders.running(folder, command), _watched(quiet) as watch:
@@ -200,16 +209,27 @@ def _run_file(data: str) -> "RunFile | None":
 
 @contextmanager
 def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that appears when the number of cells is known."""
-    with ExitStack() as stack:
-        advance: list[Callable[[str], None]] = []
+    """Shows how many cells are judged; gives what is told of them."""
+    meter = Meter("judging", 0)
 
-        def watch(_: int, total: int) -> None:
-            if not advance:
-                advance.append(stack.enter_context(progress("judging", total, quiet=quiet)))
-            advance[0]("")
+    def watch(done: int, total: int) -> None:
+        meter.total = total
+        meter.reach(done)
 
+    with shown(meter, quiet=quiet):
         yield watch
+
+
+def _estimated(plan: "Plan", data: str, limit: int | None, workers: int | None) -> str:
+    """How long a folder will take; empty where that is under a minute, or not known."""
+    from ..engines.collection import collection
+    from ..engines.setup import BLIND
+    from ..engines.workers.memory import cores
+    from .waiting import estimate
+
+    count = collection(data, plan.model, limit).count if Path(data).is_dir() else None
+    processes = workers or (cores() if plan.model.device.type == "cpu" else 1)
+    return estimate.sentence(plan, count or 0, baselines=len(BLIND), workers=processes)
 
 
 def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = None) -> None:

@@ -37,11 +37,12 @@ def _bar(meter: Meter) -> Iterator[None]:
         TextColumn("[dim]{task.fields[detail]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(meter.what, total=meter.total, count="", detail="")
+        task = bar.add_task(meter.what, total=meter.total or None, count="", detail="")
 
         def move() -> None:
             bar.update(
                 task,
+                total=meter.total or None,
                 completed=meter.completed,
                 count=f"{meter.done}/{meter.total}",
                 detail=meter.detail,

@@ -34,20 +34,22 @@ def expected(plan: Plan) -> dict[str, int]:
     return {e.registered_name: sum(_passes(e)) + judged for e in known}
 
 
-def sentence(plan: Plan, pictures: int) -> str:
-    """How long so many pictures will take; empty where that is under a minute."""
+def sentence(plan: Plan, pictures: int, *, baselines: int = len(NULLS), workers: int = 1) -> str:
+    """How long so many pictures will take; empty where that is under a minute. baselines: maps that
+    are judged beside the methods'. workers: processes that share the work."""
     able = [e for e in plan.explainers if e.registered_name not in plan.refused]
-    judged = sum(_judging(m) for m in plan.metrics) * (len(able) + len(NULLS))
+    judged = sum(_judging(m) for m in plan.metrics) * (len(able) + baselines)
     forward = judged + sum(_passes(e)[0] for e in able)
     backward = sum(_passes(e)[1] for e in able)
     passes = pictures * (forward + _BACKWARD * backward)
     if passes < _WORTH or plan.model.size is None:
         return ""
     each = _seconds(plan.model)
-    if passes * each < LONG:
+    spent = passes * each / max(1, min(workers, pictures))
+    if spent < LONG:
         return ""
     total = f"{pictures * (forward + backward):,} passes of about {duration(each)}"
-    return f"this will take about {duration(passes * each)} (an estimate: {total})"
+    return f"this will take about {duration(spent)} (an estimate: {total})"
 
 
 def _passes(explainer: Explainer) -> tuple[int, int]:

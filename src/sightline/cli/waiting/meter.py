@@ -22,7 +22,8 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """What is finished of so many things, and how much of the one that is being done.
+    """What is finished of so many things, and how much of the one that is being done. total: 0
+    where it is not known yet.
 
     passes: counts the images sent through the network so far. names: what comes one after another,
     again and again (the methods of each picture). expected: name -> passes, where they are known.
@@ -74,7 +75,8 @@ class Meter:
 
     def line(self) -> str:
         """All of it in one line, with the time left."""
-        parts = [f"{self.what}: {self.done} of {self.total}", self.detail]
+        come = f"{self.done} of {self.total}" if self.total else "starting"
+        parts = [f"{self.what}: {come}", self.detail]
         if 0 < self.completed < self.total:
             spent = monotonic() - self.started
             left = spent / self.completed * (self.total - self.completed)
