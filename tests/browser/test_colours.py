@@ -39,6 +39,22 @@ def _page(values: np.ndarray) -> Report:
     return Report(title="t", items=(item,))
 
 
+def test_the_evidence_switch_holds_for_maps_with_signs_of_their_own(
+    browser: Any,  # noqa: F811
+    tmp_path: Any,
+) -> None:
+    tab = browser.new_page()
+    tab.goto(report.write(_page(MAPS["signed"]), tmp_path / "report.html").as_uri())
+    tab.wait_for_selector(".painted")
+    ends = []
+    for _ in range(3):  # as made, for, for and against
+        tab.wait_for_timeout(50)
+        ends.append(tab.locator(".ends span").first.text_content())
+        tab.keyboard.press("e")
+    tab.close()
+    assert ends[1] == "0" and ends[0] == ends[2] != "0"
+
+
 @pytest.mark.parametrize("name", MAPS)
 def test_the_canvas_has_the_colours_of_the_file(name: str, browser: Any, tmp_path: Any) -> None:  # noqa: F811
     values = MAPS[name]

@@ -389,7 +389,7 @@ def test_what_a_reader_chose_survives_a_reload(visit: Any) -> None:
     tab.reload()
     tab.wait_for_function("document.querySelector('#picture-4 details.making').open")
     root = "document.documentElement.dataset"
-    assert tab.evaluate(f"[{root}.view, {root}.scale, {root}.sign]") == ["map", "own", "signed"]
+    assert tab.evaluate(f"[{root}.view, {root}.scale, {root}.sign]") == ["map", "own", "plain"]
     assert tab.locator("#contours").is_checked() and tab.locator("#opacity").input_value() == "30"
     assert tab.locator("#picture-2-map-1 .stage").get_attribute("data-view") == "picture"
     opened = tab.locator("details[open]").evaluate_all("all => all.map(d => d.closest('.item').id)")

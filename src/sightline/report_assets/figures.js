@@ -8,9 +8,10 @@ const ramps = Object.fromEntries(
 const root = document.documentElement;
 const figures = data.maps.map((map) => ({ map, card: document.getElementById(map.id), dirty: true, view: null }));
 function wantsSign(figure) {
-  // as in files and figures: a map with negative values of its own always has both signs
-  const own = figure.map.signed?.same || figure.map.empty;
-  return Boolean(figure.map.signed) && (own || root.dataset.sign === "signed");
+  const { signed, empty } = figure.map;
+  const asked = root.dataset.sign;
+  if (!signed || empty) return Boolean(signed);
+  return asked === "signed" || (asked !== "plain" && Boolean(signed.same)); // as in files and figures
 }
 
 async function field(figure, signed) {
