@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..metric import Case, Metric
 from ..ops.resize import resize
-from .standing import Level, Scores, drawn, gap_signs, percentiles
+from .standing import Level, Scores, draws_of, gap_signs, percentiles
 from .stores.rows import Curves
 
 FILLS = ("mean", "blur", "noise")
@@ -211,8 +211,7 @@ def _order(whole: _Chosen, choice: Any, setting: str, base: np.ndarray, other: n
         return Order(
             metric=whole.scores.label, choice=choice, setting=setting, methods=(), tau=nothing
         )
-    draws = drawn(int(there.sum()))[:_DRAWS]
-    held, against = (gap_signs(_means(v[:, there], draws)) for v in (base, other))
+    held, against = (gap_signs(_means(v[:, there])) for v in (base, other))
     alike = np.where((held == 0) & (against == 0), 1, held * against)
     upper = np.triu_indices(len(other), 1)
     taus = alike[:, upper[0], upper[1]].mean(1)
@@ -230,7 +229,12 @@ def _order(whole: _Chosen, choice: Any, setting: str, base: np.ndarray, other: n
     )
 
 
-def _means(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def _means(values: np.ndarray) -> np.ndarray:
     """The methods' means (draw, method): all pictures, then each draw."""
-    counts = np.concatenate([np.ones((1, values.shape[1])), draws])
-    return counts @ values.T / max(values.shape[1], 1)
+    found, left = [values.sum(1)[None]], _DRAWS
+    for part in draws_of(values.shape[1]):  # all draws at once may not fit into memory
+        found.append(part[:left] @ values.T)
+        left -= len(found[-1])
+        if left <= 0:
+            break
+    return np.concatenate(found) / max(values.shape[1], 1)

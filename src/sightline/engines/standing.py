@@ -166,10 +166,10 @@ class Scores:
 @lru_cache(maxsize=2)
 def drawn(pictures: int) -> np.ndarray:
     """How often each draw takes each picture, (draw, picture); seeded. For few pictures."""
-    return np.concatenate(list(_draws(pictures)))
+    return np.concatenate(list(draws_of(pictures)))
 
 
-def _draws(pictures: int) -> Iterator[np.ndarray]:
+def draws_of(pictures: int) -> Iterator[np.ndarray]:
     """The same in parts that fit into memory."""
     rng = np.random.default_rng(0)
     left = DRAWS if pictures <= _MANY else DRAWS // 4
@@ -347,7 +347,7 @@ def _firsts(by_picture: np.ndarray) -> np.ndarray:
     """How often each row comes first when pictures are drawn again, (row,)."""
     there = np.isfinite(by_picture)
     held, won, draws = np.where(there, by_picture, 0.0), np.zeros(len(by_picture)), 0
-    for part in _draws(by_picture.shape[1]):
+    for part in draws_of(by_picture.shape[1]):
         with np.errstate(invalid="ignore"):
             spread = (part @ held.T) / (part @ there.T)
         best = np.nan_to_num(spread, nan=-1).argmax(1)
