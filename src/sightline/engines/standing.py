@@ -7,7 +7,7 @@ verdicts are made.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -163,14 +163,9 @@ class Scores:
         return whole, parts - parts.mean() + whole
 
 
-@lru_cache(maxsize=2)
-def drawn(pictures: int) -> np.ndarray:
-    """How often each draw takes each picture, (draw, picture); seeded. For few pictures."""
-    return np.concatenate(list(draws_of(pictures)))
-
-
 def draws_of(pictures: int) -> Iterator[np.ndarray]:
-    """The same in parts that fit into memory."""
+    """How often each draw takes each picture, (draw, picture), in parts that fit into memory;
+    seeded."""
     rng = np.random.default_rng(0)
     left = DRAWS if pictures <= _MANY else DRAWS // 4
     step = max(1, _TABLE // max(pictures, 1))
