@@ -22,7 +22,7 @@ EQUAL = 1e-5  # in parts of the larger number: what another batch size can make
 _MANY = 5000  # pictures
 _GROUPS = 200  # of pictures that are left out together, for metrics with a rule of their own
 _RANKED = 0.9  # of the pictures of the best covered method: with less a method stands apart
-_TABLE = 2**22  # numbers of one part of a table of draws
+_TABLE = 2**20  # numbers of one part of a table of draws
 
 Word = Literal["better", "worse", "not significantly different", "too few pictures"]
 
