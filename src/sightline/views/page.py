@@ -29,8 +29,8 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
     """Everything that `page.html.j2` names."""
     good = [item for item in report.items if not item.error]
     cards, part = _cards(good), report.part
-    for card in cards if part else ():
-        card["number"] += part.first - 1
+    for card in cards:
+        card["number"] += part.first - 1 if part else 0
     maps = [m.pop("packed") for card in cards for m in card["maps"] if not m["error"]]
     script = "\n".join(asset(name) for name in _SCRIPTS)
     return {

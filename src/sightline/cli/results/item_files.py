@@ -34,7 +34,8 @@ def write(item: Item, path: Path) -> Path:
     arrays: dict[str, np.ndarray] = {}
     about = json.dumps(_plain(item, arrays), ensure_ascii=False, default=str)
     stream = io.BytesIO()
-    np.savez_compressed(stream, about=np.asarray(about), **arrays)
+    held: Any = {"about": np.asarray(about), **arrays}  # Any: the names are no parameters of numpy
+    np.savez_compressed(stream, **held)
     return write_bytes(path, stream.getvalue())
 
 
