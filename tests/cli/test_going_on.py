@@ -168,3 +168,18 @@ def test_json_of_a_run_that_goes_on_names_every_picture_of_the_command(
     told = json.loads(done.stdout)
     assert [p["name"] for p in told["pictures"]] == [f"{k}.png" for k in range(4)]
     assert all(Path(m["overlay"]).is_file() for p in told["pictures"] for m in p["maps"])
+
+
+def test_a_run_that_is_stopped_while_it_writes_its_report_says_how_to_go_on(
+    flock: Path, sightline: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    words = ("explain", flock, *QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr("sightline.cli.results.pages.write", stopped)
+        done = sightline(*words)
+    assert done.exit_code == 130
+    assert "kept in sightline-explain: the same command goes on" in done.stderr
+    assert "4 of 4 pictures explained (4 of them before)." in sightline(*words).stdout

@@ -103,21 +103,25 @@ def explain_all(plan: Plan, sources: Sequence[Source], place: Place, telling: Te
     for name, reason in survey.refusals(plan):
         told = reason.replace(model, names.short(short_name(model)))
         say(f"not explained: {name} (every picture): {told}")
-    with folders.running(folder, place.command), store.opened(folder) as held:
-        run = _run(plan, telling, settings, store.read_run(folder))
-        store.save_run(folder, run)
-        if not telling.quiet and (
-            told := estimate.sentence(plan, max(0, len(sources) - len(held)))
-        ):
-            say(told)
-        done = _collect(plan, sources, held, telling)
-        done.failed += [(without_folders(n), without_folders(why)) for n, why in telling.absent]
-        done.total += len(telling.absent)
-        run = replace(_run(plan, telling, settings, run), failed=done.failed)
-        store.save_run(folder, run)
-        with progress("writing the report", len(held), quiet=telling.quiet) as advance:
-            page = pages.write(held, run, advance)
-        _conclude(done, held, run, page, telling)
+    try:
+        with folders.running(folder, place.command), store.opened(folder) as held:
+            run = _run(plan, telling, settings, store.read_run(folder))
+            store.save_run(folder, run)
+            if not telling.quiet and (
+                told := estimate.sentence(plan, max(0, len(sources) - len(held)))
+            ):
+                say(told)
+            done = _collect(plan, sources, held, telling)
+            done.failed += [(without_folders(n), without_folders(why)) for n, why in telling.absent]
+            done.total += len(telling.absent)
+            run = replace(_run(plan, telling, settings, run), failed=done.failed)
+            store.save_run(folder, run)
+            with progress("writing the report", len(held), quiet=telling.quiet) as advance:
+                page = pages.write(held, run, advance)
+            _conclude(done, held, run, page, telling)
+    except KeyboardInterrupt:  # while the report was written
+        say(goes_on(folder))
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _settings_of(plan: Plan) -> JSON:
