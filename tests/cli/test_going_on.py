@@ -5,18 +5,18 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import sightline as sl
 from sightline import registry
-from sightline.cli.app import app
-from sightline.engines.ledger import Ledger
 
 Command = Callable[..., Result]
 QUICK = ("--model", "sightline:default", "--method", "gradient", "--metrics", "none")
@@ -51,25 +51,16 @@ def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sightline.explainer.time.perf_counter", lambda: 0.0)
 
 
-def _killed(words: tuple[object, ...], length: int, *, before: bool) -> None:
-    """Runs a command in a process of its own, which dies when its ledger has so many cells: before
-    or after the last of them is written."""
-    child = os.fork()
-    if child:
-        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-        return
-    add = Ledger.add
-
-    def deadly(self: Ledger, record: dict) -> None:
-        if before and len(self) == length - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        add(self, record)
-        if len(self) == length:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Ledger.add = deadly
-    CliRunner().invoke(app, [str(word) for word in words])
-    os._exit(0)
+def _killed(words: tuple[object, ...], *strikes: tuple[int, bool]) -> list[int]:
+    """Runs a command in processes that die when its ledger has so many cells, before (True) or
+    after the last of them is written; how many cells there are then."""
+    told = json.dumps({"words": [str(word) for word in words], "strikes": strikes})
+    script = Path(__file__).with_name("killed_explain.py")
+    done = subprocess.run(
+        [sys.executable, str(script), told], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def _page(folder: Path) -> str:
@@ -79,15 +70,13 @@ def _page(folder: Path) -> str:
 
 @pytest.mark.usefixtures("no_time")
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
-    flock: Path, sightline: Command, capfd: pytest.CaptureFixture
+    flock: Path,
+    sightline: Command,
 ) -> None:
     whole = sightline("explain", flock, *QUICK, "--out", "whole")
     assert whole.exit_code == 0, whole.stderr
     words = ("explain", flock, *QUICK)
-    for length, before in ((1, False), (3, True), (4, False)):
-        _killed(words, length, before=before)
-        lines = Path("sightline-explain/pictures/cells.jsonl").read_bytes().count(b"\n")
-        assert lines == length - before
+    assert _killed(words, (1, False), (3, True), (4, False)) == [1, 2, 4]
     done = sightline(*words)
     assert done.exit_code == 0, done.stderr
     assert "going on in sightline-explain" in done.stderr
@@ -99,7 +88,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
 
 
 def test_the_report_of_a_killed_run_shows_what_is_finished(flock: Path, sightline: Command) -> None:
-    _killed(("explain", flock, *QUICK), 2, before=False)
+    assert _killed(("explain", flock, *QUICK), (2, False)) == [2]
     assert not Path("sightline-explain/report.html").exists()
     done = sightline("report", "sightline-explain")
     assert done.exit_code == 0, done.stderr
@@ -163,7 +152,7 @@ def test_json_of_a_run_that_goes_on_names_every_picture_of_the_command(
     flock: Path, sightline: Command
 ) -> None:
     words = ("explain", flock, *QUICK, "--json")
-    _killed(words, 2, before=False)
+    assert _killed(words, (2, False)) == [2]
     done = sightline(*words)
     told = json.loads(done.stdout)
     assert [p["name"] for p in told["pictures"]] == [f"{k}.png" for k in range(4)]
