@@ -76,7 +76,7 @@ def plan(model: Model, explainers: Sequence[Explainer], **rest: Any) -> Plan:
         try:
             explainer.check(model, model.size)
         except NotExplainable as error:
-            refused[explainer.registered_name] = str(error)
+            refused[explainer.registered_name] = without_folders(str(error))
     if refused and len(refused) == len(explainers):
         raise NotExplainable(" ".join(f"{name}: {why}" for name, why in refused.items()))
     return Plan(model=model, explainers=explainers, refused=refused, **rest)

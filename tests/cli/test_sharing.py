@@ -2,7 +2,9 @@
 what the terminal shows has short names."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
+from sightline.cli._habits import tell, tell_json
 from sightline.cli.results.names import short
 
 Command = Callable[..., Result]
@@ -33,6 +36,42 @@ def _texts(folder: Path) -> dict[str, str]:
         elif path.suffix in (".html", ".json", ".jsonl") and path.name not in OWN:
             found[path.name] = path.read_text("utf-8")
     return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with names")
+def test_what_is_no_regular_file_in_a_folder_is_named(
+    flock: Path, tmp_path: Path, sightline: Command
+) -> None:
+    (tmp_path / "mixed").mkdir()
+    os.mkfifo(tmp_path / "mixed" / "pipe.png")
+    (tmp_path / "mixed" / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "mixed" / "bird.png").write_bytes((flock / "0.png").read_bytes())
+    words = ("--method", "gradient", "--metrics", "none")
+    done = sightline("explain", tmp_path / "mixed", *words)
+    assert done.exit_code == 1 and "1 of 3 pictures explained" in done.stdout
+    assert "pipe.png is a device or a pipe" in done.stderr
+    assert "no such file" in done.stderr and "gone.png" in done.stderr
+
+
+def test_the_table_of_a_run_names_no_folder(
+    flock: Path, tmp_path: Path, sightline: Command
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    net = private / "net.safetensors"
+    net.write_bytes((files("sightline.nets") / "weights" / "default.safetensors").read_bytes())
+    model = f"file:{net}?arch=sightline:default"
+    words = ("--method", "gradient,rollout", "--metrics", "complexity", "--limit", 1, "--out", "o")
+    done = sightline("evaluate", flock, "--model", model, *words)
+    assert done.exit_code == 1 and "rollout" in done.stderr
+    for name in ("report.html", "table.json"):
+        assert str(private) not in Path("o", name).read_text("utf-8"), name
+
+
+def test_names_that_are_no_utf8_are_printed(capsys: pytest.CaptureFixture) -> None:
+    tell("bird\udcff.png")
+    tell_json({"name": "bird\udcff.png"})
+    assert "bird\\udcff.png" in capsys.readouterr().out
 
 
 def test_nothing_that_is_shared_names_a_folder_or_an_address(

@@ -21,10 +21,15 @@ from .waiting.meter import Meter
 DONE, WITH_ERRORS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
+def _printable(text: str) -> str:
+    """The text with bytes of a file's name that are not UTF-8 as `\\udcff` and so on."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def say(text: str) -> None:
     """One line to stderr; lost where nobody can read it any more (a terminal that was closed)."""
     with suppress(OSError):
-        print(text, file=sys.stderr)
+        print(_printable(text), file=sys.stderr)
 
 
 def goes_on(out: Path) -> str:
@@ -34,12 +39,12 @@ def goes_on(out: Path) -> str:
 
 def tell(text: str = "") -> None:
     """One line to stdout."""
-    print(text)
+    print(_printable(text))
 
 
 def tell_json(data: Any) -> None:  # Any: whatever JSON holds
     """The machine-readable result to stdout; numbers that JSON does not know become null."""
-    print(json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+    tell(json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def finite(data: Any) -> Any:  # Any: whatever JSON holds

@@ -103,7 +103,8 @@ def of_metrics(settings: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The files of all sources without repeats, and (source, reason) where there is none.
+    """The files of all sources without repeats, and (source, reason) where there is none, or where
+    it is no regular file.
 
     Raises: BadImage where no source has a picture.
     """
@@ -111,9 +112,15 @@ def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[t
     missing = []
     for source in sources:
         try:
-            found |= dict.fromkeys(images.gather([source]))
+            named = images.gather([source], regular=False)
         except BadImage as error:
             missing.append((source, str(error)))
+            continue
+        for path in named:
+            try:
+                found[images.existing(path)] = None
+            except BadImage as error:
+                missing.append((images.printable(path), str(error)))
     if not found:
         raise BadImage(" ".join(reason for _, reason in missing))
     return list(found)[:limit], missing

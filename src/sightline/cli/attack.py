@@ -198,6 +198,7 @@ class _Done:
         """Attacks one picture and keeps it, unless that is done. Raises: FileProblem where nothing
         further can be written, a SightlineError that every picture would meet."""
         from ..errors import BadImage, FileProblem, SightlineError
+        from ..ops.loading.display import without_folders
         from .results.store import digest, key_of
 
         try:
@@ -208,13 +209,13 @@ class _Done:
             self.places.append(self._attacked(file, title, key) if place is None else place)
             self.errors += self.held.record(self.places[-1])["errors"]
         except BadImage as error:
-            self.fail(title, str(error))
+            self.fail(title, without_folders(str(error)))
         except FileProblem:
             raise
         except SightlineError as error:
             if not self.places and not self.failed:  # it would be the same for every picture
                 raise
-            self.fail(title, str(error))
+            self.fail(title, without_folders(str(error)))
         except Exception as error:  # of one picture: the others go on
             if self.debug:
                 raise

@@ -29,6 +29,7 @@ from ..explanation import Explanation, Heatmap
 from ..images import Picture
 from ..metric import Case, Metric, Truth
 from ..model import Model
+from ..ops.loading.display import without_folders
 from ..ops.references import reference
 from ..target import Class, Target, Top
 from ..targets.words import in_words, prediction
@@ -104,9 +105,8 @@ def failed(key: str, error: Exception | str) -> Finished:
 
 
 def _reason(error: Exception | str) -> str:
-    if isinstance(error, (str, SightlineError)):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    ours = isinstance(error, (str, SightlineError))
+    return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
 def _scene(setup: Setup, item: Item) -> _Scene:

@@ -24,6 +24,7 @@ from ..images import printable
 from ..metric import Metric
 from ..model import Model
 from ..ops.files import write_bytes
+from ..ops.loading.display import without_folders
 from . import ledger
 from .board import Board, Progress
 from .cell import Task
@@ -168,10 +169,10 @@ def table_of(board: Board, notes: Sequence[str], out: Path | None) -> Table:
     rows, costs = (None, None) if out is None else (out / "table.parquet", out / "costs.parquet")
     return Table(
         setup=board.setup,
-        data=printable(board.collection.name),
+        data=without_folders(printable(board.collection.name)),
         rows=written(board.rows(), ROW_TYPES, rows),
         costs=written(board.costs(), COST_TYPES, costs),
-        notes=tuple(map(printable, notes)),
+        notes=tuple(without_folders(printable(note)) for note in notes),
         look=board.look,
         small_map=board.small_map,
         probed=board.probed(),

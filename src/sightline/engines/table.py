@@ -287,7 +287,7 @@ class Table:
         """What the table adds up to, as JSON."""
         return {
             "schema": SCHEMA,
-            "model": self.setup.model.name,
+            "model": self.setup.model.display_name,
             "data": self.data,
             "pictures": len(self.pictures),
             "verdict": self.verdict,

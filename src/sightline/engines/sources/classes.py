@@ -226,10 +226,10 @@ def _sentence(model: Model, doubt: str, found: Sequence[Meaning]) -> str:
     )
     if doubt == UNKNOWN:
         return (
-            f"have a label that is no class of {model.name}: {which}. {first.note} The model's top"
-            " class is explained for them, their rows say so, and metrics do not read what is true"
-            " of them. Call the labels as the model does (`labels=` gives it names), or give one"
-            " target for all."
+            f"have a label that is no class of {model.display_name}: {which}. {first.note} The"
+            " model's top class is explained for them, their rows say so, and metrics do not read"
+            " what is true of them. Call the labels as the model does (`labels=` gives it names),"
+            " or give one target for all."
         )
     if doubt == NUMBER:
         return (
@@ -239,7 +239,7 @@ def _sentence(model: Model, doubt: str, found: Sequence[Meaning]) -> str:
     if doubt == ORDER:
         return (
             f"have their class by the order of the data's names: {which}. {first.note}"
-            f" {model.name} knows none of these names and has as many classes. Name its classes"
-            " with `labels=` where another order is meant."
+            f" {model.display_name} knows none of these names and has as many classes. Name its"
+            " classes with `labels=` where another order is meant."
         )
     return f"have their class by the data's own numbers: {which}. {first.note}"

@@ -85,7 +85,7 @@ def context(table: Table) -> Context:
 def _facts(table: Table) -> list[tuple[str, str]]:
     told = table.setup.to_toml()
     return [
-        ("model", told["model"]["name"]),
+        ("model", table.setup.model.display_name),
         ("weights", told["model"]["weights"]),
         ("data", table.data),
         ("pictures", str(len(table.pictures))),
