@@ -130,7 +130,7 @@ def test_plain_data_and_forms_that_a_kind_does_not_have(tmp_path: Path) -> None:
     assert "images" not in saved
     with pytest.raises(UnknownName, match="no view draws Chord"):
         chord(1).save(tmp_path / "chord.png")
-    with pytest.raises(ShapeError, match="3 images do not fit"):
+    with pytest.raises(ShapeError, match="3 pictures do not fit"):
         chord().save(tmp_path / "chord.png")
 
 

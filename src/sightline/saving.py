@@ -67,7 +67,8 @@ class Saved(ABC):
             return write_folder(path, self._files())
         if len(self) != 1:
             raise ShapeError(
-                f"{len(self)} images do not fit into one picture; `save('folder')` keeps them all."
+                f"{len(self)} pictures do not fit into one file. `heat[0].save(...)` writes one of"
+                " them, `save('folder')` keeps them all."
             )
         return write_bytes(path, self._drawer(form, options)(0))
 
