@@ -127,5 +127,5 @@ class Infinite(nn.Module):
 def test_a_layer_that_holds_no_numbers_is_named(name: str, value: float) -> None:
     images = network(Views)[1]
     explain = create("explainer", name, layer="wide")
-    with pytest.raises(NotExplainable, match="layer 'wide' holds NaN or infinite values"):
+    with pytest.raises(NotExplainable, match="layer 'wide' has NaN or infinite values"):
         explain(Infinite(value), images, 1)

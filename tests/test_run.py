@@ -184,6 +184,12 @@ def failing() -> object:
     registry._entries.pop(("explainer", "failing"))
 
 
+def page_of(plan: survey.Plan, look: survey.Look) -> str:
+    """The report of one picture."""
+    facts = survey.facts(plan.model)
+    return report.build(report.Report(title="A test", items=(look.item,), facts=facts))
+
+
 def test_a_look_has_classes_maps_numbers_and_reasons(
     model: sl.Model, bird: aviary.Bird, failing: Failing
 ) -> None:
@@ -192,16 +198,17 @@ def test_a_look_has_classes_maps_numbers_and_reasons(
     plan = survey.plan(model, explainers, metrics=judges)
     truth = Truth(masks=[bird.silhouette], boxes=None)
     look = survey.look(plan, Picture(bird.image, "bird.png"), truth)
-    cam, rollout, failed = look.item.maps
+    cam, failed = look.item.maps
     assert look.item.top[0][0] == look.item.target == bird.species
     assert look.item.probability == pytest.approx(look.item.top[0][1])
     assert list(look.results) == ["grad-cam"]
     assert cam.values is not None and cam.values.shape == (128, 128)
     assert [m.name for m in cam.metrics] == ["deletion", "insertion", "pointing"]
     assert all(set(m.nulls) == set(NULLS) for m in cam.metrics)
-    assert "attention" in rollout.error and failed.error == "this one never works"
-    assert len(look.errors) == 2
-    page = report.build(survey.page("A test", plan, [look.item]))
+    assert failed.error == "this one never works" and len(look.errors) == 1
+    ((name, reason),) = survey.refusals(plan)  # said once, not of each picture
+    assert name == "rollout" and "attention" in reason
+    page = page_of(plan, look)
     assert bird.species in page and "this one never works" in page
 
 
@@ -248,7 +255,7 @@ def test_a_result_that_is_no_map_is_a_panel_with_all_that_a_card_says(
     (panel,) = look.item.panels
     assert not look.item.maps and list(look.results) == ["poet"]
     assert panel.seconds is not None and not panel.metrics and not look.errors
-    text = report.build(survey.page("A test", plan, [look.item]))
+    text = page_of(plan, look)
     assert "<p class='verse'><i>line 0</i></p>" in text and "Do not trust it." in text
     assert "How it was made" in text and "1 picture, explained by" in text
 
@@ -260,7 +267,7 @@ def test_a_panel_that_fails_is_an_entry_with_its_reason(
     look = survey.look(plan, Picture(bird.image, "bird.png"))
     assert len(look.item.maps) == 1 and look.item.panels[0].error == "no line comes to mind"
     assert look.errors == ["bird.png, poet: no line comes to mind"]
-    assert "no line comes to mind" in report.build(survey.page("A test", plan, [look.item]))
+    assert "no line comes to mind" in page_of(plan, look)
 
 
 @pytest.mark.parametrize("name", ["attribute-words", "information-pursuit", "xnn"])
@@ -307,5 +314,5 @@ def test_sets_of_patches_stand_beside_maps_with_numbers_and_nulls_of_their_own(
     assert set(panel.metrics[0].nulls) == set(NULLS)
     assert [m.name for m in card.metrics] == ["coherency"]
     assert not card.metrics[0].nulls  # a blob is always coherent: that says nothing
-    text = report.build(survey.page("A test", plan, [look.item]))
+    text = page_of(plan, look)
     assert "sufficiency" in text and "coherency" in text

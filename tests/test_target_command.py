@@ -249,8 +249,8 @@ def test_two_pictures_to_be_like_are_two_runs(
     command, values = sightline(_net(3, bias=0.1)), []
     for other in ("a.png", "b.png"):
         words = ("evaluate", picture, "--model", "x", *GRADIENT, "--metrics", "evaluations")
-        command(*words, "--target", f"similarity:{other}")
-        cells = Path("sightline-evaluate/cells.jsonl").read_text("utf-8").splitlines()
+        command(*words, "--target", f"similarity:{other}", "--out", "o")
+        cells = Path("o/cells.jsonl").read_text("utf-8").splitlines()
         values.append(len(cells))
     assert values[1] == 2 * values[0]
 

@@ -87,7 +87,7 @@ def test_a_killed_worker_loses_nothing_and_the_numbers_are_those_of_the_local_en
         [r["value"] for r in local.rows], abs=1e-5
     )
     cells = _cells(out)
-    assert len(cells) == len(set(cells)) == 8 * 6
+    assert len(cells) == len(set(cells)) == 8 * (2 + len(BLIND))
     assert not ray.is_initialized()  # the connection was ours, and is closed
 
 
@@ -152,8 +152,8 @@ def test_a_machine_that_goes_away_loses_nothing(
     table = _evaluate(
         pictures, methods, tmp_path, engine="ray", address=cluster.address, progress=watch
     )
-    assert not table.errors and len(table.rows) == 8 * 6
-    assert done[-1] == 8 * 6
+    assert not table.errors and len(table.rows) == 8 * (2 + len(BLIND))
+    assert done[-1] == 8 * (2 + len(BLIND))
 
 
 def test_a_cluster_that_is_not_there_is_said(

@@ -190,7 +190,7 @@ def test_a_report_says_which_bands_are_shown(tmp_path):
     assert found.item.notes == ("bands 0, 1 and 2 of 5 are shown as red, green, blue",)
     from sightline import report
 
-    path = report.write(survey.page("x", plan, [found.item]), tmp_path / "r.html")
+    path = report.write(report.Report(title="x", items=(found.item,)), tmp_path / "r.html")
     assert "Bands 0, 1 and 2 of 5 are shown" in Path(path).read_text("utf-8")
 
 

@@ -111,16 +111,3 @@ FINITE = st.floats(-1e6, 1e6, width=32)
 def test_any_finite_map_can_be_drawn(values: np.ndarray) -> None:
     assert paint.overlay(PICTURE, values).shape == PICTURE.shape
     assert all(len(line) for lines in paint.outlines(values) for line in lines)
-
-
-def test_a_map_of_single_pixels_is_coloured_by_its_usual_height():
-    smooth = np.add.outer(np.arange(40.0), np.arange(50.0)).astype(np.float32)
-    assert paint.ends(smooth) == paint.limits([smooth])[0]
-    spiky = np.zeros((40, 50), np.float32)
-    spiky.ravel()[:100] = 1.0
-    spiky[20, 20] = 50.0
-    assert paint.ends(spiky) == (0.0, pytest.approx(1.0))
-    spiky[30, 30] = -50.0
-    low, high = paint.ends(spiky)
-    assert low == -high and high == pytest.approx(1.0)
-    assert paint.ends(np.zeros((4, 4), np.float32)) == (0.0, 0.0)

@@ -17,23 +17,8 @@ Line = Float[np.ndarray, "_point 2"]  # x, y in [0, 1] of the frame
 
 MASSES = (0.25, 0.5, 0.75)
 _COARSE = 56  # cells on the long side of outlines: finer ones of a noisy map are only dust
-_USUAL, _FAR = 0.995, 2.0  # the share of pixels below the usual height, and how far is far above it
 _OUTSIDE = 1e-3  # of [0, 1]: rounding; farther out are the numbers of a normalised picture
 _SHORTEST = 8  # points of an outline; shorter ones are dust too
-
-
-def ends(values: Values) -> tuple[float, float]:
-    """Where the colours of one map by itself end: at its own lowest and highest value, or, where a
-    few pixels stand far above the rest (a map of single pixels), at the height that one in 200
-    reaches; what is beyond has the last colour.
-    """
-    low, high = limits([values])[0]
-    finite = np.abs(values[np.isfinite(values)])
-    usual = float(np.quantile(finite, _USUAL)) if finite.size else 0.0
-    reach = max(-low, high)
-    if usual <= max(low, 0.0) or reach <= _FAR * usual:
-        return low, high
-    return (low if low > 0 else low * usual / reach), high * usual / reach
 
 
 def rgba(values: Values, ramp: Ramp, name: str = "magnitude") -> Pixels:

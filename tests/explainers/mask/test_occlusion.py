@@ -79,13 +79,18 @@ def test_it_is_the_mean_drop_of_the_windows_that_cover_a_pixel(window: Any, stri
     [
         (
             {"window": 40},
-            "window of 40 x 40 .* pictures of 24 x 32, so 24 x 32 ran",
+            "window of 40 x 40 .* pictures of 24 x 32; 24 x 32 was used",
             [24, 32],
             [12, 16],
         ),
-        ({"window": (40, 8)}, "window of 40 x 8 .* so 24 x 8 ran", [24, 8], [12, 4]),
-        ({"window": (40, 8), "stride": (30, 8)}, "stride of 30 x 8 .* so 24 x 8", [24, 8], [24, 8]),
-        ({"stride": 9}, "stride of 9 x 9 .* windows of 3 x 3, so 3 x 3 ran", [3, 3], [3, 3]),
+        ({"window": (40, 8)}, "window of 40 x 8 .*; 24 x 8 was used", [24, 8], [12, 4]),
+        (
+            {"window": (40, 8), "stride": (30, 8)},
+            "stride of 30 x 8 .*; 24 x 8 was used",
+            [24, 8],
+            [24, 8],
+        ),
+        ({"stride": 9}, "stride of 9 x 9 .* windows of 3 x 3; 3 x 3 was used", [3, 3], [3, 3]),
     ],
 )
 def test_what_does_not_fit_is_cut_and_the_record_says_what_ran(

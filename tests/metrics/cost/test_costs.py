@@ -28,10 +28,12 @@ def test_a_gradient_is_one_pass_forward_and_one_back_whatever_the_batch() -> Non
 
 
 def test_more_work_costs_more() -> None:
-    cheap, dear = case("gradient"), case("rise")
-    for name in ("evaluations", "runtime"):
-        metric = create("metric", name)
-        assert (metric(dear) > metric(cheap)).all()
+    cheap, expensive = case("gradient"), case("rise")
+    passes, seconds = create("metric", "evaluations"), create("metric", "runtime")
+    assert (passes(expensive) > passes(cheap)).all()
+    slower = {**cheap.explanation.provenance, "seconds": 3600.0}
+    late = replace(cheap, explanation=replace(cheap.explanation, provenance=slower))
+    assert (seconds(late) > seconds(cheap)).all()
 
 
 def test_passes_behind_a_layer_count_as_the_field_says() -> None:

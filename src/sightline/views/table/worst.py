@@ -27,14 +27,13 @@ def gallery(table: Table) -> Context | None:
     order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_SHOWN]
     pictures = table.look(order)
     maps = {k: table.small_map(k, method) for k in order}
-    signed = any(m is not None and m.min() < 0 for m in maps.values())
     shown = [
         {
             "name": table.pictures[k],
             "short": table.pictures[k].rpartition("/")[2],
             "called": _called(table.row(k, method)),
             "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
-            **_pair(table, pictures.get(k), maps[k], signed),
+            **_pair(table, pictures.get(k), maps[k]),
         }
         for k in order
     ]
@@ -56,9 +55,9 @@ def _called(row: dict[str, Any]) -> str:
     return "; ".join(filter(None, (first, other)))
 
 
-def _pair(table: Table, found: Any, values: np.ndarray | None, signed: bool) -> Context:
+def _pair(table: Table, found: Any, values: np.ndarray | None) -> Context:
     """The picture as the model gets it and the same with the map over it, as `data:` addresses;
-    nothing where it is no picture or gone. signed: the colours reach as far below zero as above.
+    nothing where it is no picture or gone.
     """
     model = table.setup.model
     if found is None:
@@ -71,11 +70,9 @@ def _pair(table: Table, found: Any, values: np.ndarray | None, signed: bool) -> 
     shown = packed.fit_picture(paint.seen(colours, bands), _SIDE)
     if values is None:
         return {"picture": packed.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
-    low, high = paint.ends(values)
-    if signed:
-        low, high = -max(-low, high), max(-low, high)
+    ramp = paint.ramp(values)
     return {
         "picture": packed.picture(shown, long_side=_SIDE),
-        "map": packed.picture(paint.overlay(shown, values, (low, high)), long_side=_SIDE),
-        "scale": f"{number(low)} to {number(high)}",
+        "map": packed.picture(paint.overlay(shown, values, ramp), long_side=_SIDE),
+        "scale": f"{ramp.unit}{'; red for, blue against' if ramp.signed else ''}",
     }
