@@ -207,7 +207,7 @@ def test_a_look_has_classes_maps_numbers_and_reasons(
     assert all(set(m.nulls) == set(NULLS) for m in cam.metrics)
     assert failed.error == "this one never works" and len(look.errors) == 1
     ((name, reason),) = survey.refusals(plan)  # said once, not of each picture
-    assert name == "rollout" and "attention" in reason
+    assert name == "Attention rollout" and "attention" in reason
     page = page_of(plan, look)
     assert bird.species in page and "this one never works" in page
 
