@@ -17,6 +17,7 @@ from typer.testing import Result
 
 import sightline as sl
 from sightline import registry
+from sightline.errors import NotExplainable
 
 Command = Callable[..., Result]
 QUICK = ("--model", "sightline:default", "--method", "gradient", "--metrics", "none")
@@ -172,3 +173,23 @@ def test_a_run_that_is_stopped_while_it_writes_its_report_says_how_to_go_on(
     assert done.exit_code == 130
     assert "kept in sightline-explain: the same command goes on" in done.stderr
     assert "4 of 4 pictures explained (4 of them before)." in sightline(*words).stdout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusing(sl.Explainer):
+    """Finds out at each picture that the network does not suit it."""
+
+    def explain(self, model, images, target):
+        raise NotExplainable("the head is not linear. Use another method.")
+
+
+def test_what_a_method_says_of_every_picture_is_one_line(flock: Path, sightline: Command) -> None:
+    registry.register("refusing")(Refusing)
+    try:
+        words = ("--method", "gradient,refusing", "--metrics", "none")
+        done = sightline("explain", flock, "--model", "sightline:default", *words)
+    finally:
+        registry._entries.pop(("explainer", "refusing"))
+    assert done.exit_code == 1
+    assert done.stderr.count("the head is not linear") == 1
+    assert "not explained: refusing (4 pictures): the head is not linear." in done.stderr

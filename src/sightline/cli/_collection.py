@@ -1,7 +1,7 @@
 """A run over pictures: one after another, keeping what is finished, going on after a bad one."""
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,7 +18,7 @@ from ..metric import Truth
 from ..ops.loading.display import without_folders
 from ..report import Item
 from ..survey import Look, Plan
-from ..views.wording import NARROW, percent
+from ..views.wording import NARROW, counted, percent
 from . import _written
 from ._habits import DONE, INTERRUPTED, WITH_ERRORS, finite, goes_on, progress, say, tell, tell_json
 from .results import folders, names, pages, store
@@ -233,7 +233,7 @@ def _conclude(done: Collected, held: Store, run: Run, page: Path, telling: Telli
             tell("\nNext:")
         for step in run.next_steps:
             tell(f"  {step.replace('`', '')}")
-        for line in _errors(done, held):
+        for line in _gathered(_errors(done, held)):
             say(f"not explained: {line}")
     if done.interrupted:
         say(goes_on(held.folder))
@@ -268,6 +268,17 @@ def _errors(done: Collected, held: Store) -> Iterator[str]:
     for place in done.places:
         yield from held.record(place)["errors"]
     yield from (f"{name}: {reason}" for name, reason in done.failed)
+
+
+def _gathered(errors: Iterable[str]) -> Iterator[str]:
+    """The errors, with one line for what a method says of several pictures alike."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for line in errors:
+        head, _, reason = line.partition(": ")
+        groups.setdefault((head.rpartition(", ")[2], reason), []).append(line)
+    for (method, reason), lines in groups.items():
+        alike = f"{method} ({counted(len(lines), 'picture')}): {reason}"
+        yield lines[0] if len(lines) == 1 else alike
 
 
 def _summary(done: Collected, held: Store) -> Iterator[str]:

@@ -83,7 +83,8 @@ def _choices(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
 
 def _choice(each: Recommended) -> str:
     alike = "".join(f" = `{name}`" for name in each.equal)
-    passes = f", {each.passes:,.0f} passes" if math.isfinite(each.passes) else ""
+    count = f"{each.passes:,.0f}"
+    passes = f", {count} pass{'' if count == '1' else 'es'}" if math.isfinite(each.passes) else ""
     return f"`{each.name}`{alike} ({percent(each.share)} of comparisons won{passes})"
 
 
