@@ -24,6 +24,7 @@ from ...explainer import Explainer, part_method
 from ...metric import Metric
 from ...model import Model
 from ...ops.files import write_bytes
+from ...ops.loading.display import without_folders
 from .. import evaluation
 from ..sources.average_location import AverageLocation, average_location
 from ..sources.item import Collection, Item
@@ -201,7 +202,7 @@ def _able(
             explainer.check(model, size, channels)
             able.append(explainer)
         except NotExplainable as reason:
-            refused[explainer.registered_name] = str(reason)
+            refused[explainer.registered_name] = without_folders(str(reason))
     return able, refused
 
 
