@@ -165,3 +165,12 @@ def test_explaining_a_picture_again_measures_no_baseline(
     other = survey.plan(model, [sl.create("explainer", "gradient")], metrics=[metric], target=0)
     survey.look(other, picture)
     assert len(measured) == 2  # another target
+
+
+def test_what_stands_on_other_inputs_is_never_taken_from_the_store() -> None:
+    model = analytic.linear().model
+    images = torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(0))
+    case = sl.Case(model, images, sl.Class(1), sl.Heatmap(images.mean(1)))
+    assert baselines._cell(case) is not None
+    model.side = {"question": torch.zeros(1)}
+    assert baselines._cell(case) is None

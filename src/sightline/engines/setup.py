@@ -110,11 +110,7 @@ class Setup:
         return [
             SCHEMA,
             now(),
-            type(model.module).__qualname__,
-            model.digest,
-            model.preprocess.describe() if model.preprocess else None,
-            model.precision,
-            model.multilabel,
+            *facts_of(model),
             self.batch,
             *filter(None, [model.calling.stated]),
         ]
@@ -317,6 +313,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
     return repr(value)
+
+
+def facts_of(model: Model) -> list[Any]:
+    """What its numbers depend on: architecture, weights, preprocessing, precision."""
+    return [
+        type(model.module).__qualname__,
+        model.digest,
+        model.preprocess.describe() if model.preprocess else None,
+        model.precision,
+        model.multilabel,
+    ]
 
 
 def told_model(model: Model) -> dict[str, str]:

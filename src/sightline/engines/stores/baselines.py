@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...metric import Case, Metric
-from ..setup import now, told
+from ..setup import facts_of, now, told
 
 log = logging.getLogger("sightline")
 
@@ -162,17 +162,13 @@ def levels(metric: Metric, case: Case, measure: Callable[[], Found]) -> Found:
 def _cell(case: Case) -> str | None:
     """What the numbers of a case depend on; None where that cannot be told."""
     model, target = case.model, case.target
-    if not all(_is_plain(value) for value in vars(target).values()):
+    if model.side or not all(_is_plain(value) for value in vars(target).values()):
         return None
     images = case.images.detach().cpu().contiguous()
     facts = [
         "levels",
         now(),
-        type(model.module).__qualname__,
-        model.digest,
-        model.preprocess.describe() if model.preprocess else None,
-        model.precision,
-        model.multilabel,
+        *facts_of(model),
         model.calling.stated,
         repr(target),
         str(images.dtype),
