@@ -17,8 +17,8 @@ ends with an error where the rule gives other birds than `worlds/demonstration.p
 import sys
 from dataclasses import dataclass, replace
 
-from sightline import survey
-from sightline.cli import _settings
+from sightline import explain_pictures as survey
+from sightline.cli import parse as _settings
 from sightline.cli.demo import METHODS, METRICS, source
 from sightline.report import Item
 from sightline.views import finding, summary

@@ -19,10 +19,11 @@ import torch
 
 import sightline as sl
 from heatmaps import DATA, NETWORKS, PHOTOGRAPHS, trained
-from sightline import execution, explainer
-from sightline.admission import FAST_MAP
+from sightline import explainer
 from sightline.errors import NotExplainable, SightlineWarning
-from sightline.ops.network.folding import difference
+from sightline.explainers.contract.admission import FAST_MAP
+from sightline.network import execution
+from sightline.network.folding import difference
 from speed import HERE, machine, versions
 
 METHODS: dict[str, dict[str, Any]] = {

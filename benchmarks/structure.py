@@ -28,7 +28,7 @@ from sightline.explainers.structure.graphs._patches import Patches, filled, indi
 from sightline.explainers.structure.graphs._search import search
 from sightline.explainers.structure.graphs.sag import SAG
 from sightline.explanations.regions import ordered
-from sightline.images import read
+from sightline.pictures.reading import read
 from sightline.worlds import aviary
 
 HERE = Path(__file__).parent

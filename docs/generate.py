@@ -20,11 +20,11 @@ import numpy as np
 from PIL import Image
 
 from sightline import registry, zoo
-from sightline.cli._record import COSTS, measured, record, shown
-from sightline.cli._record import costs as costs_of_ours
+from sightline.cli.catalogue.facts import (COSTS, measured, record, shown)
+from sightline.cli.catalogue.facts import costs as costs_of_ours
 from sightline.errors import NotExplainable, SightlineWarning
 from sightline.explanation import Explanation, Heatmap
-from sightline.images import Picture, encode_png
+from sightline.pictures.reading import (Picture, encode_png)
 from sightline.model import Model
 from sightline.worlds import aviary
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sightline import Heatmap, Model, available, create, execution
-from sightline.admission import FAST_MAP, moved_by
+from sightline import Heatmap, Model, available, create
 from sightline.errors import NotExplainable, SightlineWarning
+from sightline.explainers.contract.admission import FAST_MAP, moved_by
+from sightline.network import execution
 
 SIZE = (24, 24)
 

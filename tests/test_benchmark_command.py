@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 from sightline import create
 from sightline.cli.app import app
 from sightline.cli.benchmark import model_names
-from sightline.engines.benchmark import contest
-from sightline.engines.benchmark.recommendation import recommended
-from sightline.engines.benchmark.standings import standings
-from sightline.engines.standing import Scores
+from sightline.evaluate.benchmark import contest
+from sightline.evaluate.benchmark.ranking import standings
+from sightline.evaluate.benchmark.recommendation import recommended
+from sightline.evaluate.comparison import Scores
 from sightline.views.leaderboard import page, sentences
 
 NULLS = ("random", "centred blob")

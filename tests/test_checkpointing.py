@@ -11,8 +11,8 @@ from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from sightline import Model, create
-from sightline.anatomy import study
-from sightline.ops.network.plain import plain_segments
+from sightline.network.anatomy import study
+from sightline.network.calling.checkpointing import plain_segments
 
 METHODS = (
     "grad-cam", "cam", "ablation-cam", "guided-backprop", "deconvnet", "guided-grad-cam",

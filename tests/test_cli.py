@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 import sightline as sl
 from sightline import registry
-from sightline.cli._settings import typed
 from sightline.cli.app import LATER, app
+from sightline.cli.parse import typed
 from sightline.worlds import aviary
 
 Command = Callable[..., Result]

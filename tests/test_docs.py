@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import sightline
 from sightline import registry
-from sightline.cli._record import costs, measured
 from sightline.cli.app import app
+from sightline.cli.catalogue.facts import costs, measured
 
 ROOT = Path(__file__).parents[1]
 NAMES = [(kind, name) for kind in registry.ROOMS for name in registry.available(kind)]

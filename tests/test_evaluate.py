@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 import sightline as sl
-from engines.breaking import Counting, Crashing, Dying, Refusing, Undefined
-from sightline.engines import standing
-from sightline.engines.setup import BLIND
+from evaluate.breaking import Counting, Crashing, Dying, Refusing, Undefined
 from sightline.errors import BadField, BadImage, BadTarget, FileProblem, UnknownName
+from sightline.evaluate import comparison as standing
+from sightline.evaluate.plan import BLIND
 from sightline.worlds import analytic, aviary
 
 
@@ -284,7 +284,7 @@ def test_an_empty_collection_is_an_empty_table(small: sl.Model, tmp_path: Path) 
 def test_a_full_disk_stops_the_run_and_loses_nothing(
     small: sl.Model, pictures: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sightline.engines.ledger import Ledger
+    from sightline.evaluate.ledger import Ledger
 
     kept, add = [], Ledger.add
 

@@ -14,7 +14,7 @@ from sameness import assert_same, told
 from sightline import Chain, Heatmap, Regions
 from sightline.errors import BadModel, FileProblem, NotExplainable, ShapeError, UnknownName
 from sightline.explanation import Explanation
-from sightline.preprocess import Frame
+from sightline.pictures.preprocess import Frame
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,7 +13,7 @@ from kernels import without_onednn
 from sightline import Case, Explanation, Heatmap, Model, Regions, Truth, available, create
 from sightline.errors import NotExplainable, NotMeasured, UnknownName
 from sightline.metric import Metric, judged
-from sightline.ops.references import NULLS
+from sightline.ops.null_maps import NULLS
 from sightline.registry import entry, from_json, to_json
 from sightline.worlds.aviary import render, sample
 from sightline.worlds.miniatures import MINIATURES

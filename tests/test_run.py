@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline import registry, report, run, survey
+from sightline import explain_pictures as survey
+from sightline import registry, report, run
 from sightline.errors import BadField, NotExplainable, SightlineWarning, UnknownName
-from sightline.images import Picture
 from sightline.metric import Case, Truth
 from sightline.nets.default import WEIGHTS
-from sightline.ops.references import NULLS
+from sightline.ops.null_maps import NULLS
+from sightline.pictures.reading import Picture
 from sightline.worlds import aviary
 from sightline.worlds.miniatures import MINIATURES
 

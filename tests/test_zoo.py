@@ -11,9 +11,9 @@ import torch
 
 import sightline as sl
 from sightline.errors import BadModel, MissingExtra, SightlineError, UnknownName
+from sightline.loading.builders import LIBRARIES
 from sightline.nets import default
-from sightline.nets.builders import LIBRARIES
-from sightline.preprocess import Preprocess
+from sightline.pictures.preprocess import Preprocess
 
 SMALL = "torchvision:squeezenet1_1"
 

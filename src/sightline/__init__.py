@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Model": "model",
-    "Preprocess": "preprocess",
+    "Preprocess": "pictures.preprocess",
     "Top": "target",
     "Class": "target",
     "Contrast": "target",
@@ -36,7 +36,7 @@ _WHERE = {
     "Attack": "attack",
     "Recipe": "recipe",
     "Outside": "explainers.outside.function",
-    "Fan": "trace",
+    "Fan": "network.trace",
     "Fill": "ops.fill",
     "load": "zoo",
     "explain": "run",

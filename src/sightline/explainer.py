@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from . import registry
-from .admission import admitted
 from .errors import (
     BadField,
     BadTarget,
@@ -29,12 +28,13 @@ from .errors import (
     UnknownName,
     near,
 )
+from .explainers.contract.admission import admitted
+from .explainers.contract.refusals import Refusal, in_words, saturated, together, unknown_facts
 from .explanation import Explanation, Heatmap
+from .files.display import display_text, displayed
 from .model import BATCH, Model
+from .network.tracing.prefix_replay import JOINT, Address
 from .ops.batches import fit_side
-from .ops.loading.display import display_text, displayed
-from .ops.tracing.replay import JOINT, Address
-from .refusals import Refusal, in_words, saturated, together, unknown_facts
 from .target import PerImage, Target, to_target
 
 _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows no `Self`

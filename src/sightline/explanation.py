@@ -20,10 +20,10 @@ from torch import Tensor
 
 from . import registry
 from .errors import BadField, NotExplainable, OutOfRange, ShapeError, SightlineWarning
-from .images import Picture
-from .ops.labels import in_short
-from .preprocess import Frame
-from .saving import Saved
+from .explanations.saving import Saved
+from .network.labels import in_short
+from .pictures.preprocess import Frame
+from .pictures.reading import Picture
 from .shapes import Heat, Images
 
 _Kind = TypeVar("_Kind", bound="Explanation")  # the shape hook of the tests knows no `Self`

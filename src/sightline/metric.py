@@ -19,7 +19,7 @@ from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
 from .ops.batches import chunks
 from .ops.fill import Fill
-from .ops.references import NULLS, reference
+from .ops.null_maps import NULLS, reference
 from .ops.resize import resize
 from .target import Target
 from .truth import Truth

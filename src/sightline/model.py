@@ -1,8 +1,8 @@
 """The network under study: its module, preprocessing, labels and layers, left as it was found.
 
-`trace` is the one primitive (trace.py); `outputs`, `scores` and `gradients` are its counted short
-forms. Inside `shared(images)` the clean forward of those images runs once and is remembered,
-gradients included. A private copy (execution.py) does the work where it is proven equal.
+`trace` is the one primitive (network/trace.py); `outputs`, `scores` and `gradients` are its counted
+short forms. Inside `shared(images)` the clean forward of those images runs once and is remembered,
+gradients included. A private copy (network/execution.py) does the work where it is proven equal.
 """
 
 import threading
@@ -16,25 +16,25 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .anatomy import Anatomy, study
-from .calling import Calling, Settings
 from .errors import BadModel, NotExplainable
-from .execution import Engine
-from .images import Picture
+from .files.display import display_name
+from .network.anatomy import Anatomy, study
+from .network.black_box import BlackBox
+from .network.calling.failures import refuse_scripted
+from .network.calling.forward import Calling, Settings
+from .network.calling.modules import Recent, device_of, refuse_inference, refuse_turned, unwrapped
+from .network.devices import usable_device
+from .network.execution import Engine
+from .network.labels import class_names, find_label
+from .network.shared_pass import Session
+from .network.trace import SPENT, Circuit, Edit, Fan, Trace
+from .network.unharmed import unharmed
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
-from .ops.calling.failures import refuse_scripted
-from .ops.labels import class_names, find_label
-from .ops.loading.devices import usable_device
-from .ops.loading.display import display_name
-from .ops.network.black_box import BlackBox
-from .ops.network.modules import Recent, device_of, refuse_inference, refuse_turned, unwrapped
-from .ops.network.unharmed import unharmed
 from .ops.rules import Rule, served
-from .origins import Origins
-from .preprocess import Frame, Opaque, Preprocess, no_preprocessing, understand
-from .session import Session
+from .pictures.origins import Origins
+from .pictures.preprocess import Frame, Opaque, Preprocess, no_preprocessing, understand
+from .pictures.reading import Picture
 from .target import Target, to_target
-from .trace import SPENT, Circuit, Edit, Fan, Trace
 
 BATCH = 16  # images in one pass where nothing was measured
 _bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights

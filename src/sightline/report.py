@@ -1,8 +1,8 @@
 """One self-contained page that shows maps beside their pictures and says how far to believe them.
 
-The report is plain data: frozen records of arrays, numbers and sentences, made by `survey.py` or
-by hand. `build` turns them into a single HTML text that opens without a server, a network or (for
-the pictures) a script.
+The report is plain data: frozen records of arrays, numbers and sentences, made by
+`explain_pictures.py` or by hand. `build` turns them into a single HTML text that opens without a
+server, a network or (for the pictures) a script.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from .ops.files import write_bytes
+from .files.writing import write_bytes
 from .targets.words import Predicted
 from .views.colour import Pixels, Values
 

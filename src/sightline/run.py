@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 from . import registry, zoo
-from .engines import evaluation, run_file
-from .engines.collection import collection
-from .engines.table import Table
+from .data.collection import collection
 from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
+from .evaluate import evaluation, run_file
+from .evaluate.table import Table
 from .explainer import BATCH, Explainer, part_method, shared
+from .explainers.contract.refusals import in_words
 from .explanation import Explanation
 from .metric import Metric
 from .model import Model
+from .network.devices import usable_device
 from .ops.batches import fit_side
-from .ops.loading.devices import usable_device
-from .refusals import in_words
 from .target import to_target
 
 log = logging.getLogger("sightline")

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from .errors import BadTarget, ShapeError
-from .ops.network.outputs import as_logits, as_probabilities
-from .ops.tracing.passes import Pass
+from .network.calling.outputs import as_logits, as_probabilities
+from .network.tracing.passes import Pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 
 from .errors import BadField, BadModel, MissingExtra, UnknownName, near
+from .loading.attribute_files import read_network
+from .loading.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, Parts
+from .loading.fetching import fetched
+from .loading.weight_files import read_weight_file
 from .model import Model
 from .nets import default
-from .nets.attribute_files import read_network
-from .nets.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, Parts
-from .nets.weight_files import read_weight_file
-from .ops.loading.devices import usable_device
-from .ops.loading.fetching import fetched
-from .preprocess import understand
+from .network.devices import usable_device
+from .pictures.preprocess import understand
 
 _SEED = 0
 

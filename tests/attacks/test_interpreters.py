@@ -11,11 +11,17 @@ from torch.testing import assert_close
 
 from attacks.shapes_net import pictures, trained
 from sightline import Model, available, create, load
-from sightline.attacks._interpreters import FOLLOWERS, SHARPNESS, Follower, SmoothRectifier, follow
+from sightline.attacks._differentiable_maps import (
+    FOLLOWERS,
+    SHARPNESS,
+    Follower,
+    SmoothRectifier,
+    follow,
+)
 from sightline.attacks._unrolled import STEPS, Unrolled
 from sightline.errors import NotExplainable
-from sightline.ops.likeness import pearson, stretched
-from sightline.trace import Trace
+from sightline.network.trace import Trace
+from sightline.ops.similarity import pearson, stretched
 from sightline.worlds.miniatures import MINIATURES
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from sightline.cli._habits import tell, tell_json
+from sightline.cli.console import tell, tell_json
 from sightline.cli.results.names import short
 
 Command = Callable[..., Result]

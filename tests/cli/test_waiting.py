@@ -11,10 +11,11 @@ import pytest
 from typer.testing import Result
 
 import sightline as sl
-from sightline import registry, survey
+from sightline import explain_pictures as survey
+from sightline import registry
 from sightline.cli.waiting import bar, estimate, meter
 from sightline.cli.waiting.meter import Meter, duration
-from sightline.engines.setup import BLIND
+from sightline.evaluate.plan import BLIND
 
 Command = Callable[..., Result]
 
@@ -162,7 +163,7 @@ def test_evaluate_says_its_estimate_first(
     flock: Path, sightline: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "_seconds", lambda _: 2.0)
-    monkeypatch.setattr("sightline.engines.workers.memory.cores", lambda: 2)
+    monkeypatch.setattr("sightline.evaluate.workers.capacity.cores", lambda: 2)
     words = ("evaluate", flock, "--model", "sightline:default", "--limit", 2, "--out", "o")
     metrics = ("--metrics", "deletion", "--set", "deletion.steps=50", "--no-stability")
     told = sightline(*words, "--method", "gradient,grad-cam", *metrics).stderr

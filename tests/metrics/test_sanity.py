@@ -20,7 +20,7 @@ from torch.testing import assert_close
 
 from sightline import Case, Class, Heatmap, Metric, Model, Truth, available, create
 from sightline.metrics.truth._parts import parts_of
-from sightline.ops.references import NULLS, reference
+from sightline.ops.null_maps import NULLS, reference
 from sightline.ops.resize import resize
 from sightline.worlds.aviary import render, sample
 from sightline.worlds.miniatures import MINIATURES

@@ -9,8 +9,9 @@ from torch.testing import assert_close
 
 from sightline import Model, Preprocess, create, load
 from sightline.errors import BadModel, FileProblem, NotExplainable
-from sightline.nets import attribute_files, attributes
-from sightline.nets.attribute_files import About, read_network, write_network
+from sightline.loading import attribute_files
+from sightline.loading.attribute_files import About, read_network, write_network
+from sightline.nets import attributes
 from sightline.nets.attributes import (
     AttributeNet,
     Heads,

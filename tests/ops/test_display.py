@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sightline import Class, Model, explain
-from sightline.ops.loading.display import display_name, displayed, without_folders
+from sightline.files.display import display_name, displayed, without_folders
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def test_their_randomisation_keeps_attention_and_class_token_and_seeds_everythin
 ) -> None:
     from quantus.helpers.utils import get_wrapped_model
 
-    from sightline.ops.network.redrawn import redrawn
+    from sightline.network.reinitialised import redrawn
 
     net = Attentive().eval()
     plain = {k: v.clone() for k, v in net.state_dict().items()}

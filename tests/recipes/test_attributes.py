@@ -13,9 +13,9 @@ from torch.testing import assert_close
 
 from sightline import Class, Model, create
 from sightline.errors import BadField, FileProblem, UnknownName
-from sightline.images import encode_png
-from sightline.ops.areas import box_mask, decode
 from sightline.ops.noise import generator
+from sightline.pictures.areas import box_mask, decode
+from sightline.pictures.reading import encode_png
 from sightline.recipe import fit
 from sightline.recipes._attribute_data import GRID, NONE, Lessons, birds, cub, cub_word, table
 from sightline.recipes._attribute_losses import (

@@ -17,8 +17,8 @@ from torch.testing import assert_close
 import sightline as sl
 from sightline import Model, create
 from sightline.errors import BadField, NotExplainable
-from sightline.ops.likeness import stretched
 from sightline.ops.noise import generator
+from sightline.ops.similarity import stretched
 from sightline.recipes import steady_maps
 from sightline.recipes._command import command
 from sightline.recipes.saliency_masks import Filed, Held

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from sightline import Model, Preprocess, Region, Similarity, create, explain
 from sightline.errors import BadTarget, ShapeError
-from sightline.images import Picture
+from sightline.pictures.reading import Picture
 from sightline.targets.structured import Box
 
 FIRST, SECOND = (30.0, 10.0, 42.0, 22.0), (54.0, 34.0, 66.0, 46.0)

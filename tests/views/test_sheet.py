@@ -13,9 +13,9 @@ from sightline import registry
 from sightline.errors import BadField, ShapeError, UnknownName
 from sightline.explanation import Explanation
 from sightline.explanations.chain import Chain
-from sightline.images import Picture
-from sightline.ops.areas import encode
-from sightline.preprocess import Frame
+from sightline.pictures.areas import encode
+from sightline.pictures.preprocess import Frame
+from sightline.pictures.reading import Picture
 from sightline.views.overlay import plate, sheet
 from sightline.views.overlay.photograph import kept_of, photograph
 

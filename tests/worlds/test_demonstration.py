@@ -2,8 +2,8 @@
 
 import pytest
 
-from sightline import survey
-from sightline.cli import _settings
+from sightline import explain_pictures as survey
+from sightline.cli import parse as _settings
 from sightline.cli.demo import METRICS, source
 from sightline.errors import BadField
 from sightline.report import Item

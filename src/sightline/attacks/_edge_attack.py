@@ -26,9 +26,9 @@ from ..explainer import Explainer
 from ..model import Model
 from ..ops.noise import generator
 from ..target import Target
-from ._chase import Chase
 from ._edges import edges
 from ._losses import Kept, aim_of, drawn_label, slope, soft_loss, within
+from ._objective import Chase
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import BadTarget
 from ..model import Model
+from ..network.trace import Trace
 from ..target import Class, PerImage, Target
-from ..trace import Trace
 
 SURE = 0.8  # confidence from which the nearest map is kept
 

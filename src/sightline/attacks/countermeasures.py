@@ -28,7 +28,7 @@ from ..explainer import Explainer
 from ..explanation import Heatmap
 from ..model import Model
 from ..ops.blur import gaussian_blur
-from ..ops.likeness import spearman, stretched
+from ..ops.similarity import spearman, stretched
 
 LEVELS = (0.25, 0.5, 0.75)
 

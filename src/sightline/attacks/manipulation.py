@@ -20,7 +20,7 @@ from ..explainer import Explainer
 from ..model import Model
 from ..registry import register
 from ..target import Target, Top
-from ._interpreters import follow
+from ._differentiable_maps import follow
 from ._losses import aim_of, slope, soft_loss, within
 
 WIDTH = 0.15  # of the blob, as a share of the map's sides

@@ -19,7 +19,7 @@ from ..errors import NotExplainable
 from ..explainer import Explainer
 from ..explanation import Heatmap
 from ..model import Model
-from ..ops.likeness import spearman, ssim, stretched
+from ..ops.similarity import spearman, ssim, stretched
 from ..target import Target
 from ._edges import SHARP, edges
 from ._losses import aim_of

@@ -22,9 +22,9 @@ from ..model import Model
 from ..ops.noise import generator
 from ..registry import register
 from ..target import Target
-from ._chase import Chase
 from ._edges import edges
 from ._losses import Kept, aim_of, slope, soft_label, soft_loss
+from ._objective import Chase
 
 TINY = 1e-8
 

@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from . import attack, benchmark, demo, evaluate, explain, inspect, methods, report
-from ._habits import USAGE, say
+from .console import USAGE, say
 
 app = typer.Typer(
     name="sightline",

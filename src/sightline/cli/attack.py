@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import _options as options
-from ._habits import (
-    DONE,
-    INTERRUPTED,
-    WITH_ERRORS,
-    goes_on,
-    habits,
-    progress,
-    say,
-    tell,
-    tell_json,
-)
+from .console import DONE, INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
 from .results import folders
 from .results.folders import Command
 
@@ -96,9 +86,9 @@ def attack(
     """
     command = Command.of("attack", locals())
     with habits(quiet=quiet or json, debug=debug):
-        from ..images import printable
+        from ..pictures.reading import printable
         from ..targets import written
-        from . import _settings
+        from . import parse as _settings
         from .results import store
         from .results.names import titles
 
@@ -128,7 +118,7 @@ def attack(
 
 def _run(model: "Model", made: "Attacking", aim: Any, explainers: "list[Explainer]") -> "Run":
     """What the results of a folder depend on."""
-    from ..engines.setup import told, told_model
+    from ..evaluate.plan import told, told_model
     from .results.store import Run
 
     facts = told_model(model)
@@ -148,7 +138,7 @@ def _attacking(name: str, settings: Sequence[str]) -> "tuple[Attacking, list[str
 
     from .. import registry
     from ..errors import BadField
-    from . import _settings
+    from . import parse as _settings
 
     entry = registry.entry("attack", name)
     hints = get_type_hints(entry.cls)
@@ -198,7 +188,7 @@ class _Done:
         """Attacks one picture and keeps it, unless that is done. Raises: FileProblem where nothing
         further can be written, a SightlineError that every picture would meet."""
         from ..errors import BadImage, FileProblem, SightlineError
-        from ..ops.loading.display import without_folders
+        from ..files.display import without_folders
         from .results.store import digest, key_of
 
         try:
@@ -222,7 +212,7 @@ class _Done:
             self.fail(title, f"{type(error).__name__}: {error}")
 
     def fail(self, name: str, reason: str) -> None:
-        from ..ops.loading.display import without_folders
+        from ..files.display import without_folders
 
         name, reason = without_folders(name), without_folders(reason)
         self.failed.setdefault(len(self.places), []).append({"name": name, "error": reason})
@@ -241,8 +231,8 @@ class _Done:
 
     def _written(self, stem: str, found: "Outcome") -> dict[str, Any]:
         """Writes the pictures; what is told of them."""
-        from ..images import encode_png
-        from ..ops.files import write_bytes
+        from ..files.writing import write_bytes
+        from ..pictures.reading import encode_png
         from ..views import paint
         from ..views.attacked.figure import picture
 
@@ -277,8 +267,8 @@ class _Done:
 
         from .. import registry
         from ..explainer import versions
-        from ..ops.files import write_bytes
-        from ..ops.loading.display import displayed
+        from ..files.display import displayed
+        from ..files.writing import write_bytes
         from .results import store
 
         records = self.records()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import _options as options
-from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
+from .console import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
 from .results import folders
 from .results.folders import Command
 
 if TYPE_CHECKING:
-    from ..engines.benchmark.arenas import Arena
-    from ..engines.benchmark.contest import Outcome
+    from ..evaluate.benchmark.contest import Outcome
+    from ..evaluate.benchmark.tracks import Arena
     from ..explainer import Explainer
 
 TRACKS = ("known", "real", "all")
@@ -89,10 +89,10 @@ def benchmark(
     """
     own = Command.of("benchmark", locals())
     with habits(quiet=quiet or json, debug=debug):
-        from ..engines import evaluation
-        from ..engines.benchmark.contest import Contest
-        from ..engines.benchmark.entrants import entrants
         from ..errors import FileProblem, SightlineError
+        from ..evaluate import evaluation
+        from ..evaluate.benchmark.contest import Contest
+        from ..evaluate.benchmark.methods import entrants
 
         names = model_names(model or "")
         arenas = _arenas(data, track, limit, names, range)
@@ -131,10 +131,10 @@ def _arenas(
     data: str | None, track: str, limit: int, names: Sequence[str], range: str | None
 ) -> "list[Arena]":
     """The contests that were asked for. Raises: BadField where none is, or a word is wrong."""
-    from ..engines.benchmark import arenas
     from ..errors import BadField
-    from ..formats.levels import Range, parse_range
-    from . import _settings
+    from ..evaluate.benchmark import tracks as arenas
+    from ..pictures.formats.levels import Range, parse_range
+    from . import parse as _settings
 
     if track not in TRACKS:
         raise BadField(f"--track is known, real or all; got {track!r}.")
@@ -160,16 +160,16 @@ def _arenas(
 
 
 def _hold(
-    contest: Any,  # engines.benchmark.contest.Contest, which would load torch
+    contest: Any,  # evaluate.benchmark.contest.Contest, which would load torch
     arena: "Arena",
     explainers: "Sequence[Explainer]",
     command: str,
 ) -> "Outcome":
     """One contest, kept in its folder with the way to hold it again; the page is written again."""
-    from ..engines.benchmark import kept
-    from ..engines.benchmark.entrants import peer_versions
+    from ..evaluate.benchmark import results_store as kept
+    from ..evaluate.benchmark.methods import peer_versions
     from ..explainer import versions
-    from ..ops.files import write_bytes
+    from ..files.writing import write_bytes
     from ..views.leaderboard.page import Made, page
 
     say(f"{arena.title} ...")
@@ -195,7 +195,7 @@ def _command(
     range: str | None,
 ) -> str:
     """What makes the page again, without the folders of this machine."""
-    from ..ops.loading.display import display_name, without_folders
+    from ..files.display import display_name, without_folders
 
     words = ["sightline", "benchmark", *([without_folders(data)] if data else [])]
     names = [display_name(name) for name in model_names(model or "")]
@@ -208,7 +208,7 @@ def _command(
 def _conclude(
     out: Path, outcomes: "Sequence[Outcome]", broken: Sequence[str], *, as_json: bool
 ) -> None:
-    from ..engines.benchmark.standings import standings
+    from ..evaluate.benchmark.ranking import standings
     from ..views.leaderboard import sentences
 
     page = out / "leaderboard.md"

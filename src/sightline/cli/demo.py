@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from ._habits import habits
+from .console import habits
 from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..report import Item
     from ..worlds.aviary import Bird
-    from ._collection import Source
+    from .picture_run import Source
 
 METHODS = "grad-cam,score-cam,smooth-grad,integrated-gradients,occlusion,rise"
 METRICS = "deletion,insertion,energy-pointing"
@@ -42,9 +42,10 @@ def demo(
     """
     command = Command.of("demo", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import survey
+        from .. import explain_pictures as survey
         from ..worlds import demonstration
-        from . import _collection, _settings
+        from . import parse as _settings
+        from . import picture_run as _collection
 
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
         remarks.append(demonstration.RULE)
@@ -66,9 +67,9 @@ def demo(
 
 def source(bird: "Bird") -> "Source":
     """A drawn bird as a picture to explain, with all that is true of it."""
-    from ..images import Picture
     from ..metric import Truth
-    from ._collection import Source
+    from ..pictures.reading import Picture
+    from .picture_run import Source
 
     masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
     x0, y0, x1, y1 = map(float, bird.box)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from ._habits import INTERRUPTED, WITH_ERRORS, goes_on, habits, say, tell, tell_json
+from .console import INTERRUPTED, WITH_ERRORS, goes_on, habits, say, tell, tell_json
 from .results import folders
 from .results.folders import Command
 from .results.names import short
@@ -16,9 +16,9 @@ from .waiting.bar import shown
 from .waiting.meter import Meter
 
 if TYPE_CHECKING:
-    from ..engines.run_file import RunFile
-    from ..engines.table import Table
-    from ..survey import Plan
+    from ..evaluate.run_file import RunFile
+    from ..evaluate.table import Table
+    from ..explain_pictures import Plan
 
 SHOWN = 20  # errors that are listed one by one
 
@@ -148,9 +148,9 @@ def evaluate(
     command = Command.of("evaluate", locals())
     with habits(quiet=quiet or json, debug=debug):
         from .. import run
-        from ..survey import Plan
+        from ..explain_pictures import Plan
         from ..targets import written
-        from . import _settings
+        from . import parse as _settings
 
         again = _run_file(data)
         net = _settings.model(
@@ -202,7 +202,7 @@ def evaluate(
 
 def _run_file(data: str) -> "RunFile | None":
     """The run that DATA names, where it is a run file."""
-    from ..engines import run_file
+    from ..evaluate import run_file
 
     return run_file.read(Path(data)) if data.endswith(".toml") else None
 
@@ -222,9 +222,9 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 def _estimated(plan: "Plan", data: str, limit: int | None, workers: int | None) -> str:
     """How long a folder will take; empty where that is under a minute, or not known."""
-    from ..engines.collection import collection
-    from ..engines.setup import BLIND
-    from ..engines.workers.memory import cores
+    from ..data.collection import collection
+    from ..evaluate.plan import BLIND
+    from ..evaluate.workers.capacity import cores
     from .waiting import estimate
 
     count = collection(data, plan.model, limit).count if Path(data).is_dir() else None
@@ -235,7 +235,7 @@ def _estimated(plan: "Plan", data: str, limit: int | None, workers: int | None) 
 def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = None) -> None:
     """Says what a run in a folder found; page: the folder of its report, where that is another.
     Raises: typer.Exit with 1 where something could not be scored."""
-    from ..formats.files import printable
+    from ..files.finding import printable
 
     report = printable((page or out) / "report.html")
     if as_json:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from ._habits import habits, say
+from .console import habits, say
 from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..model import Model
-    from ._collection import Source
+    from .picture_run import Source
 
 log = logging.getLogger("sightline")
 
@@ -54,9 +54,10 @@ def explain(
     """
     command = Command.of("explain", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import survey
+        from .. import explain_pictures as survey
         from ..targets import written
-        from . import _collection, _settings
+        from . import parse as _settings
+        from . import picture_run as _collection
 
         net = _settings.model(model, device=device, precision=precision, batch=batch, range=range)
         made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
@@ -87,8 +88,8 @@ def explain(
 
 
 def _sources(model: "Model", files: list[Path]) -> "list[Source]":
-    from ..images import printable, read
-    from ._collection import Source
+    from ..pictures.reading import printable, read
+    from .picture_run import Source
     from .results.names import titles
     from .results.store import digest
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from . import _options as options
-from ._habits import habits, tell, tell_json
+from .console import habits, tell, tell_json
 
 
 def inspect(
@@ -79,7 +79,7 @@ def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from ..errors import NotExplainable
-    from ..trace import first_exact_fan
+    from ..network.trace import first_exact_fan
 
     dice = torch.Generator().manual_seed(0)
     probe = torch.rand(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from ._habits import habits, tell, tell_json
 from .catalogue import groups
+from .console import habits, tell, tell_json
 
 if TYPE_CHECKING:
     from ..registry import Entry
@@ -33,7 +33,7 @@ def methods(
     Example: sightline methods grad-cam
     """
     with habits(quiet=quiet or json, debug=debug):
-        from ._record import record
+        from .catalogue.facts import record
 
         records = [record(entry) for entry in _entries(names or ())]
         if json:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import _options as options
-from ._habits import habits, tell, tell_json
+from .console import habits, tell, tell_json
 from .evaluate import conclude
 
 
@@ -38,9 +38,9 @@ def report(
     """
     with habits(quiet=quiet or json, debug=debug):
         from .. import run
-        from ..engines.benchmark import kept
         from ..errors import BadField
-        from ..ops.files import write_bytes
+        from ..evaluate.benchmark import results_store as kept
+        from ..files.writing import write_bytes
         from ..views.leaderboard.page import Made, page
         from .results import pages, store
         from .results.folders import verb_of

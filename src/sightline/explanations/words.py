@@ -32,11 +32,11 @@ class Words(Explanation):
     score when its region is hidden; `others`, the drops for regions of the same size elsewhere;
     `null` and `null_low`, the levels that a word must pass on either side; `outcome` (`for`,
     `against`, `none`, or `unchecked` where there was no room for the comparison); `why`, the check
-    in words; `region`, a mask as text (`sightline.ops.areas.decode`), with its `box` x0, y0, x1, y1
-    and its `area` as a share, all in the model's frame; `instead`, the prediction without it;
-    `same`, the other words of this outcome whose regions are mostly this one, so that no drop can
-    distinguish them; for attributes also `probability`, `contribution` and `map`, a coarse class
-    map.
+    in words; `region`, a mask as text (`sightline.pictures.areas.decode`), with its `box` x0, y0,
+    x1, y1 and its `area` as a share, all in the model's frame; `instead`, the prediction without
+    it; `same`, the other words of this outcome whose regions are mostly this one, so that no drop
+    can distinguish them; for attributes also `probability`, `contribution` and `map`, a coarse
+    class map.
     clean: the score of each whole picture. rivals: the second choice with its probability and what
     of it is missing here, None where there is none. unit: of the evidence. check: the rule, in a
     sentence. sentences: made from the facts.

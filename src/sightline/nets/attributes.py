@@ -18,9 +18,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import BadModel
+from ..files.writing import write_bytes
 from ..model import Model
-from ..ops.files import write_bytes
-from ..ops.tracing.layouts import Layout, to_maps
+from ..network.tracing.layouts import Layout, to_maps
 from .default import WEIGHTS
 from .told import told_by
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import BadModel, NotExplainable
+from ..files.writing import write_bytes
 from ..model import Model
-from ..ops.files import write_bytes
-from ..ops.network.modules import blank
+from ..network.calling.modules import blank
 from ..ops.resize import resize
 from .default import WEIGHTS
 from .told import told_by

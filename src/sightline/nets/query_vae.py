@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import FileProblem
+from ..files.writing import write_bytes
 from ..model import Model
-from ..ops.files import write_bytes
-from ..ops.network.modules import blank
+from ..network.calling.modules import blank
 from ..ops.pursuit.questions import Known, Questions
 from ..ops.resize import resize
 from .default import WEIGHTS

@@ -14,10 +14,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import BadModel, NotExplainable, UnknownName, near
+from ..files.writing import write_bytes
 from ..model import Model
-from ..ops.files import write_bytes
-from ..ops.network.modules import blank
-from ..trace import Trace
+from ..network.calling.modules import blank
+from ..network.trace import Trace
 from .sparse_reconstruction import SparseReconstruction
 from .told import told_by
 

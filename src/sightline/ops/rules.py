@@ -2,8 +2,8 @@
 
 A rule names the operations that it rewrites and runs them itself: the value that goes forward is
 the operation's own, the value that comes back is the rule's. Rules see operations, not modules, so
-functional, re-used and in-place calls and residual sums are all the same to them (`trace.py` finds
-the calls).
+functional, re-used and in-place calls and residual sums are all the same to them
+(`network/trace.py` finds the calls).
 
 Sources: deconvnet (Zeiler and Fergus, 2014), guided backpropagation (Springenberg et al., 2015),
 z-plus and epsilon (Bach et al., 2015; Montavon et al., 2017).

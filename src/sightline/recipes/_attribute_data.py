@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import BadField, FileProblem, UnknownName, near
-from ..images import Picture, read
 from ..model import Model
-from ..ops.areas import box_mask
+from ..pictures.areas import box_mask
+from ..pictures.reading import Picture, read
 from ..worlds.aviary import ATTRIBUTES, SPECIES, Aviary, Bird, Scene, render
 
 NONE = -100  # the class that no loss counts

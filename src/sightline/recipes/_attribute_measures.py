@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..ops.areas import above, box_of
 from ..ops.resize import resize
+from ..pictures.areas import above, box_of
 from ._attribute_data import Lessons
 
 CUT = 0.2  # of the maximum: where a map's region ends

@@ -12,8 +12,8 @@ from torch import Tensor
 from .. import registry
 from ..explainers.chain.knowledge import Knowledge, knowledge_of
 from ..explanations.chain import Chain
+from ..files.writing import write_bytes
 from ..nets.query_vae import QueryNetwork, QueryVAE
-from ..ops.files import write_bytes
 from ..ops.noise import generator
 
 ORDERS = ("information-pursuit", "fixed-chain", "random-chain")

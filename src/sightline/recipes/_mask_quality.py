@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ..explanation import Heatmap
+from ..files.writing import write_bytes
 from ..metric import Case
 from ..metrics.localisation.saliency import SaliencyMetric
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, Shown, margins
 from ..nets.masking import MaskingNetwork, read_masking
-from ..ops.files import write_bytes
 from ..ops.noise import generator
 from ..ops.resize import resize
 from ..target import Class

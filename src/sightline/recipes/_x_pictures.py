@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..errors import BadField
-from ..images import encode_jpeg, gather
 from ..model import Model
 from ..nets.x_features import Reading
+from ..pictures.reading import encode_jpeg, gather
 from ..worlds.aviary import SPECIES, Aviary
 from ._command import folder_of
 from .saliency_masks import Clock, Filed

@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from .. import zoo
 from ..errors import BadField
+from ..files.writing import write_bytes
+from ..loading.attribute_files import About, write_network
 from ..model import Model
-from ..nets.attribute_files import About, write_network
 from ..nets.attributes import (
     RECIPE,
     AttributeNet,
@@ -41,7 +42,6 @@ from ..nets.attributes import (
     attribute_net,
     write_attributes,
 )
-from ..ops.files import write_bytes
 from ..ops.noise import generator
 from ..recipe import Recipe, fit
 from ..registry import register

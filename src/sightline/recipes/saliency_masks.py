@@ -26,13 +26,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import zoo
-from ..engines.sources.classes import Classes, Meaning, sentences
+from ..data.classes import Classes, Meaning, sentences
 from ..errors import BadField, SightlineWarning, UnknownName
-from ..images import gather
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, Shown
 from ..nets.masking import RECIPE, Blueprint, MaskingNetwork, write_masking
 from ..ops.noise import generator
+from ..pictures.reading import gather
 from ._command import command, folder_of, log_times, parser_of, place_for, stem_of
 from ._mask_quality import write_log
 from .embedded import TRAIN, Pictures, draw

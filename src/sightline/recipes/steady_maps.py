@@ -38,12 +38,12 @@ from .. import zoo
 from ..attacks.pgd import PGD
 from ..errors import BadField
 from ..explainers.cam.grad import GradCAM
+from ..files.writing import write_bytes
 from ..model import Model
-from ..ops.files import write_bytes
-from ..ops.likeness import spearman, stretched
+from ..network.tracing.layouts import to_maps
+from ..network.tracing.prefix_replay import Address, item_of
 from ..ops.noise import generator
-from ..ops.tracing.layouts import to_maps
-from ..ops.tracing.replay import Address, item_of
+from ..ops.similarity import spearman, stretched
 from ..recipe import Recipe, fit
 from ..registry import register
 from ..target import Class

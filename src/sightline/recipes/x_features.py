@@ -30,6 +30,7 @@ from torch import Tensor
 
 from .. import zoo
 from ..errors import BadField, BadModel
+from ..files.writing import write_bytes
 from ..model import Model
 from ..nets.sparse_reconstruction import (
     ReconstructionLoss,
@@ -38,7 +39,6 @@ from ..nets.sparse_reconstruction import (
     relative_errors,
 )
 from ..nets.x_features import RECIPE, About, XFeatures, reading_of, write_x_features
-from ..ops.files import write_bytes
 from ..ops.noise import generator
 from ._command import (
     add_numbers,

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import BadTarget, ShapeError
+from ..network.calling.outputs import as_probabilities
+from ..network.tracing.passes import Pass
 from ..ops.boxes import overlap
-from ..ops.network.outputs import as_probabilities
-from ..ops.tracing.passes import Pass
 from ..target import Target, class_of, outputs_of, taken, whole
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..ops.labels import class_name
+from ..network.labels import class_name
 from ..target import Axis, Binary, Class, Contrast, PerImage, Target
 from .structured import Box, Region, Similarity, Token, Unit
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadTarget, UnknownName, near
-from ..images import gather
-from ..ops.labels import matches
+from ..network.labels import matches
+from ..pictures.reading import gather
 from ..target import Axis, Binary, Class, Contrast, Target, Top
 from .structured import Box, Similarity, Token
 

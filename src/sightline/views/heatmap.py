@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Shaped
 
-from .. import images, registry
+from .. import registry
 from ..explanation import Heatmap
+from ..pictures import reading as images
 from . import colour, packed, paint, refused
 from .colour import Pixels, Values
 from .overlay import captions, plot

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import images
-from ..ops.pictures.frame import Corners
+from ..pictures import reading as images
+from ..pictures.frame import Corners
 from . import paint
 from .colour import Pixels, Values
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops.tracing.layouts import Layout
+from ..network.tracing.layouts import Layout
 
 
 @dataclass(frozen=True, kw_only=True)

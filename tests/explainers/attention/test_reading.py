@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Model, create
-from sightline.anatomy import study
 from sightline.errors import NotExplainable
+from sightline.network.anatomy import study
 
 
 @pytest.fixture(autouse=True)

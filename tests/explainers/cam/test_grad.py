@@ -9,8 +9,8 @@ from torch.testing import assert_close
 
 from sightline import Model, Target, Token, Top, create
 from sightline.errors import NotExplainable, SightlineWarning, UnknownName
+from sightline.network.trace import Trace
 from sightline.ops.resize import resize
-from sightline.trace import Trace
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 

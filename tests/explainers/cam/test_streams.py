@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from cams import CAMS
 from sightline import Model, create
-from sightline.anatomy import study
 from sightline.errors import NotExplainable, SightlineWarning
+from sightline.network.anatomy import study
 from sightline.worlds.miniatures import MINIATURES
 
 pytestmark = [

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Class, Model, create
-from sightline.cli._settings import methods
+from sightline.cli.parse import methods
 from sightline.errors import BadField, NotExplainable, SightlineWarning
 from sightline.explainers.mask import _incremental
-from sightline.ops.incremental.replay import Plan
+from sightline.network.incremental.windows import Plan
 from sightline.registry import from_json, to_json
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES

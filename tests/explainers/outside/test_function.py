@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import sightline as sl
-from sightline.engines.benchmark.entrants import entrants
 from sightline.errors import BadField, NotExplainable, ShapeError, UnknownName
+from sightline.evaluate.benchmark.methods import entrants
 from sightline.explainers.outside.function import Outside, fingerprint
 from sightline.explainers.outside.names import named
 from sightline.registry import from_json, to_json

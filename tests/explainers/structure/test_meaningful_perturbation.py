@@ -12,7 +12,7 @@ from sightline.errors import BadField, NotExplainable
 from sightline.explainers.structure._descent import Course, Stop
 from sightline.explainers.structure._evidence import Evidence, Term, Way
 from sightline.explainers.structure._objective import Objective
-from sightline.explainers.structure._walks import Adam
+from sightline.explainers.structure._optimisers import Adam
 from sightline.worlds import analytic
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no step lowered the objective")

@@ -15,7 +15,7 @@ from sightline.explainers.structure.graphs._hubs import hubs
 from sightline.explainers.structure.graphs._patches import Patches
 from sightline.explainers.structure.graphs.sag import SAG
 from sightline.explanations.regions import Regions
-from sightline.ops.incremental.replay import Plan
+from sightline.network.incremental.windows import Plan
 from sightline.ops.resize import resize
 
 STRENGTH = 4.0

@@ -12,9 +12,9 @@ from torch.testing import assert_close
 from sameness import assert_same, told
 from sightline import Axis, Class, Model, Preprocess, Words, create
 from sightline.errors import BadField, FileProblem, NotExplainable, ShapeError, UnknownName
-from sightline.images import encode_png
-from sightline.ops.areas import box_mask, decode, elsewhere
 from sightline.ops.noise import generator
+from sightline.pictures.areas import box_mask, decode, elsewhere
+from sightline.pictures.reading import encode_png
 from sightline.registry import from_json, to_json, view
 from sightline.worlds import analytic
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sightline import Class, Model, Preprocess, create, explain
 from sightline.errors import BadTarget
-from sightline.images import Picture
+from sightline.pictures.reading import Picture
 
 SIDE, COUNT = 16, 19
 TARGET = Class(0, probability=False)

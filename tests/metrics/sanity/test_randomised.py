@@ -11,7 +11,7 @@ from sightline import Case, Explainer, Heatmap, Model, create
 from sightline.errors import BadField, NotExplainable
 from sightline.metric import judged
 from sightline.metrics.sanity.model_randomisation import _seeds
-from sightline.ops.network.redrawn import held, put, redrawn, weighted_layers
+from sightline.network.reinitialised import held, put, redrawn, weighted_layers
 from sightline.target import Target
 from sightline.worlds.miniatures import MINIATURES
 

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from ...errors import FileProblem
-from .._habits import INTERRUPTED, say
+from ..console import INTERRUPTED, say
 
 COMMAND = "command.json"
 _APART = ("out", "overwrite", "json", "quiet", "debug", "workers", "device", "batch")
@@ -83,7 +83,7 @@ def running(folder: Path, command: Command) -> Iterator[Path]:
 
 def mark(folder: Path, command: Command, *, finished: bool) -> None:
     """Writes which command the folder belongs to. Raises: FileProblem."""
-    from ...ops.files import write_bytes  # here, because it loads Pillow
+    from ...files.writing import write_bytes  # here, because it loads Pillow
 
     told = {"verb": command.verb, "finished": finished, "options": command.options}
     text = json.dumps(told, indent=1, ensure_ascii=False)

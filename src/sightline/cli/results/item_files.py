@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ... import images
 from ...errors import FileProblem
-from ...ops.files import write_bytes
+from ...files.writing import write_bytes
+from ...pictures import reading as images
 from ...report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from ...targets.words import Predicted
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ... import report as reports
-from ...ops.files import write_bytes
+from ...files.writing import write_bytes
 from ...report import Item, Part, Report
 from ...views import finding
 from ...views.index import page as index

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from ...engines import ledger
-from ...engines.ledger import Ledger
 from ...errors import BadField, FileProblem, SightlineError
-from ...ops.files import write_bytes
+from ...evaluate import ledger
+from ...evaluate.ledger import Ledger
+from ...files.writing import write_bytes
 from ...report import Item, Report
 from . import item_files, names
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from ... import registry
+from ...explain_pictures import Plan
 from ...explainer import Explainer
 from ...metric import Metric
 from ...model import Model
-from ...ops.references import NULLS
-from ...survey import Plan
-from .. import _record
+from ...ops.null_maps import NULLS
+from ..catalogue import facts as _record
 from .meter import duration
 
 LONG = 60.0  # seconds from which a run says its estimate

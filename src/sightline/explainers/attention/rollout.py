@@ -17,9 +17,9 @@ from ...errors import BadField, NotExplainable
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
+from ...network.tracing.layouts import Layout, to_maps
 from ...ops.resize import resize
 from ...ops.rules import RecordAttention
-from ...ops.tracing.layouts import Layout, to_maps
 from ...registry import register
 from ...shapes import Images
 from ...target import Target

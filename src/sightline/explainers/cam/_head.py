@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...model import Model
+from ...network.trace import Fan, Trace
 from ...ops.batches import chunks
 from ...ops.noise import generator
 from ...shapes import Maps
-from ...trace import Fan, Trace
 from ._weighted import LayerView
 
 CLOSE = 1e-4  # of the spread of the scores that the probes cause

@@ -12,11 +12,11 @@ from ...errors import NotExplainable
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
+from ...network.trace import Trace
+from ...network.tracing.prefix_replay import JOINT
 from ...ops.resize import resize
-from ...ops.tracing.replay import JOINT
 from ...shapes import Heat, Images, Maps, Weights
 from ...target import Target
-from ...trace import Trace
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...model import Model
+from ...network.trace import Trace
 from ...ops.rules import DeconvReLU, GuidedReLU
 from ...target import Target
-from ...trace import Trace
 
 AT_ONCE = 8  # as fast as 16 on a CPU, with half the units in memory
 

@@ -17,11 +17,11 @@ from ...errors import BadField, NotExplainable
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
+from ...network.trace import Trace
 from ...ops.rules import DeconvReLU
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ...trace import Trace
 from ._ruled import of_target, ruled
 
 

@@ -24,7 +24,7 @@ from ...ops.fill import Fill
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._way import FIRST, Way
+from ._path import FIRST, Way
 
 
 @register(

@@ -1,20 +1,20 @@
 """Scores of one picture with one window after another hidden, computing only what a window changes.
 
-Where there is a proven plan (explainers/_replayed.py) that saves at least a quarter of the work,
-the clean maps are recorded once and each window is computed in its box; else every window is a full
-forward. One window counts as one forward in `model.evaluations`, however little of it ran, and the
-clean maps as another.
+Where there is a proven plan (explainers/contract/window_plans.py) that saves at least a quarter of
+the work, the clean maps are recorded once and each window is computed in its box; else every window
+is a full forward. One window counts as one forward in `model.evaluations`, however little of it
+ran, and the clean maps as another.
 """
 
 import torch
 from torch import Tensor
 
 from ...model import Model
-from ...ops.incremental.replay import Replay, Untouched
+from ...network.incremental.windows import Replay, Untouched
+from ...network.trace import Trace
 from ...ops.masks import cut_windows
 from ...target import Target
-from ...trace import Trace
-from .. import _replayed
+from ..contract import window_plans as _replayed
 from ._masked import masked_scores
 
 GAIN = 1.3  # times less work than full forwards, from which it is used

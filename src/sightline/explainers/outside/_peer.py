@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...errors import BadField, MissingExtra, NotExplainable, UnknownName, near
 from ...explainer import Explainer
-from ...ops.tracing.layouts import Layout
-from ._borrowed import Borrower, Loan, spelled
+from ...network.tracing.layouts import Layout
+from ._adapter_input import Borrower, Loan, spelled
 
 Setting = bool | int | float | str
 

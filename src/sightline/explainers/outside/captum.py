@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._borrowed import Loan
+from ._adapter_input import Loan
 from ._peer import Peer, first, layer_module, reads_rows_and_columns
 
 _ABSTRACT = ("Attribution", "GradientAttribution", "PerturbationAttribution", "LayerAttribution")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import BadField
-from ._borrowed import Borrower, Loan
+from ._adapter_input import Borrower, Loan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...ops.tracing.layouts import to_maps
-from ._borrowed import Loan
+from ...network.tracing.layouts import to_maps
+from ._adapter_input import Loan
 from ._peer import Peer, layer_module, layout
 
 _OTHERWISE = ("BaseCAM", "RefineCAM", "SESS")

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ...ops.tracing.layouts import to_maps
-from ._borrowed import Loan
+from ...network.tracing.layouts import to_maps
+from ._adapter_input import Loan
 from ._peer import Peer, first, layer_module, layout
 
 _OTHERWISE = ("FinerCAM", "LeGrad", "RefineCAM", "CAM")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ._borrowed import Loan
+from ._adapter_input import Loan
 from ._peer import Peer
 
 

@@ -27,7 +27,7 @@ from ...target import Target
 from ._descent import Stop, optimise
 from ._evidence import Evidence, Term, Way, filled_like
 from ._objective import Objective, joined
-from ._walks import LineSearch, refuse_wrong, scaled
+from ._optimisers import LineSearch, refuse_wrong, scaled
 
 
 @register(

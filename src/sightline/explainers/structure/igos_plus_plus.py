@@ -24,8 +24,8 @@ from ...target import Target
 from ._descent import Stop, Walk, optimise
 from ._evidence import Evidence, Term, Way, filled_like
 from ._objective import Objective, joined
+from ._optimisers import LineSearch, Nesterov, refuse_wrong, scaled
 from ._variation import edge_weights
-from ._walks import LineSearch, Nesterov, refuse_wrong, scaled
 
 DELETING, INSERTING = 0, 1  # the two masks
 TERMS = (

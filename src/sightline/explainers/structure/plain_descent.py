@@ -26,7 +26,7 @@ from ...target import Target
 from ._descent import Stop, optimise
 from ._evidence import Evidence, Term, Way, filled_like
 from ._objective import Objective, joined
-from ._walks import Adam
+from ._optimisers import Adam
 
 SMALLEST = 1e-5  # igos's smallest step
 

@@ -21,10 +21,10 @@ from ...explanation import Explanation
 from ...explanations.concepts import Concepts
 from ...model import Model
 from ...nets.x_features import RECIPE, about_of, read_x_features
+from ...network.trace import Trace
 from ...registry import register
 from ...shapes import Images
 from ...target import Class, PerImage, Target
-from ...trace import Trace
 
 
 @register("xnn", paper="project definition, after Qi, Khorram and Li (2017-2020)")

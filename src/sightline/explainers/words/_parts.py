@@ -14,10 +14,10 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import BadField, FileProblem, ShapeError
-from ...images import read
-from ...ops.areas import Area, box_mask, decode, encode
 from ...ops.masks import two_valued
-from ...ops.pictures.frame import Frame
+from ...pictures.areas import Area, box_mask, decode, encode
+from ...pictures.frame import Frame
+from ...pictures.reading import read
 
 Places = tuple[tuple[str, str | tuple[str, ...]], ...]
 """Part -> its place in every picture, or one place per picture (empty where it is not seen)."""

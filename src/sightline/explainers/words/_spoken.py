@@ -18,10 +18,10 @@ from ...explainer import Explainer
 from ...explanation import Explanation
 from ...explanations.words import Words
 from ...model import Model
-from ...ops.areas import Area, box_of, elsewhere, encode
 from ...ops.blur import gaussian_blur
 from ...ops.fill import Fill
 from ...ops.masks import blend
+from ...pictures.areas import Area, box_of, elsewhere, encode
 from ...shapes import Images
 from ...target import Target
 

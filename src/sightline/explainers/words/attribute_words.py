@@ -24,8 +24,8 @@ from torch import Tensor
 from ...errors import BadField, NotExplainable, SightlineError
 from ...model import Model
 from ...nets.attributes import RECIPE, Reader, own_reader, read_attributes, shipped_for
-from ...ops.areas import Area, above
 from ...ops.resize import resize
+from ...pictures.areas import Area, above
 from ...registry import register
 from ...shapes import Images
 from ...target import Target

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import NotExplainable, ShapeError, UnknownName, near
 from ...model import Model
-from ...ops.pictures.frame import Frame
+from ...pictures.frame import Frame
 from ...registry import register
 from ...shapes import Images
 from ...target import Target

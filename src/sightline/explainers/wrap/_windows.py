@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ...explainer import Explainer, reading
 from ...model import Model
-from ...ops.likeness import stretched
 from ...ops.masks import windows
 from ...ops.resize import resize
+from ...ops.similarity import stretched
 from ...target import Target
 from ._held import heat_of
 

@@ -21,7 +21,7 @@ from ...explainer import Explainer, part_method
 from ...explanation import Heatmap
 from ...model import Model
 from ...ops.blur import gaussian_blur
-from ...ops.likeness import rounded
+from ...ops.similarity import rounded
 from ...registry import register
 from ...shapes import Images
 from ...target import Target

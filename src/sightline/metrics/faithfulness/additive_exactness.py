@@ -18,11 +18,11 @@ from ...errors import NotExplainable
 from ...explanation import Heatmap
 from ...metric import Case, Metric
 from ...model import BATCH, Model
+from ...network.trace import Edit, Fan
+from ...network.tracing.prefix_replay import JOINT
 from ...ops.noise import generator
-from ...ops.tracing.replay import JOINT
 from ...registry import register
 from ...target import Target
-from ...trace import Edit, Fan
 
 LINEAR = 1e-4
 LEAST = 1e-12

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...metric import Case
-from ...preprocess import Frame
+from ...pictures.preprocess import Frame
 from ...truth import Truth
 from ._components import TOUCHING
 

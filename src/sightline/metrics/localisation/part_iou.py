@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
-from ...ops.likeness import rounded
+from ...ops.similarity import rounded
 from ...registry import register
 from ...truth import Truth
 from ._object import say_empty

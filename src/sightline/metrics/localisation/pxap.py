@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import NotExplainable, ShapeError
 from ...metric import Case, Metric
-from ...ops.likeness import stretched
+from ...ops.similarity import stretched
 from ...registry import register
 from ._object import say_empty
 

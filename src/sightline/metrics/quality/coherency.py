@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...metric import Case, Metric
 from ...ops.fill import Fill
-from ...ops.likeness import pearson
+from ...ops.similarity import pearson
 from ...registry import register
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import BadField
-from ...ops.likeness import hog, pearson, spearman, ssim, stretched
+from ...ops.similarity import hog, pearson, spearman, ssim, stretched
 
 Similarity = Literal["rank-absolute", "rank-signed", "ssim", "hog", "hog-pearson"]
 

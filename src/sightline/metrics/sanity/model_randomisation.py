@@ -3,7 +3,7 @@
 Paper: Adebayo et al., NeurIPS 2018, section 3.1: layers are randomised from the output back, all up
 to one (cascading) or one at a time (independent), and the maps compared with the original ones.
 Deviations: the class stays the one of the trained model (`own_class` takes the random one's); every
-parameter is drawn, also scales, class tokens and position embeddings (ops/network/redrawn.py);
+parameter is drawn, also scales, class tokens and position embeddings (network/reinitialised.py);
 layers after the first are taken in runs, so that the cost does not grow with depth. Each picture
 has random networks of its own, several of them: two random networks of one architecture differ by
 more than most methods do, and networks that all pictures shared would hide that from the spread
@@ -24,7 +24,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
 from ...model import Model
-from ...ops.network.redrawn import held, put, redrawn, weighted_layers
+from ...network.reinitialised import held, put, redrawn, weighted_layers
 from ...ops.noise import generator
 from ...registry import register
 from ._similarity import Similarity, check, similarity

@@ -21,7 +21,7 @@ from ...explanations.regions import Cells, Regions
 from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...ops.masks import blend
-from ...ops.references import reference
+from ...ops.null_maps import reference
 from ...ops.resize import resize
 
 _DECIMALS = 6

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...metric import Case
-from ...preprocess import Frame
+from ...pictures.preprocess import Frame
 from ...worlds.aviary import PARTS, Bird, Scene, render
 
 _HELD = 64  # drawn pictures: those of one scene, for all methods and metrics that ask for them

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...metric import Case, Metric
-from ...ops.likeness import spearman
+from ...ops.similarity import spearman
 from ...registry import register
 from ._parts import parts_of
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...engines.benchmark.contest import EXPENSIVE, Outcome
-from ...engines.benchmark.recommendation import FAMILIES, Recommended, recommended
-from ...engines.benchmark.standings import Place, Standings, standings
-from ...engines.intervals import FEWEST
-from ...engines.standing import Level
+from ...evaluate.benchmark.contest import EXPENSIVE, Outcome
+from ...evaluate.benchmark.ranking import Place, Standings, standings
+from ...evaluate.benchmark.recommendation import FAMILIES, Recommended, recommended
+from ...evaluate.comparison import Level
+from ...stats.intervals import FEWEST
 from ..wording import counted, listed, percent, seconds
 from . import sentences
 

@@ -4,10 +4,10 @@ different from it, and who is significantly worse than a baseline.
 
 from collections.abc import Sequence
 
-from ...engines.benchmark.standings import Place, Standings
-from ...engines.intervals import FEWEST
-from ...engines.standing import Difference, Level
-from ...engines.table import BLOB
+from ...evaluate.benchmark.ranking import Place, Standings
+from ...evaluate.comparison import Difference, Level
+from ...evaluate.table import BLOB
+from ...stats.intervals import FEWEST
 from ..wording import counted, listed, number, percent
 
 FAMOUS = (

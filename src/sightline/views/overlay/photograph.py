@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from PIL import Image, ImageDraw
 
 from ...explanation import Explanation
-from ...ops.pictures.frame import Frame
+from ...pictures.frame import Frame
 from .. import paint
 from ..colour import Pixels, Values
 from ..paint import Line, Ramp

@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup
 
 from ... import registry
-from ...engines.intervals import FEWEST
-from ...engines.standing import Difference, Level, Scores, wins
-from ...engines.table import BLOB, Table
+from ...evaluate.comparison import Difference, Level, Scores, wins
+from ...evaluate.table import BLOB, Table
+from ...stats.intervals import FEWEST
 from .. import colour, curve
 from ..page import code, embedded
 from ..wording import counted, number, percent, seconds, with_interval

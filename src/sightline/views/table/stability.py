@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ...engines.stability import Order
-from ...engines.standing import agreement
-from ...engines.table import Table
+from ...evaluate.comparison import agreement
+from ...evaluate.stability import Order
+from ...evaluate.table import Table
 from ..wording import counted, number, percent
 
 Context = dict[str, Any]  # Any: what a template reads

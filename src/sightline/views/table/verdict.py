@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ... import registry
-from ...engines.intervals import FEWEST
-from ...engines.standing import Difference, Level, Ranking
-from ...engines.table import BLOB, Table
+from ...evaluate.comparison import Difference, Level, Ranking
+from ...evaluate.table import BLOB, Table
+from ...stats.intervals import FEWEST
 from ..wording import counted, listed, number, percent
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engines.table import BLOB, Table
-from ...images import Picture
+from ...evaluate.table import BLOB, Table
+from ...pictures.reading import Picture
 from .. import packed, paint
 from ..wording import number
 

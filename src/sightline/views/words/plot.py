@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...explanations.words import Words, amount, shortened
-from ...ops.areas import decode
+from ...pictures.areas import decode
 from .. import colour, paint
 from ..overlay.photograph import Photograph, kept_of, painted, photograph
 from ..overlay.style import Style

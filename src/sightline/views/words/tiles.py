@@ -9,8 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from ...explanations.words import amount, level
-from ...ops.areas import decode
-from ...ops.pictures.frame import Corners
+from ...pictures.areas import decode
+from ...pictures.frame import Corners
 from .. import colour, packed, paint
 from ..wording import number, percent
 

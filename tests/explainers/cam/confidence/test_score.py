@@ -9,8 +9,8 @@ from sightline import Class, Model, create
 from sightline.errors import BadField
 from sightline.explainers.cam.confidence import score
 from sightline.explainers.cam.confidence._clusters import clustered
-from sightline.ops.likeness import stretched as normalised
 from sightline.ops.resize import resize
+from sightline.ops.similarity import stretched as normalised
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 

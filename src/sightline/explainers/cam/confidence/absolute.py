@@ -18,8 +18,8 @@ from ....errors import BadField
 from ....explainer import Explainer
 from ....explanation import Heatmap
 from ....model import Model
-from ....ops.likeness import stretched
 from ....ops.resize import resize
+from ....ops.similarity import stretched
 from ....registry import register
 from ....shapes import Images
 from ....target import Target

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
-from ....ops.likeness import DIGITS, stretched
+from ....ops.similarity import DIGITS, stretched
 from ....registry import register
 from ....shapes import Weights
 from .._head import Head

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
-from ....ops.likeness import stretched
+from ....ops.similarity import stretched
 from ....registry import register
 from ....shapes import Weights
 from .._weighted import LayerView, WeightedCAM

@@ -2,8 +2,8 @@
 
 A set of patches is an integer whose bit r * cols + c is the patch in row r, column c: equal sets
 are equal numbers. Sets that differ by one patch show the same outside of that patch's soft edge:
-where a plan was proven (explainers/_replayed.py), one of them is recorded and the others are
-computed only where they differ from it.
+where a plan was proven (explainers/contract/window_plans.py), one of them is recorded and the
+others are computed only where they differ from it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from ....errors import BadField
 from ....model import Model
+from ....network.incremental.windows import Plan, Replay, Untouched
+from ....network.trace import Trace
 from ....ops.fill import NAMES, Fill
-from ....ops.incremental.replay import Plan, Replay, Untouched
 from ....ops.masks import blend
 from ....ops.resize import resize
 from ....target import Target
-from ....trace import Trace
-from ... import _replayed
+from ...contract import window_plans as _replayed
 from .._evidence import filled_like
 from ._hubs import hubs
 from ._inpainting import inpainted

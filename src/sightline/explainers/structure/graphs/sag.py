@@ -28,7 +28,7 @@ from ....explainer import Explainer, part_method
 from ....explanation import Explanation, Heatmap
 from ....explanations.regions import Regions, diverse
 from ....model import Model
-from ....ops.likeness import rounded
+from ....ops.similarity import rounded
 from ....registry import register
 from ....shapes import Images
 from ....target import Target

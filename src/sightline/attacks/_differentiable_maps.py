@@ -1,0 +1,202 @@
+"""Differentiable maps: the same map as the explainer's, with its gradient to the picture.
+
+`Explainer.explain` hands out maps without their graph, so an attack that bends a map needs its own
+form of it. Four families are here, as in AdvEdge (arXiv:2211.15926) and ADV2 (Zhang et al., USENIX
+Security 2020): class activation maps, the gradient (its rectifiers get a smooth derivative, since a
+hard one has no second), the mask network, and the optimised mask (unrolled: a few steps of its own
+descent, differentiated through). All other explainers are refused.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import NotExplainable
+from ..explainer import Explainer
+from ..explainers.cam.grad import GradCAM
+from ..explainers.cam.hires import HiResCAM
+from ..explainers.cam.pooled import CAM
+from ..explainers.gradient.saliency import Gradient
+from ..explainers.mask.iterative_saliency import IterativeSaliency
+from ..explainers.mask.realtime_saliency import RealtimeSaliency
+from ..model import Model
+from ..nets.masking import MaskingNetwork, read_masking, shipped_for
+from ..network.trace import Trace
+from ..network.tracing.layouts import to_maps
+from ..network.tracing.prefix_replay import JOINT
+from ..ops.rules import Call, RecordAttention, Rule
+from ..ops.similarity import stretched
+from ._unrolled import Unrolled
+
+CELLS = 56  # a side of the gradient's map, as the authors' code compares it
+SHARPNESS = 10.0  # of the smooth rectifier: its derivative is sigmoid(SHARPNESS x)
+
+
+@dataclass(frozen=True)
+class SmoothRectifier:
+    """The rectifier's own value forward; backward the derivative of softplus, which has a second.
+
+    A rectifier with a ceiling (ReLU6) gets the difference of two softplus.
+    """
+
+    operations: tuple[str, ...] = ("relu",)
+    inside: tuple[str, ...] = ()
+    sharpness: float = SHARPNESS
+
+    def run(self, call: Call) -> Tensor:
+        x = call.inputs[0]
+        ceiling = call.compute(torch.full((), 1e6, dtype=x.dtype, device=x.device))
+        soft = functional.softplus(x, self.sharpness)
+        soft = soft - functional.softplus(x - ceiling, self.sharpness)
+        return soft + (call.compute(x) - soft).detach()
+
+
+@dataclass
+class Follower(ABC):
+    """One explainer's map of one picture, as a function that gradients pass through.
+
+    reads, rules: what the pass that it looks at must record and rewrite.
+    """
+
+    reads: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    def glance(self, model: Model, images: Tensor) -> Trace:
+        """A pass that this map can be drawn from."""
+        return model.trace(images, read=("input", *self.reads), rules=self.rules)
+
+    def benign(self, model: Model, images: Tensor, index: int) -> Tensor:
+        """The map of a clean picture for its own class, from 0 to 1."""
+        return stretched(self.chart(model, self.glance(model, images), index)).detach()
+
+    def distance(self, model: Model, trace: Trace, index: int, wanted: Tensor) -> Tensor:
+        """Mean squared difference (1,) of the map for a class, from 0 to 1, to the wanted one."""
+        found = stretched(self.chart(model, trace, index))
+        return (found - wanted).square().mean((1, 2))
+
+    @abstractmethod
+    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+        """The map (1, row, col) of the traced picture for a class, with its graph."""
+
+
+@dataclass
+class _Cam(Follower):
+    mean: bool = True  # of the gradient over places
+    keep_sign: bool = False
+
+    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+        found = sum(self._raw(trace, index, name) for name in self.reads)
+        assert isinstance(found, Tensor)
+        return found if self.keep_sign else found.relu()
+
+    def _raw(self, trace: Trace, index: int, layer: str) -> Tensor:
+        grads = _graphed(trace, trace.logits[:, index], trace.raw[layer])
+        weights = to_maps(grads, trace.layout(layer)).float()
+        weights = weights.mean((2, 3), keepdim=True) if self.mean else weights
+        return (weights * trace.maps[layer]).sum(1)
+
+
+@dataclass
+class _Gradient(Follower):
+    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+        steep = _graphed(trace, trace.logits[:, index], trace.raw["input"]).float().abs().amax(1)
+        rows, cols = steep.shape[-2:]
+        return functional.adaptive_avg_pool2d(steep, (min(CELLS, rows), min(CELLS, cols)))
+
+
+@dataclass
+class _MaskNetwork(Follower):
+    network: MaskingNetwork = field(kw_only=True)
+    confidence: float = 0.0
+
+    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+        maps = [trace.maps[name] for name in self.network.blueprint.read]
+        classes = torch.tensor([index], device=maps[0].device)
+        return self.network(maps, classes, self.confidence)[:, 0]
+
+
+@dataclass
+class _OptimisedMask(Follower):
+    explainer: IterativeSaliency = field(kw_only=True)
+    descent: Unrolled | None = None
+
+    def benign(self, model: Model, images: Tensor, index: int) -> Tensor:
+        return stretched(self._masks(model, images, index)).detach()
+
+    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+        if self.descent is None:
+            start = self._masks(model, trace.images.detach(), index)
+            self.descent = Unrolled(self.explainer, start, self.rules)
+        return self.descent.advance(model, trace.raw["input"], index)
+
+    def _masks(self, model: Model, images: Tensor, index: int) -> Tensor:
+        found: Any = self.explainer(model, images, index)  # a Heatmap, as all masks are
+        return found.native
+
+
+def _graphed(trace: Trace, score: Tensor, leaf: Tensor) -> Tensor:
+    trace.spent["backward"] += len(leaf)
+    (found,) = torch.autograd.grad(score.sum(), leaf, create_graph=True)
+    return found
+
+
+def _open(model: Model) -> tuple[Rule, ...]:
+    """Fused attention has no second derivative; opened, it has."""
+    return (RecordAttention(),) if model.anatomy.attention else ()
+
+
+def _smooth(model: Model) -> tuple[Rule, ...]:
+    return (SmoothRectifier(), *_open(model))
+
+
+def _cam(explainer: Any, model: Model) -> Follower:
+    layers = tuple(explainer.layer_of(model).split(JOINT))
+    mean = not isinstance(explainer, HiResCAM)
+    return _Cam(layers, _open(model), mean, explainer.keep_sign)
+
+
+def _gradient(explainer: Any, model: Model) -> Follower:
+    return _Gradient((), _smooth(model))
+
+
+def _mask_network(explainer: Any, model: Model) -> Follower:
+    explainer.reads(model)  # refuses a model without a masking network, in its own words
+    path = Path(explainer.weights).expanduser() if explainer.weights else shipped_for(model)
+    assert path is not None
+    network = read_masking(path, model)
+    reads = network.blueprint.read
+    return _MaskNetwork(reads, (), network=network, confidence=explainer.confidence)
+
+
+def _optimised_mask(explainer: Any, model: Model) -> Follower:
+    return _OptimisedMask((), _smooth(model), explainer=explainer)
+
+
+FOLLOWERS: dict[type[Explainer], Callable[[Any, Model], Follower]] = {
+    CAM: _cam,
+    GradCAM: _cam,
+    HiResCAM: _cam,
+    Gradient: _gradient,
+    RealtimeSaliency: _mask_network,
+    IterativeSaliency: _optimised_mask,
+}
+
+
+def follow(explainer: Explainer, model: Model) -> Follower:
+    """The map of this explainer with its gradient. Raises: NotExplainable for all but the four
+    families that have one."""
+    make = FOLLOWERS.get(type(explainer))
+    if make is None:
+        names = ", ".join(sorted(cls.registered_name for cls in FOLLOWERS))
+        raise NotExplainable(
+            f"{explainer.registered_name or type(explainer).__name__} gives no differentiable"
+            f" map, which this attack needs; these do: {names}. Attack one of them and measure"
+            " how far the attack transfers."
+        )
+    return make(explainer, model)

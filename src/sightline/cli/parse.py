@@ -1,0 +1,210 @@
+"""From the words of a command line to models, methods, metrics and pictures."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .. import registry, run, zoo
+from ..errors import BadField, BadImage, UnknownName, near
+from ..explainer import Explainer
+from ..metric import Metric
+from ..model import Model
+from ..pictures import reading as images
+from ..pictures.formats.levels import Range, parse_range
+from ..pictures.preprocess import Preprocess
+
+log = logging.getLogger("sightline")
+
+DEFAULT = "sightline:default"
+Method = Explainer | Metric
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def model(
+    name: str | None,
+    *,
+    device: str,
+    precision: str,
+    batch: int | None = None,
+    range: str | None = None,
+) -> Model:
+    """The model of that name on the device; the embedded one, said aloud, for no name."""
+    chosen = None if range is None else parse_range(range)
+    made = in_range(zoo.load(name or DEFAULT, precision=precision), chosen)
+    if name is None:
+        count = len(made.labels or ())
+        log.info("no model was named: using %s, which knows %d drawn birds only", DEFAULT, count)
+    made.to(device)
+    made.batch = batch or made.batch
+    return made
+
+
+def in_range(model: Model, chosen: Range | None) -> Model:
+    """The model, reading pictures in that range. Raises: BadField where it reads none."""
+    if chosen is not None:
+        if not isinstance(model.preprocess, Preprocess):
+            raise BadField(
+                f"--range says how pictures are read, and the preprocessing of {model.name} is"
+                " unknown; leave it out, or give `mean=`, `std=` and `size=` beside `file:`."
+            )
+        model.preprocess = replace(model.preprocess, range=chosen)
+    return model
+
+
+def methods(
+    model: Model,
+    names: str | None,
+    *,
+    settings: Sequence[str] = (),
+    layer: str | None = None,
+    seed: int | None = None,
+) -> list[Explainer]:
+    """The explainers of a comma-separated list of names and groups, with their parameters set."""
+    words = None
+    if names is not None:
+        meant = [registry.group("explainer", word) or [word] for word in _words(names)]
+        words = list(dict.fromkeys(name for each in meant for name in each))
+    made = run.chosen(model, words)
+    given = [_setting(text) for text in settings]
+    given += [(None, "layer", layer)] if layer is not None else []
+    changed = [_with(explainer, given, seed) for explainer in made]
+    for method, name, _ in given:
+        if not any(_concerns(e, method, name) for e in made):
+            raise _nobody(made, method, name)
+    return changed
+
+
+def judges(names: str | Sequence[Metric], settings: Sequence[str] = ()) -> list[Metric]:
+    """The metrics of a comma-separated list, with their parameters set; `none` for no metric."""
+    if isinstance(names, str) and names.strip().lower() in ("none", ""):
+        return []
+    words = dict.fromkeys(_words(names)) if isinstance(names, str) else names
+    made = [registry.create("metric", w) if isinstance(w, str) else w for w in words]
+    given = [_setting(text, "metric") for text in settings]
+    for method, name, _ in given:
+        if not any(_concerns(m, method, name) for m in made):
+            raise _nobody(made, method, name)
+    return [_with(metric, given, None) for metric in made]
+
+
+def of_metrics(settings: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The settings whose owner is a metric (`deletion.steps=56`), and the others."""
+    own, rest = [], []
+    for text in settings:
+        owner = text.partition("=")[0].strip().rpartition(".")[0]
+        try:
+            known = bool(owner) and bool(registry.entry("metric", owner))
+        except UnknownName:
+            known = False
+        (own if known else rest).append(text)
+    return own, rest
+
+
+def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The files of all sources without repeats, and (source, reason) where there is none, or where
+    it is no regular file.
+
+    Raises: BadImage where no source has a picture.
+    """
+    found: dict[Path, None] = {}
+    missing = []
+    for source in sources:
+        try:
+            named = images.gather([source], regular=False)
+        except BadImage as error:
+            missing.append((source, str(error)))
+            continue
+        for path in named:
+            try:
+                found[images.existing(path)] = None
+            except BadImage as error:
+                missing.append((images.printable(path), str(error)))
+    if not found:
+        raise BadImage(" ".join(reason for _, reason in missing))
+    return list(found)[:limit], missing
+
+
+def _words(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise BadField(f"{text!r} names nothing; give names separated by commas.")
+    return words
+
+
+def _setting(text: str, kind: str = "explainer") -> tuple[str | None, str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise BadField(f"--set takes FIELD=VALUE, such as masks=500; got {text!r}.")
+    method, dot, field = name.strip().rpartition(".")
+    return (registry.entry(kind, method).name if dot else None), field, value.strip()
+
+
+def _concerns(explainer: Method, method: str | None, name: str) -> bool:
+    return name in _hints(explainer) and method in (None, explainer.registered_name)
+
+
+def _with(explainer: Method, given: Sequence[tuple[str | None, str, str]], seed: int | None) -> Any:
+    hints = _hints(explainer)
+    changes: dict[str, Any] = {"seed": seed} if seed is not None and "seed" in hints else {}
+    for method, name, text in given:
+        if _concerns(explainer, method, name):
+            try:
+                changes[name] = typed(text, hints[name])
+            except ValueError:
+                kind = str(getattr(hints[name], "__name__", hints[name]))
+                raise BadField(
+                    f"{explainer.registered_name}.{name} is {kind}; got {text!r}."
+                ) from None
+    made: Any = explainer  # every explainer is a dataclass, which its contract cannot say
+    return replace(made, **changes) if changes else explainer
+
+
+def _hints(explainer: Method) -> dict[str, Any]:
+    hints = get_type_hints(type(explainer))
+    return {name: hints[name] for name in registry.to_json(explainer)["fields"]}
+
+
+def _nobody(made: Sequence[Method], method: str | None, name: str) -> UnknownName:
+    fields = sorted({f for e in made if method in (None, e.registered_name) for f in _hints(e)})
+    who = method or ", ".join(e.registered_name for e in made)
+    return UnknownName(
+        f"{who} has no field {name!r}{near(name, fields)} Fields: {', '.join(fields) or 'none'}."
+    )
+
+
+def typed(text: str, hint: Any) -> Any:  # Any: the hint says which type
+    """What `text` means for a field of that type. Raises: ValueError where it has no meaning."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _first(text, parts)
+    if origin is Literal:
+        return (
+            {str(value): value for value in parts}[text]
+            if text in map(str, parts)
+            else _wrong(text)
+        )
+    if origin is tuple:
+        pieces = [piece.strip() for piece in text.strip("()[] ").split(",") if piece.strip()]
+        kinds = parts[:1] * len(pieces) if parts[1:] == (...,) else parts
+        return tuple(typed(piece, kind) for piece, kind in zip(pieces, kinds, strict=True))
+    if hint is bool:
+        return text.lower() in _YES if text.lower() in (*_YES, *_NO) else _wrong(text)
+    if hint is NoneType:
+        return None if text.lower() == "none" else _wrong(text)
+    return hint(text) if hint in (int, float, str, Path) else _wrong(text)
+
+
+def _first(text: str, kinds: Sequence[Any]) -> Any:
+    for kind in sorted(kinds, key=lambda k: (k is str, k is not NoneType)):
+        try:
+            return typed(text, kind)
+        except ValueError:
+            continue
+    return _wrong(text)
+
+
+def _wrong(text: str) -> Any:
+    raise ValueError(text)

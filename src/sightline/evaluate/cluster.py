@@ -1,0 +1,228 @@
+"""The engine `ray`: the same cells on the machines of a Ray cluster.
+
+One actor a worker, not Ray Data: a run is resumable cell by cell, its pictures come as a stream
+that is read here, and a cell that kills its process twice must become a row with its reason. Ray
+Data takes in all items before it starts, hands over whole blocks, and repeats a task that kills its
+process. An actor streams each cell back as it is finished; one that dies, or whose machine does,
+loses the cell that it was at, and that one runs again elsewhere.
+
+Pictures travel as the bytes of their files, so no machine needs the folder. Every machine needs
+sightline and its libraries in the versions of this one.
+"""
+
+import importlib
+import os
+import pickle
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..data.item import Encoded, Item
+from ..errors import BadField, FileProblem, MissingExtra
+from .measurement import Task, compute
+from .plan import Setup
+from .workers.parcel import pack, unpack
+from .workers.pool import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
+from .workers.time_limit import limit_of
+from .workers.worker_state import ready
+
+_PATIENCE = 10.0  # seconds for the head of a cluster to answer
+_LONGEST = 200  # characters of a reason of Ray's, which come in paragraphs
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayEngine:
+    """Computes on a Ray cluster. address: of its head, `host:port`; None is the cluster that is
+    there (RAY_ADDRESS, or one of this machine), else one that is started here. workers: actors;
+    None is one for each core of the cluster, or for each GPU where the model is on one.
+    cell_timeout: seconds after which a cell is given up; None is half an hour.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cell_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        limit_of(self.cell_timeout)
+        _ray()
+
+    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+        """Computes all tasks, and hands over each cell as it is finished.
+
+        Raises: BadField where no cluster answers, NotExplainable for a model that cannot be sent,
+        MissingExtra where its machines lack sightline, FileProblem where the cluster goes away.
+        """
+        first = next(tasks := iter(tasks), None)
+        if first is None:  # all is finished: no cluster is needed
+            return
+        parcel, ray = pack(setup), _ray()
+        with _connected(self.address):
+            want = {"num_gpus": 1} if setup.model.device.type == "cuda" else {"num_cpus": 1}
+            room = int(ray.cluster_resources().get("GPU" if "num_gpus" in want else "CPU", 0))
+            workers = self.workers or min(room, sys.maxsize if count is None else count)
+            held = ray.put(parcel)
+            limit = limit_of(self.cell_timeout)
+            crew = Crew(lambda reports: _Actor(held, want, reports), take, limit)
+            try:
+                crew.run(_chained(first, tasks), max(1, workers))
+            except Unsendable as refused:
+                raise MissingExtra(
+                    f"no worker of the Ray cluster could start ({refused.why}); every machine needs"
+                    " sightline and its libraries in the versions of this one. What is finished is"
+                    " kept."
+                ) from None
+            except ray.exceptions.RayError as error:
+                raise FileProblem(
+                    f"the Ray cluster went away ({_brief(error)}). Everything finished is kept;"
+                    " start the same run again."
+                ) from None
+
+
+def _ray() -> Any:  # a module
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError:
+        raise MissingExtra(
+            "the engine `ray` needs Ray, which is not installed: `pip install 'sightline[ray]'`;"
+            " `local` needs nothing more."
+        ) from None
+    return ray
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """The cluster while it lasts; a connection that was there before stays."""
+    ray = _ray()
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        if _wants_token(error):
+            raise BadField(
+                f"the Ray cluster at {address or 'the usual place'} asks for authentication"
+                f" ({_brief(error)}); set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or"
+                " RAY_AUTH_TOKEN_PATH) to the token of its head."
+            ) from None
+        raise BadField(
+            f"no Ray cluster answers at {address or 'the usual place'} ({_brief(error)}); start one"
+            " with `ray start --head` and give its address, host:port."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _wants_token(error: Exception) -> bool:
+    """Whether a cluster is there and lets only those in who have its token."""
+    kind = getattr(_ray().exceptions, "AuthenticationError", ())
+    words = ("unauthenticated", "authentication", "auth token", "invalidauthtoken")
+    return isinstance(error, kind) or any(word in str(error).lower() for word in words)
+
+
+def _knock(address: str | None) -> None:
+    """Raises: OSError where nobody listens at `host:port`, an error of Ray's where a token is
+    wanted; Ray itself would try for minutes, and not say what is wrong."""
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        return
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    try:
+        importlib.import_module("ray._raylet").GcsClient(address=address)
+    except Exception as error:  # other versions of Ray; whatever else it is, connecting says it
+        if _wants_token(error):
+            raise
+
+
+def _chained(first: Task, tasks: Iterator[Task]) -> Iterator[Task]:
+    yield first
+    yield from tasks
+
+
+class _Desk:
+    """The part of a worker that lives on the cluster."""
+
+    def __init__(self, parcel: bytes) -> None:
+        self.setup = unpack(parcel)
+        self.state = ready(self.setup)
+        self.state.__enter__()  # for as long as this process lives
+
+    def here(self) -> None:
+        """Answers once the setup is unpacked."""
+
+    def compute(self, packed: bytes) -> Iterator[bytes]:
+        """The cells of a task, one after another."""
+        for finished in compute(self.setup, pickle.loads(packed)):
+            yield pickle.dumps(finished)
+
+
+class _Actor(Worker):
+    """A worker on the cluster, and the thread that listens to it."""
+
+    def __init__(self, parcel: Any, want: dict[str, int], reports: Reports) -> None:
+        super().__init__()
+        self.reports, self.tasks = reports, queue.SimpleQueue[bytes | None]()
+        path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
+        both = f"{path}{os.pathsep}${{PYTHONPATH}}"  # Ray puts in what the machine has
+        given = {"env_vars": {"PYTHONPATH": both, "OMP_NUM_THREADS": "1"}}
+        hired = _ray().remote(_Desk).options(**want, max_restarts=0, runtime_env=given)
+        self.desk = hired.remote(parcel)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def send(self, task: Task) -> None:
+        self.loaded = True  # its picture goes along
+        self.tasks.put(pickle.dumps(replace(task, item=_carried(task.item))))
+
+    def end(self) -> str:
+        self.tasks.put(None)
+        with suppress(Exception):  # it is gone already, or the cluster is
+            _ray().kill(self.desk)
+        return ""
+
+    def _listen(self) -> None:
+        ray = _ray()
+        try:
+            ray.get(self.desk.here.remote())
+            self._say(None)
+            while (packed := self.tasks.get()) is not None:
+                streaming = self.desk.compute.options(num_returns="streaming")
+                for answer in streaming.remote(packed):
+                    self._say(pickle.loads(ray.get(answer)))
+                self._say(None)
+        except ray.exceptions.RayTaskError as error:
+            self._say(Refused(why=_brief(error)))
+        except Exception as error:  # the actor, its machine or the cluster is gone
+            self._say(Died(why=_brief(error)))
+
+    def _say(self, what: Any) -> None:
+        self.reports.put(Report(worker=self, what=what))
+
+
+def _carried(item: Item) -> Item:
+    """The item with its picture's bytes in place of a path, which another machine may lack."""
+    if not isinstance(item.picture, Path):
+        return item
+    try:
+        data = item.picture.read_bytes()
+    except OSError:
+        return item  # reading it there says what is wrong
+    return replace(item, picture=Encoded(data=data, name=str(item.picture)))
+
+
+def _brief(error: BaseException) -> str:
+    """The telling line of one of Ray's reports."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    traced = any(line.startswith(("File ", "Traceback")) for line in lines)
+    told = "" if not lines else lines[-1] if traced else lines[0]
+    return (told or type(error).__name__)[:_LONGEST].rstrip(" .")

@@ -1,0 +1,259 @@
+"""A run over a collection, from its setup to its table: what is finished is kept, what is missing
+is computed, and the files are written.
+
+`run.toml` says what is run, `cells.jsonl` holds every finished cell, `table.parquet` and
+`table.json` the numbers (equal bytes for equal runs), `costs.parquet` the passes and times, and
+`report.html` the page.
+"""
+
+import logging
+import tomllib
+import warnings
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import tomli_w
+
+from ..data.classes import OWN, Meaning, sentences
+from ..data.item import TOP, Collection
+from ..errors import BadField, FileProblem, SightlineWarning
+from ..explainer import Explainer
+from ..files.display import without_folders
+from ..files.writing import write_bytes
+from ..metric import Metric
+from ..model import Model
+from ..pictures.reading import printable
+from . import ledger
+from .average_location import AverageLocation
+from .cluster import RayEngine
+from .local import LocalEngine
+from .measurement import Task
+from .plan import BLIND, Setup, fastest_batch, planned
+from .progress import Board, Progress
+from .stability import probed
+from .stores import baselines
+from .stores.rows import COST_TYPES, ROW_TYPES, written
+from .table import Table
+from .workers.pool import Take
+from .workers.time_limit import Patience, limit_of
+
+log = logging.getLogger("sightline")
+
+_TRIES = 3  # that results are written again, where somebody removes them
+JSON_ROWS = 50_000
+"""Rows up to which `table.json` is written; Parquet always is."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Where cells are computed."""
+
+    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+        """Computes all tasks, about `count` (None: many), and hands over each finished cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOnly:
+    """Computes nothing: a run with it writes the page of what is finished, and no other file. into:
+    the folder of the page, None is that of the run; so a run on a read-only disk can be shown.
+    """
+
+    into: Path | None = None
+
+    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+        """Passes over all tasks."""
+        for _ in tasks:
+            pass
+
+
+def engine(
+    name: str,
+    workers: int | None = None,
+    address: str | None = None,
+    page: Path | None = None,
+    cell_timeout: float | None = None,
+) -> Engine:
+    """The engine of that name; `none` is `PageOnly`, whose page is written into the folder `page`.
+    cell_timeout: seconds after which a cell is given up, None is the engine's own limit.
+    Raises: MissingExtra for `ray` without Ray, BadField for another word, for an address without
+    `ray`, or for a page without `none`."""
+    if name == "none":
+        return PageOnly(into=page)
+    if page is not None:
+        raise BadField(f"page is for the engine `none`; got {printable(page)} for {name!r}.")
+    if name not in ("local", "ray"):
+        raise BadField(f"an engine is `local`, `ray`, or `none`; got {name!r}.")
+    if workers is not None and workers < 1:
+        raise BadField(f"workers is at least 1; got {workers}.")
+    if name == "ray":
+        return RayEngine(address=address, workers=workers, cell_timeout=cell_timeout)
+    if address is not None:
+        raise BadField(f"an address is for the engine `ray`; got {address!r} for `local`.")
+    return LocalEngine(workers=workers, cell_timeout=cell_timeout)
+
+
+def evaluate(
+    setup: Setup,
+    collection: Collection,
+    out: Path,
+    using: Engine | None = None,
+    progress: Progress | None = None,
+    cache: bool = True,
+) -> Table:
+    """Computes what is missing and writes the results into `out`. cache: take the numbers of
+    baselines from earlier runs, and keep them for later ones.
+
+    Raises: FileProblem where nothing can be written; what was finished before is kept. Also where
+    the folder was removed meanwhile: then everything was written once more.
+    """
+    if setup.target is not None:
+        kept = tuple(note for note in collection.notes if not note.endswith(TOP))
+        collection = replace(collection, notes=kept)
+    for note in collection.notes:
+        log.info("%s", note)
+    if collection.listed:
+        _say(setup, (item.meaning for item in collection.items() if not item.error))
+    only = using if isinstance(using, PageOnly) else None
+    with (
+        ledger.opened(out, reading=only is not None) as kept,
+        closing(baselines.opened(cache=cache and only is None)) as known,
+    ):
+        if only is None:
+            write_bytes(out / "run.toml", _toml(setup, collection))
+        patience = Patience(limit_of(getattr(using, "cell_timeout", None)))
+        board = Board(setup, collection, kept, progress, patience, known)
+        (using or LocalEngine()).run(setup, *board.work(), board.take)
+        doubts = _doubts(setup, (e.meaning for e in board.entries))
+        if not collection.listed:
+            _say(setup, (e.meaning for e in board.entries))
+        notes = (*collection.notes, *doubts.values())
+        return _saved(board, notes, out) if only is None else _shown(board, notes, out, only)
+
+
+def _saved(board: Board, notes: Sequence[str], out: Path) -> Table:
+    """The table, after its files were written. Raises: FileProblem."""
+    for _ in range(_TRIES):
+        board.kept.check()
+        table = table_of(board, notes, out)
+        write_bytes(out / "run.toml", _toml(board.setup, board.collection))
+        _write_json(table, out / "table.json")
+        write_bytes(out / "report.html", table.html().encode())
+        if not board.kept.check():
+            break
+    if board.kept.restored:
+        raise FileProblem(
+            f"{printable(out)} was removed while the run was writing it. Its finished cells and its"
+            " results were written again and are complete; check what else was removed."
+        )
+    return table
+
+
+def _shown(board: Board, notes: Sequence[str], out: Path, only: PageOnly) -> Table:
+    """The table of what is finished, after its page alone was written. Raises: FileProblem."""
+    table = table_of(board, notes, None)
+    if not any(np.isfinite(scores.values).any() for scores in table.scores):
+        raise FileProblem(
+            f"{printable(out)} holds nothing finished that this model, these pictures and these"
+            " versions of the libraries made; start the run again."
+        )
+    write_bytes((only.into or out) / "report.html", table.html().encode())
+    return table
+
+
+def table_of(board: Board, notes: Sequence[str], out: Path | None) -> Table:
+    """The table of what is finished, whose files lie in that folder; None is nowhere."""
+    rows, costs = (None, None) if out is None else (out / "table.parquet", out / "costs.parquet")
+    return Table(
+        setup=board.setup,
+        data=without_folders(printable(board.collection.name)),
+        rows=written(board.rows(), ROW_TYPES, rows),
+        costs=written(board.costs(), COST_TYPES, costs),
+        notes=tuple(without_folders(printable(note)) for note in notes),
+        look=board.look,
+        small_map=board.small_map,
+        probed=board.probed(),
+    )
+
+
+def _write_json(table: Table, path: Path) -> None:
+    if len(table.rows) <= JSON_ROWS:
+        write_bytes(path, table.json())
+        return
+    log.info(
+        "table.json is left out: it is for at most %d rows, and these are %d; table.parquet has"
+        " them all",
+        JSON_ROWS,
+        len(table.rows),
+    )
+    path.unlink(missing_ok=True)  # of a smaller run
+
+
+def _doubts(setup: Setup, meanings: Iterable[Meaning]) -> dict[str, str]:
+    """What is to be said of how labels became classes; nothing where one target was given."""
+    return sentences(setup.model, meanings) if setup.target is None else {}
+
+
+def _say(setup: Setup, meanings: Iterable[Meaning]) -> None:
+    for doubt, sentence in _doubts(setup, meanings).items():
+        if doubt == OWN:
+            log.info("%s", sentence)
+        else:
+            warnings.warn(sentence, SightlineWarning, stacklevel=4)
+
+
+def prepared(
+    model: Model,
+    explainers: Sequence[Explainer],
+    metrics: Sequence[Metric | str],
+    pictures: Collection,
+    out: Path,
+    *,
+    target: Any = None,
+    batch: int | None = None,
+    stability: bool = True,
+    average: AverageLocation | None = None,
+) -> Setup:
+    """The setup of a run in a folder: a run that was stopped there goes on with its batch size.
+    stability: some pictures are measured again with other fills and coarser maps. average: what one
+    more null map is made of.
+
+    Raises: BadField, UnknownName for what makes no sense.
+    """
+    count = _MANY if pictures.count is None else pictures.count
+    forwards = count * (len(explainers) + len(BLIND)) * len(metrics) * _STEPS
+    batch = batch or model.batch or _remembered_batch(out, model) or fastest_batch(model, forwards)
+    again = probed(pictures.count) if stability else 0
+    return planned(model, explainers, metrics, target, batch, again, average)
+
+
+_MANY = 1000  # pictures of a stream, about
+_STEPS = 32  # passes of a metric, about
+
+
+def _remembered_batch(out: Path, model: Model) -> int | None:
+    """The batch size that a run of this model in this folder wrote down."""
+    try:
+        told = tomllib.loads((out / "run.toml").read_text("utf-8"))
+        same = told["model"]["weights"] == model.digest
+        return int(told["batch"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _toml(setup: Setup, collection: Collection) -> bytes:
+    told: dict[str, Any] = setup.to_toml()
+    told["data"] = collection.to_toml()
+    return tomli_w.dumps(_printed(told)).encode()
+
+
+def _printed(value: Any) -> Any:
+    """Plain data whose texts can be printed."""
+    if isinstance(value, dict):
+        return {key: _printed(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printed(each) for each in value]
+    return printable(value) if isinstance(value, str) else value

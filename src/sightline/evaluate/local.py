@@ -1,0 +1,147 @@
+"""The local engine: this process for short runs, a pool of single-threaded processes for long ones.
+
+The pool has at most one process per core, and no more than fit into memory. A process that dies
+takes one cell with it: the others of its picture go on in a new one.
+"""
+
+import math
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import NotExplainable, SightlineWarning
+from .measurement import Task, compute
+from .plan import Setup
+from .workers.capacity import cores, fitting
+from .workers.parcel import pack
+from .workers.pool import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
+from .workers.time_limit import limit_of
+from .workers.worker_state import ready
+
+_PATIENCE = 10.0  # seconds for a process that was killed to be gone
+LONG = 20.0  # seconds of work from which starting processes pays
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalEngine:
+    """Computes on this machine. workers: processes; None is this one alone for what takes under 20
+    seconds, else as many as there are cores and as memory allows. cell_timeout: seconds after which
+    a cell is given up; where they are given, all is computed in other processes, because only those
+    can be stopped. None is half an hour there, and no limit in this process.
+    """
+
+    workers: int | None = None
+    cell_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        limit_of(self.cell_timeout)
+
+    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+        """Computes all tasks, about `count` (None: many), and hands over each cell as it is
+        finished."""
+        tasks = iter(tasks)
+        workers, limit = self.workers, limit_of(self.cell_timeout)
+        apart = self.cell_timeout is not None and not math.isinf(limit)
+        if workers is None and apart:
+            first = next(tasks, None)
+            if first is None:
+                return
+            tasks = chain([first], tasks)
+            workers = max(1, min(sys.maxsize if count is None else count, fitting(cores())))
+        if workers is None:
+            started = time.perf_counter()
+            first = next(tasks, None)
+            if first is None:
+                return
+            _here(setup, iter([first]), take)
+            waiting = sys.maxsize if count is None else count - 1
+            left = (time.perf_counter() - started) * waiting
+            alone = left < LONG or setup.model.device.type != "cpu"
+            workers = 1 if alone else min(waiting, fitting(cores()))
+        if workers > 1 or apart:
+            try:
+                parcel = pack(setup)
+                Crew(lambda reports: _Process(parcel, reports), take, limit).run(tasks, workers)
+                return
+            except NotExplainable as why:  # a model around a local function: it is computed here
+                if apart:
+                    text = f"cell_timeout has no effect: {why} It is computed in this process."
+                    warnings.warn(text, SightlineWarning, stacklevel=4)
+            except Unsendable as why:
+                tasks = chain(why.left, tasks)
+        _here(setup, tasks, take)
+
+
+def _here(setup: Setup, tasks: Iterator[Task], take: Take) -> None:
+    with ready(setup):
+        for task in tasks:
+            for finished in compute(setup, task):
+                take(finished)
+
+
+class _Process(Worker):
+    """A process of this machine."""
+
+    def __init__(self, parcel: bytes, reports: Reports) -> None:
+        super().__init__()
+        path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from sightline.evaluate.workers.worker_main import main; main()",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the run, which ends its processes itself
+        )
+        threading.Thread(target=_listen, args=(self, reports), daemon=True).start()
+        self._write(parcel)
+
+    def send(self, task: Task) -> None:
+        self._write(task)
+
+    def _write(self, what: Any) -> None:  # Any: whatever pickle takes
+        stdin = self.process.stdin
+        assert stdin is not None
+        try:
+            pickle.dump(what, stdin)
+            stdin.flush()
+        except OSError:
+            pass  # it has died; its reader says so
+
+    def end(self) -> str:
+        self.process.kill()
+        if self.process.stdin is not None:
+            with suppress(OSError):
+                self.process.stdin.close()
+        try:
+            code = self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:  # a disk that does not answer holds even the dead
+            return "it does not end"
+        return f"signal {-code}" if code < 0 else f"status {code}"
+
+
+def _listen(worker: _Process, reports: Reports) -> None:
+    stdout: IO[bytes] | None = worker.process.stdout
+    assert stdout is not None
+    with stdout:
+        while True:
+            try:
+                what = pickle.load(stdout)
+                heard = Refused(why=what) if isinstance(what, str) else what
+            except Exception:  # cut off in the middle, or at the end
+                reports.put(Report(worker=worker, what=Died()))
+                return
+            reports.put(Report(worker=worker, what=heard))

@@ -1,0 +1,311 @@
+"""What is finished of a run and what is missing; and the rows of its table, one picture after
+another.
+
+Of a picture nothing is held but its name, its label and the keys of its cells.
+"""
+
+import hashlib
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ..data.classes import UNKNOWN, Meaning
+from ..data.item import Collection, Item
+from ..errors import BadImage
+from ..model import Model
+from ..pictures.reading import Picture, printable
+from .ledger import Ledger, Record, short
+from .measurement import Finished, Job, Task, failed
+from .plan import Column, Setup
+from .small_map import unpacked
+from .stores.baselines import Baselines
+from .stores.rows import Row
+from .workers.time_limit import Patience
+
+Progress = Callable[[int, int], None]
+"""Told after each cell how many of how many are finished."""
+
+_AHEAD = 64  # tasks that are looked for before a pool is started
+_NOTHING = Meaning()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
+class Entry:
+    """What is kept of a picture until the table is made."""
+
+    name: str
+    label: int | None
+    keys: tuple[bytes, ...]
+    meaning: Meaning
+
+
+class Board:
+    """What is finished and what is missing."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        collection: Collection,
+        kept: Ledger,
+        progress: Progress | None = None,
+        patience: Patience | None = None,
+        baselines: Baselines | None = None,
+    ) -> None:
+        self.setup, self.collection, self.kept = setup, collection, kept
+        self.progress = progress or (lambda _done, _total: None)
+        self.patience = patience or Patience(math.inf)
+        self.baselines = baselines or Baselines(None)
+        self.unsure: dict[bytes, Record] = {}
+        self.entries: list[Entry] = []
+        self.claimed: dict[bytes, bool] = {}  # whether it is a null map's
+        self.named: dict[str, bytes] = {}
+        self.done = 0
+
+    @property
+    def total(self) -> int:
+        """All cells; of a stream without a known end, those up to its limit, or of what came."""
+        count, limit = self.collection.count, self.collection.limit
+        known = count if count is not None else limit or len(self.entries)
+        return known * len(self.setup.columns)
+
+    def work(self) -> tuple[Iterator[Task], int | None]:
+        """The tasks, made as they are asked for, and about how many; None for a stream."""
+        tasks = self._tasks()
+        if not len(self.kept):
+            return tasks, self.collection.count
+        first = list(islice(tasks, _AHEAD))  # how much of an earlier run is missing?
+        rest = len(first) if len(first) < _AHEAD else self.collection.count
+        return chain(first, tasks), rest
+
+    def _tasks(self) -> Iterator[Task]:
+        for item in self.collection.items():
+            jobs = self._jobs(item)
+            if jobs:
+                yield Task(item=item, jobs=jobs)
+        self.patience.close()
+
+    def _jobs(self, item: Item) -> tuple[Job, ...]:
+        """The cells of a picture that are missing, or lack a metric."""
+        try:
+            digest = item.error or self._digest(item)
+        except (BadImage, OSError) as error:
+            self._unreadable(item, str(error))
+            return ()
+        keys = self.setup.cells(item, digest)
+        index = self._enter(item, digest, keys)
+        jobs = []
+        for column, key in enumerate(keys):
+            blind = self.setup.columns[column].blind
+            lacking = self._lacking(key, self.setup.wanted(index, self.setup.columns[column]))
+            if lacking and blind and short(key) not in self.claimed:
+                lacking = self._recalled(key, lacking)
+            if lacking is None or short(key) in self.unsure or short(key) in self.claimed:
+                self._step()
+                continue
+            self.claimed[short(key)] = blind
+            jobs.append(Job(column=column, key=key, judges=lacking))
+        return tuple(jobs)
+
+    def _digest(self, item: Item) -> str:
+        """Its fingerprint. Raises: BadImage, OSError; also for a file that is not read in time."""
+        return self.patience.call(item.digest) if isinstance(item.picture, Path) else item.digest()
+
+    def _unreadable(self, item: Item, why: str) -> None:
+        """Enters a picture without a fingerprint: its cells are known to this run alone."""
+        number, place = len(self.entries), item.picture if isinstance(item.picture, Path) else ""
+        keys = [_own(f"{number} {column.label}") for column in self.setup.columns]
+        self._enter(item, str(place or number), keys)
+        for key in keys:
+            self.take(failed(key, BadImage(why)), keep=False)
+
+    def _enter(self, item: Item, digest: str, keys: Sequence[str]) -> int:
+        """Keeps what the table says of a picture; its index."""
+        meaning = _NOTHING if item.error or item.meaning == _NOTHING else item.meaning
+        entry = Entry(
+            name=self._apart(item.name, digest),
+            label=item.label,
+            keys=tuple(short(key) for key in keys),
+            meaning=meaning,
+        )
+        self.entries.append(entry)
+        return len(self.entries) - 1
+
+    def _apart(self, name: str, digest: str) -> str:
+        """The name in print; with a number where another picture has the same one."""
+        name = shown = printable(name)
+        held = hashlib.sha256(digest.encode("utf-8", "backslashreplace")).digest()[:8]
+        count = 1
+        while self.named.setdefault(shown, held) != held:
+            count += 1
+            shown = f"{name} ({count})"
+        return shown
+
+    def _lacking(self, key: str, wanted: Sequence[int]) -> tuple[int, ...] | None:
+        """The metrics of those wanted that a cell lacks, None where it lacks nothing."""
+        keys = self.setup.measure_keys
+        lacking = self.kept.lacking(key, [keys[k] for k in wanted])
+        if lacking is None:
+            return tuple(wanted)
+        return tuple(k for k in wanted if keys[k] in lacking) or None
+
+    def _recalled(self, key: str, lacking: Sequence[int]) -> tuple[int, ...] | None:
+        """The metrics that a null map's cell still lacks, after those that an earlier run measured
+        were taken over into the ledger."""
+        keys = self.setup.measure_keys
+        known = self.baselines.get(key, [keys[k] for k in lacking])
+        if known is None:
+            return tuple(lacking)
+        self.kept.add(known)
+        return tuple(k for k in lacking if keys[k] not in known["metrics"]) or None
+
+    def take(self, found: Finished, keep: bool = True) -> None:
+        """Keeps a finished cell: for good, or where it may come out otherwise for this run."""
+        record = found.record
+        blind = self.claimed.pop(short(record["cell"]), False)
+        if found.sure and keep:
+            self.kept.add(record)
+            if blind:
+                self.baselines.add(record)
+        else:
+            self._take_unsure(record)
+        self._step()
+
+    def _take_unsure(self, record: Record) -> None:
+        good = {k: v for k, v in record["metrics"].items() if not v["error"]}
+        if not record["error"]:
+            self.kept.add({**record, "metrics": good})
+        bad = {k: v for k, v in record["metrics"].items() if v["error"]}
+        self.unsure[short(record["cell"])] = {"error": sys.intern(record["error"]), "metrics": bad}
+
+    def _step(self) -> None:
+        self.done += 1
+        self.progress(self.done, self.total)
+
+    def _record(self, key: bytes) -> Record:
+        """All that is known of a cell."""
+        kept, unsure = self.kept.get(key), self.unsure.get(key)
+        if kept is None or unsure is None:
+            return kept or unsure or {"error": "it was not computed", "metrics": {}}
+        error = kept["error"] or unsure["error"]
+        return {**kept, "error": error, "metrics": {**unsure["metrics"], **kept["metrics"]}}
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of the table: pictures in order, methods, metrics."""
+        for index, entry in enumerate(self.entries):
+            records = [self._record(key) for key in entry.keys]
+            for column, record in zip(self.setup.columns, records, strict=True):
+                start = {"index": index, "picture": entry.name, "method": column.label}
+                answers = self._answers(index, column, record, records)
+                yield from self._rows(answers, {**start, "blind": column.blind}, entry)
+
+    def costs(self) -> Iterator[Row]:
+        """What each map of a method cost."""
+        for index, entry in enumerate(self.entries):
+            for column, key in zip(self.setup.columns, entry.keys, strict=True):
+                if column.blind:
+                    continue
+                record = self._record(key)
+                if "passes" in record:
+                    forward, backward = record["passes"]
+                    yield {
+                        "index": index,
+                        "picture": entry.name,
+                        "method": column.label,
+                        "forward": forward,
+                        "backward": backward,
+                        "seconds": record["seconds"],
+                    }
+
+    def probed(self) -> np.ndarray:
+        """What the probes found, (probe, method, picture), NaN where nothing."""
+        setup = self.setup
+        methods = [k for k, column in enumerate(setup.columns) if not column.blind]
+        keys = setup.measure_keys[len(setup.judges) :]
+        pictures = self.entries[: setup.probed]
+        found = np.full((len(keys), len(methods), len(pictures)), np.nan)
+        for p, entry in enumerate(pictures):
+            for m, column in enumerate(methods):
+                known = self._record(entry.keys[column])["metrics"]
+                for k, key in enumerate(keys):
+                    value = known.get(key, {}).get("value")
+                    found[k, m, p] = np.nan if value is None else value
+        return found
+
+    def look(self, wanted: Sequence[int]) -> dict[int, Picture | Tensor]:
+        """The pictures of these indices, those that can be read; from the start, in one go."""
+        found: dict[int, Picture | Tensor] = {}
+        for index, item in enumerate(islice(self.collection.items(), max(wanted, default=-1) + 1)):
+            if index in wanted:
+                with suppress(BadImage):
+                    found[index] = item.load(self.setup.model)
+        return found
+
+    def small_map(self, index: int, label: str) -> np.ndarray | None:
+        """The map of a method that was kept for the page."""
+        column = [c.label for c in self.setup.columns].index(label)
+        held = self._record(self.entries[index].keys[column]).get("map")
+        return None if held is None else unpacked(held)
+
+    def _answers(
+        self, index: int, column: Column, record: Record, records: Iterable[Record]
+    ) -> Record:
+        """A cell with an answer of every judge; None, which is no error, for one that cannot read
+        it. A metric that cannot read baselines scores its own instead."""
+        asked, answers = self.setup.wanted(index, column), {}
+        for k, judge in enumerate(self.setup.judges):
+            key = self.setup.judge_keys[k]
+            if k in asked:
+                unknown = {"value": None, "error": record["error"]}
+                answers[key] = record["metrics"].get(key, unknown)
+            elif column.blind and not judge.metric.takes_maps:
+                answers[key] = {"value": _own_null(records, key, column.label), "error": ""}
+            else:
+                answers[key] = {"value": None, "error": ""}
+        return {**record, "metrics": answers}
+
+    def _rows(self, record: Record, start: Row, entry: Entry) -> Iterator[Row]:
+        model, meaning = self.setup.model, entry.meaning
+        top = meaning.doubt == UNKNOWN and self.setup.target is None
+        told = [meaning.note, "The model's top class is explained." if top else ""]
+        known = {
+            **{key: _called(model, record.get(key, "")) for key in ("target", "prediction")},
+            "label": printable(meaning.told if entry.label is None else model.label(entry.label)),
+            "note": printable(" ".join(filter(None, [*told, *record.get("notes", ())]))),
+        }
+        for judge, key in zip(self.setup.judges, self.setup.judge_keys, strict=True):
+            found = record["metrics"][key]
+            error = found["error"]
+            if found.get("strange"):
+                error = f"{error} {meaning.note}".rstrip()
+            yield {
+                **start,
+                "metric": judge.label,
+                "value": found["value"],
+                "error": printable(error),
+                **known,
+                "curve": found.get("curve"),
+            }
+
+
+def _own(name: str) -> str:
+    """A key that no other run knows."""
+    return hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _own_null(records: Iterable[Record], key: str, null: str) -> float | None:
+    """A metric's own score of a baseline, the mean over the methods that it judged."""
+    found = [record["metrics"].get(key, {}).get("nulls", {}).get(null) for record in records]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _called(model: Model, told: int | str) -> str:
+    """A class by its label or its number; what is in words already, as it is."""
+    return printable(model.label(told) if isinstance(told, int) else told)

@@ -1,0 +1,108 @@
+"""Networks with attribute heads in files: written whole, and read as what a `Model` is made of."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from ..errors import BadModel
+from ..files.writing import write_bytes
+from ..model import Model
+from ..nets import default
+from ..nets.attributes import RECIPE, AttributeNet, Heads
+from ..nets.told import told_by
+from ..network.calling.modules import blank
+from ..network.tracing.layouts import Layout
+from ..pictures.preprocess import Preprocess
+from .builders import LIBRARIES, Parts
+from .same_padding import SamePadConv2d, pad_same
+
+KIND = "attribute network"
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What rebuilds the network: the backbone's name and classes, the layer that the heads read,
+    the words, and the preprocessing. padded: with TensorFlow's SAME padding.
+    """
+
+    backbone: str
+    outputs: int
+    layer: str
+    layout: dict[str, Any]  # Any: the fields of a Layout
+    filters: int
+    labels: list[str]
+    attributes: list[str]
+    preprocess: dict[str, Any] | None = None  # Any: the fields of a Preprocess
+    padded: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        backbone: str,
+        net: AttributeNet,
+        labels: Sequence[str],
+        size: tuple[int, int],
+    ) -> "About":
+        """What the file of this network says. backbone: its name for `load`; size: of pictures."""
+        known = model.preprocess if isinstance(model.preprocess, Preprocess) else None
+        if known is not None and known.size != size:
+            known = Preprocess(size=size, mean=known.mean, std=known.std)
+        return cls(
+            backbone=backbone.partition("?")[2].partition("arch=")[2].partition("&")[0] or backbone,
+            outputs=model.anatomy.n_classes,
+            layer=net.layer,
+            layout=asdict(net.layout),
+            filters=net.heads.classes.in_features,
+            labels=list(labels),
+            attributes=list(net.heads.names),
+            preprocess=known.to_json() if known else None,
+            padded=any(isinstance(m, SamePadConv2d) for m in net.backbone.modules()),
+        )
+
+
+def write_network(net: AttributeNet, about: About, path: Path) -> None:
+    """The whole network as safetensors, with what rebuilds it as metadata."""
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
+    told = {"kind": KIND, "about": json.dumps(asdict(about))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, save(state, metadata=told))
+
+
+def read_network(path: Path) -> Parts:
+    """The network in the file, with its preprocessing and labels.
+
+    Raises: FileProblem, or BadModel for another kind of file or a backbone that cannot be built.
+    """
+    told = told_by(path, KIND, "network with attribute heads", RECIPE)
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    about = About(**json.loads(told["about"]))
+    counts = (about.filters, len(about.labels), len(about.attributes))
+    heads = blank(lambda: Heads(*counts, about.attributes))
+    layout: dict[str, Any] = dict(about.layout)
+    layout["grid"] = tuple(layout["grid"]) if layout["grid"] else None
+    net = blank(lambda: AttributeNet(_backbone(about), about.layer, Layout(**layout), heads))
+    net.load_state_dict(state)
+    fields = about.preprocess
+    return Parts(net.eval(), Preprocess(**fields) if fields else None, about.labels)
+
+
+def _backbone(about: About) -> torch.nn.Module:
+    prefix, _, name = about.backbone.partition(":")
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
+        if prefix == "sightline":
+            return default.build(name, about.outputs)
+        if prefix not in LIBRARIES:
+            raise BadModel(f"the backbone {about.backbone!r} cannot be built from its name.")
+        given = {} if not about.outputs else {"num_classes": about.outputs}
+        built = LIBRARIES[prefix].build(name, False, given)
+        if about.padded:
+            pad_same(built)
+        return built

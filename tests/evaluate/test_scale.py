@@ -1,0 +1,182 @@
+"""A run's memory grows with neither its maps nor its rows: records and rows stay on disk."""
+
+import json
+import random
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+
+import sightline as sl
+from sightline.data.item import Collection, Encoded, Item
+from sightline.evaluate import evaluation, ledger
+from sightline.evaluate import plan as setups
+from sightline.evaluate.measurement import Finished, Task
+from sightline.evaluate.plan import BLIND, Setup
+from sightline.evaluate.progress import Board
+from sightline.evaluate.small_map import packed
+from sightline.evaluate.stores import rows as stored
+from sightline.worlds import analytic
+
+METHODS = 10
+KB = 1024
+
+
+class Invented:
+    """An engine that makes up the records of a usual run, as large as they are, and looks at the
+    memory when the last one is there."""
+
+    def __init__(self) -> None:
+        self.at_the_end = 0
+
+    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Any) -> None:
+        dice, heat = random.Random(0), packed(torch.rand(56, 56))
+        for job, setup_column in ((j, setup.columns[j.column]) for t in tasks for j in t.jobs):
+            record = {
+                "cell": job.key,
+                "error": "",
+                "target": 1,
+                "prediction": 1,
+                "notes": [],
+                "passes": [3, 2],
+                "seconds": 0.01,
+                "metrics": {
+                    setup.measure_keys[k]: {
+                        "value": dice.random(),
+                        "error": "",
+                        "curve": [dice.random() for _ in range(33)],
+                    }
+                    for k in job.judges
+                },
+            }
+            held = {} if setup_column.blind else {"map": heat}
+            take(Finished(record=json.loads(json.dumps({**record, **held}))))
+        self.at_the_end = tracemalloc.get_traced_memory()[0]
+
+
+def _collection(count: int) -> Collection:
+    def items() -> Iterator[Item]:
+        for k in range(count):
+            picture = Encoded(data=b"%d" % k, name="")
+            yield Item(name=f"class/photograph_{k:06d}.jpg", picture=picture)
+
+    return Collection(name="invented", count=count, items=items)
+
+
+def _setup() -> Setup:
+    methods = [sl.create("explainer", "smooth-grad", seed=k) for k in range(METHODS)]
+    metrics = [sl.create("metric", name, steps=32) for name in ("deletion", "insertion")]
+    return setups.planned(analytic.linear().model, methods, metrics, None, 8, 0)
+
+
+def _grown(count: int, out: Path) -> tuple[float, float]:
+    """Bytes at the end of the cells, and the most that were held while the table was made."""
+    engine, setup = Invented(), _setup()
+    tracemalloc.start()
+    try:
+        with ledger.opened(out) as book:
+            board = Board(setup, _collection(count), book)
+            engine.run(setup, *board.work(), board.take)
+            tracemalloc.reset_peak()
+            scores = evaluation.table_of(board, (), out).scores
+            assert scores[1].curves is not None and len(scores[1].curves[3]) == count
+        return engine.at_the_end, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_driver_grows_by_a_few_kilobytes_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "GROUP", 64)
+    monkeypatch.setattr(stored, "_IN_MEMORY", 1 << 16)
+    _grown(3, tmp_path / "first")  # what is imported, and remembered once
+    few, few_peak = _grown(10, tmp_path / "few")
+    many, many_peak = _grown(40, tmp_path / "many")
+    assert (many - few) / 30 < 6 * KB  # 88 with the records in memory
+    assert (many_peak - few_peak) / 30 < 10 * KB
+
+
+def test_a_large_run_has_no_json_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sightline")
+    for rows, there in ((1000, True), (20, False)):
+        monkeypatch.setattr(evaluation, "JSON_ROWS", rows)
+        evaluation.evaluate(_setup(), _collection(3), tmp_path, Invented())
+        assert (tmp_path / "table.json").exists() == there
+        assert ("table.json is left out" in caplog.text) != there
+    names = METHODS + len(BLIND)
+    assert pyarrow.parquet.read_table(tmp_path / "table.parquet").num_rows == 3 * names * 2
+
+
+def test_rows_are_a_sequence_that_is_read_from_the_file(tmp_path: Path) -> None:
+    made = [
+        {
+            "index": k // 6,
+            "picture": f"pictüre {k // 6}",
+            "method": "m",
+            "blind": k % 3 == 0,
+            "metric": "ab"[k % 2],
+            "value": None if k % 7 == 0 else k / 3,
+            "error": "é" * (k % 5),
+            "target": "",
+            "prediction": "",
+            "label": "",
+            "note": "",
+            "curve": None if k % 2 else [] if k % 5 == 0 else [float(k), None, 0.1],
+        }
+        for k in range(3 * stored.GROUP)
+    ]
+    rows = stored.written(iter(made), stored.ROW_TYPES, tmp_path / "a.parquet")
+    (tmp_path / "a.parquet").unlink()  # it is held open
+    assert rows == made and len(rows) == len(made) and [rows[5], rows[-1]] == [made[5], made[-1]]
+    assert rows[3:5000:777] == made[3:5000:777]
+    assert rows != made[1:] and rows != [*made[1:], made[0]]
+    with pytest.raises(IndexError):
+        rows[len(made)]
+    assert rows.arrow().equals(pyarrow.Table.from_pylist(made, schema=rows.arrow().schema))
+    assert rows.texts("picture", 6) == [f"pictüre {k}" for k in range(stored.GROUP // 2)]
+    assert stored.lengths(rows, 2) == [{3}, set()]
+    curves = stored.Curves(rows, 0, 2, 6, (3, stored.GROUP // 2, 3))
+    for column in range(3):
+        wanted = [made[k]["curve"] or [None] * 3 for k in range(2 * column, len(made), 6)]
+        assert np.array_equal(curves[column], np.array(wanted, dtype=float), equal_nan=True)
+    with pytest.raises(IndexError):
+        curves[3]
+
+
+def test_a_table_can_be_read_when_its_files_are_gone_or_of_another_run(tmp_path: Path) -> None:
+    pictures = list(torch.rand(3, 3, 6, 7))
+    model, deletion = analytic.linear().model, sl.create("metric", "deletion", steps=4)
+    first = sl.evaluate(model, pictures, ["gradient"], [deletion], tmp_path)
+    before = [row["method"] for row in first.rows]
+    small = first.small_map(2, "gradient")
+    sl.evaluate(model, pictures[:1], ["input-x-gradient"], [deletion], tmp_path)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert [row["method"] for row in first.rows] == before and first.to_arrow().num_rows == 3 * (
+        1 + len(BLIND)
+    )
+    again = first.small_map(2, "gradient")
+    assert small is not None and again is not None and np.array_equal(small, again)
+
+
+def test_records_are_read_from_the_disk_and_know_what_they_lack(tmp_path: Path) -> None:
+    key = "0123456789abcdef" * 2
+    with ledger.opened(tmp_path) as book:
+        book.add({"cell": key, "error": "", "metrics": {"a": {"value": 1.0}}, "map": "x" * 40_000})
+        book.add({"cell": "other", "error": "it failed", "metrics": {}})
+        book.add({"cell": key, "error": "", "metrics": {"b": {"value": 2.0}}})
+        assert book.lacking(key, ["a", "b", "c"]) == ["c"]
+        assert book.lacking("other", ["a"]) == [] and book.lacking("third", ["a"]) is None
+    with ledger.opened(tmp_path, reading=True) as book:
+        record = book.get(key)
+        assert record is not None and len(record["map"]) == 40_000
+        assert record["metrics"] == {"a": {"value": 1.0}, "b": {"value": 2.0}}
+        assert book.lacking(key, ["c"]) == ["c"] and len(book) == 2

@@ -1,0 +1,147 @@
+"""A cell that does not come to an end is given up with the reason, and the rest goes on."""
+
+import math
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import sightline as sl
+from evaluate.breaking import Sleeping
+from sightline.data.collection import collection
+from sightline.data.item import Item
+from sightline.errors import BadField, SightlineWarning
+from sightline.evaluate import ledger
+from sightline.evaluate import plan as setups
+from sightline.evaluate.measurement import Finished, Job, Task
+from sightline.evaluate.progress import Board
+from sightline.evaluate.workers.pool import Crew, Loaded, Report, Reports, Worker
+from sightline.evaluate.workers.time_limit import Patience
+from sightline.worlds import analytic
+
+ENDED: list[Worker] = []
+
+
+class Pretending(Worker):
+    """A worker that reports at once, and stops at cells and pictures that are named `stuck`."""
+
+    def __init__(self, reports: Reports) -> None:
+        super().__init__()
+        self.reports = reports
+        self._say(None)
+
+    def _say(self, what: Finished | Loaded | None) -> None:
+        self.reports.put(Report(worker=self, what=what))
+
+    def send(self, task: Task) -> None:
+        if task.item.name == "stuck":
+            return
+        self._say(Loaded())
+        for job in task.jobs:
+            if job.key.startswith("stuck"):
+                return
+            self._say(Finished(record={"cell": job.key, "error": "", "metrics": {}}))
+        self._say(None)
+
+    def end(self) -> str:
+        ENDED.append(self)
+        return ""
+
+
+def _task(name: str, *keys: str) -> Task:
+    jobs = tuple(Job(column=k, key=key, judges=()) for k, key in enumerate(keys))
+    return Task(item=Item(name=name), jobs=jobs)
+
+
+def test_a_worker_that_takes_too_long_is_stopped_and_its_cell_given_up() -> None:
+    tasks = [
+        _task("first", "a", "stuck b", "c"),
+        _task("stuck", "d", "e"),
+        _task("last", "f", "stuck g"),
+    ]
+    found: dict[str, Finished] = {}
+
+    def take(finished: Finished) -> None:
+        assert finished.record["cell"] not in found
+        found[finished.record["cell"]] = finished
+
+    ENDED.clear()
+    Crew(Pretending, take, 0.05).run(iter(tasks), 2)
+    late = {key for key, f in found.items() if "no result within 0.05 s" in f.record["error"]}
+    assert late == {"stuck b", "d", "e", "stuck g"}  # what is not read costs all of a picture
+    assert set(found) - late == {"a", "c", "f"}
+    assert not any(found[key].sure for key in late)  # a rerun tries them again
+    assert len({id(each) for each in ENDED}) == len(ENDED) == 2 + 3
+
+
+def test_a_call_that_takes_too_long_is_left_alone() -> None:
+    held, patience = threading.Event(), Patience(0.05)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match=r"no result within 0\.05 s"):
+            patience.call(held.wait)
+        assert patience.call(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        patience.call(lambda: 1 / 0)
+    held.set()
+    patience.close()
+    assert Patience(math.inf).call(threading.get_ident) == threading.get_ident()
+
+
+def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        Image.new("RGB", (9, 9), (ord(name), 1, 2)).save(tmp_path / f"{name}.png")
+    held, digest = threading.Event(), Item.digest
+
+    def slow(item: Item) -> str:
+        if item.name == "b.png":
+            held.wait()
+        return digest(item)
+
+    monkeypatch.setattr(Item, "digest", slow)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    model = sl.Model(net, sl.Preprocess(size=8))
+    setup = setups.planned(model, [sl.create("explainer", "gradient")], ["complexity"])
+    with ledger.opened(tmp_path / "run") as book:
+        board = Board(setup, collection(tmp_path, model), book, patience=Patience(0.5))
+        tasks, _ = board.work()
+        assert [task.item.name for task in tasks] == ["a.png", "c.png"]
+        errors = {row["error"] for row in board.rows() if row["picture"] == "b.png"}
+        assert len(book) == 0
+    held.set()
+    (error,) = errors
+    assert "no result within 0.5 s" in error
+
+
+@pytest.fixture
+def pictures() -> list[tuple[Tensor, int]]:
+    drawn = torch.rand(2, 3, 6, 7, generator=torch.Generator().manual_seed(1))
+    return [(picture, k) for k, picture in enumerate(drawn)]
+
+
+@pytest.mark.slow
+def test_a_method_that_hangs_costs_one_cell_and_is_tried_again(
+    pictures: list[tuple[Tensor, int]], tmp_path: Path
+) -> None:
+    methods = [Sleeping(folder=str(tmp_path)), sl.create("explainer", "gradient")]
+    given = (analytic.linear().model, pictures, methods, ["complexity"], tmp_path / "run")
+    (error,) = sl.evaluate(*given, batch=4, cell_timeout=8.0).errors
+    assert "no result within 8 s" in error and "Sleeping" in error
+    (tmp_path / "awake").touch()
+    assert not sl.evaluate(*given, batch=4).errors
+
+
+def test_what_cannot_be_stopped_says_so(pictures: list[tuple[Tensor, int]], tmp_path: Path) -> None:
+    def means(images: Tensor) -> Tensor:
+        return images.mean((2, 3))
+
+    box = sl.Model.from_function(means, size=(6, 7))
+    with pytest.warns(SightlineWarning, match="cell_timeout has no effect"):
+        sl.evaluate(box, pictures, ["occlusion"], ["complexity"], tmp_path, cell_timeout=9.0)
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(BadField, match="cell_timeout is a number of seconds above 0"):
+            sl.evaluate(box, pictures, ["occlusion"], ["complexity"], tmp_path, cell_timeout=wrong)
