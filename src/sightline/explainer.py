@@ -99,7 +99,7 @@ class Explainer(ABC):
             rows = slice(start, start + step)
             whole = len(tensors) <= step
             same = whole and model is asked  # else the clean pass that is shared is another's
-            batch = (tensors if same else tensors[rows]).to(model.device)
+            batch = model.moved(tensors if same else tensors[rows])
             model.origins.follow(batch, tensors, rows)
             pieces += self._pieces(
                 model if whole else model.take(rows),

@@ -26,7 +26,7 @@ from .network.calling.modules import Recent, device_of, refuse_inference, refuse
 from .network.devices import usable_device
 from .network.execution import Engine
 from .network.labels import class_names, find_label
-from .network.shared_pass import Session
+from .network.shared_pass import SharedPass, open_pass, opened
 from .network.trace import SPENT, Circuit, Edit, Fan, Trace
 from .network.unharmed import unharmed
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
@@ -38,7 +38,7 @@ from .target import Target, to_target
 
 BATCH = 16  # images in one pass where nothing was measured
 _bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
-_PASSING = ("_lock", "_session", "origins", "engine")  # what no copy and no pickle takes along
+_PASSING = ("_lock", "origins", "engine")  # what no copy and no pickle takes along
 
 
 class Model:
@@ -106,7 +106,6 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
-        self._session: Session | None = None
         self.origins = Origins()
         self.engine = Engine(self.calling)
 
@@ -257,10 +256,8 @@ class Model:
         Raises: UnknownName for no layer, NotExplainable for one that cannot be used so.
         """
         with self._lock:
-            if self._session and not edit and not rules and rows is None:
-                remembered = self._session.trace(images, read)
-                if remembered is not None:
-                    return remembered
+            if not edit and not rules and rows is None and (shared := open_pass(self, images)):
+                return shared.trace(read)
             return self._trace(images, tuple(read), edit or {}, tuple(rules), rows)
 
     def _trace(
@@ -353,7 +350,7 @@ class Model:
     def _passes(
         self, images: Tensor, rows: Tensor | None, read: tuple[str, ...]
     ) -> Iterator[Trace]:
-        if rows is None and self._session and images is self._session.images:
+        if rows is None and open_pass(self, images):
             yield self.trace(images, read=read)
             return
         rows = rows_of(images, rows, self.side)
@@ -370,16 +367,19 @@ class Model:
         read: what to record with it; the graph is kept from the first of them on. Inside another
         `shared` of the same images nothing new is opened.
         """
-        with self._lock:
-            outer = self._session
-            if outer is None or outer.images is not images:
-                self._session = Session(images, read, partial(self._clean, images, gradients))
-            try:
-                yield
-            finally:
-                self._session = outer
+        if open_pass(self, images):
+            yield
+            return
+        run = partial(self._clean, gradients)
+        with self._lock, opened(self, SharedPass(images, self.device, read, run)):
+            yield
 
-    def _clean(self, images: Tensor, gradients: bool, read: tuple[str, ...]) -> Trace:
+    def moved(self, images: Tensor) -> Tensor:
+        """The images on the network's device; those of an open shared pass as it moved them."""
+        shared = open_pass(self, images)
+        return shared.batch if shared else images.to(self.device)
+
+    def _clean(self, gradients: bool, images: Tensor, read: tuple[str, ...]) -> Trace:
         with torch.set_grad_enabled(gradients and self.differentiable):
             return self._trace(images, read, {}, (), None)
 
@@ -392,7 +392,7 @@ class Model:
         other = copy(self)
         other.side = {**self.side, **as_side(side)}
         other.calling = replace(self.calling, side=other.side)
-        other._session, other.engine = None, Engine(other.calling, self.engine.plans)
+        other.engine = Engine(other.calling, self.engine.plans)
         return other
 
     def take(self, rows: Sequence[int] | slice) -> "Model":

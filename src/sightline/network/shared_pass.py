@@ -1,38 +1,77 @@
-"""The clean pass of one batch, run once for all that look at it."""
+"""The clean pass of one batch, run once for all that look at it.
 
-from collections.abc import Callable, Sequence
+The batch is known by two tensors: the one that the pass was opened with, and the same on the
+network's device, moved there once. On a device whose `.to()` copies, every further move would make
+a tensor that nobody knows.
+"""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+
+import torch
 from torch import Tensor
 
 from ..errors import NotExplainable
 from .trace import Trace
 
+_PASSES: ContextVar[Mapping[int, "SharedPass"]] = ContextVar(
+    "shared passes", default=MappingProxyType({})
+)
+"""The open pass of each model, by its `id`; every thread and every task has its own."""
 
-class Session:
-    """One batch of clean images whose forward is run once and remembered. run: layers to read ->
-    Trace."""
+
+class SharedPass:
+    """One batch of clean images whose forward is run once and remembered.
+
+    images: as they came. batch: the same on the network's device. keep: layers that the first pass
+    records. run: (batch, layers to read) -> Trace.
+    """
 
     def __init__(
-        self, images: Tensor, keep: Sequence[str], run: Callable[[tuple[str, ...]], Trace]
+        self,
+        images: Tensor,
+        device: torch.device,
+        keep: Sequence[str],
+        run: Callable[[Tensor, tuple[str, ...]], Trace],
     ) -> None:
-        self.images, self.keep, self.run = images, tuple(keep), run
+        self.images, self.batch = images, images.to(device)
+        self.keep, self.run = tuple(keep), run
         self.passes: list[Trace] = []
 
-    def trace(self, images: Tensor, read: Sequence[str]) -> Trace | None:
-        """The remembered pass that has these layers, run now if there is none; None for other
-        images."""
-        if images is not self.images:
-            return None
+    def holds(self, images: Tensor) -> bool:
+        """Whether this is the batch itself; a copy or a slice of it is another."""
+        return images is self.images or images is self.batch
+
+    def trace(self, read: Sequence[str]) -> Trace:
+        """The remembered pass that has these layers, run now if there is none."""
         for trace in self.passes:
             if set(read) <= set(trace.raw):
                 return trace
         wanted = tuple(dict.fromkeys((*self.keep, *read)))
         try:
-            self.passes.append(self.run(wanted))
+            self.passes.append(self.run(self.batch, wanted))
         except NotExplainable:  # a layer that one method reads is no reason to refuse the others
             if set(read) == set(wanted):
                 raise
             wanted = tuple(read)
-            self.passes.append(self.run(wanted))
+            self.passes.append(self.run(self.batch, wanted))
         self.keep = wanted
         return self.passes[-1]
+
+
+def open_pass(model: object, images: Tensor) -> SharedPass | None:
+    """The pass of these very images that is open for a model in this thread."""
+    found = _PASSES.get().get(id(model))
+    return found if found is not None and found.holds(images) else None
+
+
+@contextmanager
+def opened(model: object, shared: SharedPass) -> Iterator[None]:
+    """The pass open for a model while it lasts, in place of the one that was."""
+    token = _PASSES.set({**_PASSES.get(), id(model): shared})
+    try:
+        yield
+    finally:
+        _PASSES.reset(token)
