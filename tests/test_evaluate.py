@@ -284,7 +284,7 @@ def test_an_empty_collection_is_an_empty_table(small: sl.Model, tmp_path: Path) 
 def test_a_full_disk_stops_the_run_and_loses_nothing(
     small: sl.Model, pictures: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sightline.evaluate.ledger import Ledger
+    from sightline.jobs.ledger import Ledger
 
     kept, add = [], Ledger.add
 

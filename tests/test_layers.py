@@ -31,7 +31,7 @@ ORDER = (
     "data loading",
     "zoo",
     "explainers",
-    "stats",
+    "jobs stats",
     "evaluate",
     "metrics attacks",
     "recipes",

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from sightline import registry
 from sightline.cli.app import app
-from sightline.evaluate.ledger import Ledger
+from sightline.jobs.ledger import Ledger
 
 CELLS = Path("sightline-explain/pictures/cells.jsonl")
 

@@ -163,7 +163,7 @@ def test_evaluate_says_its_estimate_first(
     flock: Path, sightline: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "_seconds", lambda _: 2.0)
-    monkeypatch.setattr("sightline.evaluate.workers.capacity.cores", lambda: 2)
+    monkeypatch.setattr("sightline.jobs.capacity.cores", lambda: 2)
     words = ("evaluate", flock, "--model", "sightline:default", "--limit", 2, "--out", "o")
     metrics = ("--metrics", "deletion", "--set", "deletion.steps=50", "--no-stability")
     told = sightline(*words, "--method", "gradient,grad-cam", *metrics).stderr

@@ -14,13 +14,14 @@ import torch
 
 import sightline as sl
 from sightline.data.item import Collection, Encoded, Item
-from sightline.evaluate import evaluation, ledger
+from sightline.evaluate import evaluation
 from sightline.evaluate import plan as setups
 from sightline.evaluate.measurement import Finished, Task
 from sightline.evaluate.plan import BLIND, Setup
 from sightline.evaluate.progress import Board
 from sightline.evaluate.small_map import packed
 from sightline.evaluate.stores import rows as stored
+from sightline.jobs import ledger
 from sightline.worlds import analytic
 
 METHODS = 10

@@ -14,12 +14,12 @@ from evaluate.breaking import Sleeping
 from sightline.data.collection import collection
 from sightline.data.item import Item
 from sightline.errors import BadField, SightlineWarning
-from sightline.evaluate import ledger
 from sightline.evaluate import plan as setups
 from sightline.evaluate.measurement import Finished, Job, Task
 from sightline.evaluate.progress import Board
 from sightline.evaluate.workers.pool import Crew, Loaded, Report, Reports, Worker
-from sightline.evaluate.workers.time_limit import Patience
+from sightline.jobs import ledger
+from sightline.jobs.time_limit import Patience
 from sightline.worlds import analytic
 
 ENDED: list[Worker] = []

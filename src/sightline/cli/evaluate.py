@@ -224,7 +224,7 @@ def _estimated(plan: "Plan", data: str, limit: int | None, workers: int | None) 
     """How long a folder will take; empty where that is under a minute, or not known."""
     from ..data.collection import collection
     from ..evaluate.plan import BLIND
-    from ..evaluate.workers.capacity import cores
+    from ..jobs.capacity import cores
     from .waiting import estimate
 
     count = collection(data, plan.model, limit).count if Path(data).is_dir() else None

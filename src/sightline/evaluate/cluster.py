@@ -25,11 +25,11 @@ from typing import Any
 
 from ..data.item import Encoded, Item
 from ..errors import BadField, FileProblem, MissingExtra
+from ..jobs.time_limit import limit_of
 from .measurement import Task, compute
 from .plan import Setup
 from .workers.parcel import pack, unpack
 from .workers.pool import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
-from .workers.time_limit import limit_of
 from .workers.worker_state import ready
 
 _PATIENCE = 10.0  # seconds for the head of a cluster to answer

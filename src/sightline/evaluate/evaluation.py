@@ -24,10 +24,11 @@ from ..errors import BadField, FileProblem, SightlineWarning
 from ..explainer import Explainer
 from ..files.display import without_folders
 from ..files.writing import write_bytes
+from ..jobs import ledger
+from ..jobs.time_limit import Patience, limit_of
 from ..metric import Metric
 from ..model import Model
 from ..pictures.reading import printable
-from . import ledger
 from .average_location import AverageLocation
 from .cluster import RayEngine
 from .local import LocalEngine
@@ -39,7 +40,6 @@ from .stores import baselines
 from .stores.rows import COST_TYPES, ROW_TYPES, written
 from .table import Table
 from .workers.pool import Take
-from .workers.time_limit import Patience, limit_of
 
 log = logging.getLogger("sightline")
 

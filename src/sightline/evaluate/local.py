@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import NotExplainable, SightlineWarning
+from ..jobs.capacity import cores, fitting
+from ..jobs.time_limit import limit_of
 from .measurement import Task, compute
 from .plan import Setup
-from .workers.capacity import cores, fitting
 from .workers.parcel import pack
 from .workers.pool import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
-from .workers.time_limit import limit_of
 from .workers.worker_state import ready
 
 _PATIENCE = 10.0  # seconds for a process that was killed to be gone

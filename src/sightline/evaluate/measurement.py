@@ -28,13 +28,13 @@ from ..errors import (
 from ..explainer import Explainer, reading
 from ..explanation import Explanation, Heatmap
 from ..files.display import without_folders
+from ..jobs.ledger import Record
 from ..metric import Case, Metric, Truth
 from ..model import Model
 from ..ops.null_maps import reference
 from ..pictures.reading import Picture
 from ..target import Class, Target, Top
 from ..targets.words import in_words, prediction
-from .ledger import Record
 from .plan import IMAGE_ITSELF, Column, Setup
 from .small_map import packed
 

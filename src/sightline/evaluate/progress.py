@@ -19,15 +19,15 @@ from torch import Tensor
 from ..data.classes import UNKNOWN, Meaning
 from ..data.item import Collection, Item
 from ..errors import BadImage
+from ..jobs.ledger import Ledger, Record, short
+from ..jobs.time_limit import Patience
 from ..model import Model
 from ..pictures.reading import Picture, printable
-from .ledger import Ledger, Record, short
 from .measurement import Finished, Job, Task, failed
 from .plan import Column, Setup
 from .small_map import unpacked
 from .stores.baselines import Baselines
 from .stores.rows import Row
-from .workers.time_limit import Patience
 
 Progress = Callable[[int, int], None]
 """Told after each cell how many of how many are finished."""

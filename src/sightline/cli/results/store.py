@@ -15,9 +15,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...errors import BadField, FileProblem, SightlineError
-from ...evaluate import ledger
-from ...evaluate.ledger import Ledger
 from ...files.writing import write_bytes
+from ...jobs import ledger
+from ...jobs.ledger import Ledger
 from ...report import Item, Report
 from . import item_files, names
 

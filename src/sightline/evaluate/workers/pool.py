@@ -14,8 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ...jobs.time_limit import overdue
 from ..measurement import Finished, Task, failed
-from .time_limit import overdue
 
 Take = Callable[[Finished], None]
 

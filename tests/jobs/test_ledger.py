@@ -10,8 +10,8 @@ import torch
 
 import sightline as sl
 from sightline.errors import BadField, FileProblem
-from sightline.evaluate import ledger
 from sightline.files.writing import write_bytes
+from sightline.jobs import ledger
 from sightline.worlds import analytic
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import BadField
+from ..errors import BadField
 
 USUAL = 1800.0
 """Seconds for one cell in a process of its own, and for reading one picture, where none are
