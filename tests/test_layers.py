@@ -15,7 +15,7 @@ ORDER = (
     "shapes files",
     "ops registry",
     "pictures",
-    "truth",
+    "sample",
     "network",
     "target",
     "targets",

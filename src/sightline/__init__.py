@@ -34,7 +34,7 @@ _WHERE = {
     "Explainer": "explainer",
     "Metric": "metric",
     "Case": "metric",
-    "Truth": "truth",
+    "Truth": "sample",
     "Attack": "attack",
     "Recipe": "recipe",
     "Outside": "explainers.outside.function",

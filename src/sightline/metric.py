@@ -21,8 +21,8 @@ from .ops.batches import chunks
 from .ops.fill import Fill
 from .ops.null_maps import NULLS, reference
 from .ops.resize import resize
+from .sample import Truth
 from .target import Target
-from .truth import Truth
 
 NOT_FINITE = "the map holds values that are not finite"
 

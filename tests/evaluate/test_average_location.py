@@ -13,7 +13,7 @@ from sightline.data.item import Collection, Item
 from sightline.evaluate import evaluation
 from sightline.evaluate.average_location import AVERAGE_LOCATION, average_location, place
 from sightline.pictures.preprocess import Preprocess
-from sightline.truth import Truth
+from sightline.sample import Truth
 from sightline.worlds.miniatures import MINIATURES
 
 

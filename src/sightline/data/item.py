@@ -19,7 +19,7 @@ from ..ops.masks import two_valued
 from ..pictures.formats.levels import GivenRange
 from ..pictures.preprocess import Preprocess
 from ..pictures.reading import Picture, printable, read
-from ..truth import Truth
+from ..sample import Truth
 from ..worlds.aviary import Scene
 from .classes import UNKNOWN, Meaning
 

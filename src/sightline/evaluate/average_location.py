@@ -18,7 +18,7 @@ from ..errors import BadField, BadImage
 from ..model import Model
 from ..pictures.preprocess import Frame
 from ..pictures.reading import Picture
-from ..truth import Truth
+from ..sample import Truth
 
 AVERAGE_LOCATION = "average location"
 

@@ -23,8 +23,8 @@ from ..explanation import Heatmap
 from ..metric import Case, Metric, judged
 from ..model import Model
 from ..ops.masks import two_valued
+from ..sample import Truth
 from ..target import Class
-from ..truth import Truth
 
 _Array = np.ndarray | Tensor
 

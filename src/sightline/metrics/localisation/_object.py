@@ -15,7 +15,7 @@ from torch import Tensor
 from ...errors import NotExplainable
 from ...metric import Case
 from ...pictures.preprocess import Frame
-from ...truth import Truth
+from ...sample import Truth
 from ._components import TOUCHING
 
 LOST = "the object has no pixel in what the model saw (cropped away, outside, or an empty mask)"

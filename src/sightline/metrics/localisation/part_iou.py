@@ -16,7 +16,7 @@ from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
 from ...ops.similarity import rounded
 from ...registry import register
-from ...truth import Truth
+from ...sample import Truth
 from ._object import say_empty
 
 
