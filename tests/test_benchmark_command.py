@@ -15,7 +15,7 @@ from sightline.evaluate.benchmark import contest
 from sightline.evaluate.benchmark.ranking import standings
 from sightline.evaluate.benchmark.recommendation import recommended
 from sightline.evaluate.comparison import Scores
-from sightline.views.leaderboard import page, sentences
+from sightline.pages.leaderboard import page, sentences
 
 NULLS = ("random", "centred blob")
 

@@ -36,6 +36,7 @@ ORDER = (
     "metrics attacks",
     "recipes",
     "views",
+    "pages",
     "report",
     "explain_pictures",
     "run",

@@ -96,10 +96,11 @@ def drawn(what: type, form: str) -> Callable[[_F], _F]:
 
 def view(what: type, form: str) -> Callable[..., Any]:
     """The function that draws `what` as `form`. Raises: UnknownName where nobody draws it."""
-    _walk("views")
-    for parent in what.__mro__:
-        if (parent, form) in _views:
-            return _views[parent, form]
+    for room in ("views", "pages"):
+        _walk(room)
+        for parent in what.__mro__:
+            if (parent, form) in _views:
+                return _views[parent, form]
     raise UnknownName(f"no view draws {what.__name__} as {form!r}.")
 
 

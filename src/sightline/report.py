@@ -19,7 +19,7 @@ from .targets.words import Predicted
 from .views.colour import Pixels, Values
 
 if TYPE_CHECKING:
-    from .views.index.page import Sheet
+    from .pages.report.index import Sheet
 
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 
@@ -198,7 +198,7 @@ class Report:
 
 def build(report: Report) -> str:
     """The page as one HTML text; labels, names and errors in it are escaped."""
-    from .views import page
+    from .pages.report import page
 
     return _rendered("page.html.j2", page.context(report))
 
@@ -206,18 +206,18 @@ def build(report: Report) -> str:
 def build_index(report: Report, sheets: "list[Sheet]", agreement: str) -> str:
     """The entrance to the pages of a report as one HTML text. report: with all pictures, their
     arrays left out. agreement: a sentence on how far the methods agree."""
-    from .views.index import page
+    from .pages.report import index
 
-    return _rendered("index.html.j2", page.context(report, sheets, agreement))
+    return _rendered("index.html.j2", index.context(report, sheets, agreement))
 
 
 def _rendered(template: str, context: dict[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from .views import page
+    from .pages.report import page
 
     environment = Environment(
-        loader=PackageLoader("sightline", "report_assets"),
+        loader=PackageLoader("sightline", "pages/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -170,7 +170,7 @@ def _hold(
     from ..evaluate.benchmark.methods import peer_versions
     from ..explainer import versions
     from ..files.writing import write_bytes
-    from ..views.leaderboard.page import Made, page
+    from ..pages.leaderboard.page import Made, page
 
     say(f"{arena.title} ...")
     if arena.caution:
@@ -209,7 +209,7 @@ def _conclude(
     out: Path, outcomes: "Sequence[Outcome]", broken: Sequence[str], *, as_json: bool
 ) -> None:
     from ..evaluate.benchmark.ranking import standings
-    from ..views.leaderboard import sentences
+    from ..pages.leaderboard import sentences
 
     page = out / "leaderboard.md"
     contests = []

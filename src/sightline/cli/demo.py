@@ -94,7 +94,7 @@ def source(bird: "Bird") -> "Source":
 
 def _with_failure(item: "Item") -> "Item":
     """The picture with a heading that says which methods fail on it, where some do."""
-    from ..views import picture_row, summary
+    from ..pages.report import picture_row, summary
 
     failed = summary.failure(item)
     return replace(item, headline=f"{failed} {picture_row.where(item)}") if failed else item

@@ -41,7 +41,7 @@ def report(
         from ..errors import BadField
         from ..evaluate.benchmark import results_store as kept
         from ..files.writing import write_bytes
-        from ..views.leaderboard.page import Made, page
+        from ..pages.leaderboard.page import Made, page
         from .results import pages, store
         from .results.folders import verb_of
 

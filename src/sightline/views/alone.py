@@ -10,9 +10,14 @@ from .colour import DARK, LIGHT
 _PLACE = "color:var(--ink);background:var(--paper);font:15px/1.45 system-ui,sans-serif;"
 
 
+def stylesheet() -> str:
+    """The rules of all kinds of panels."""
+    return (files("sightline") / "views" / "panel.css").read_text(encoding="utf-8")
+
+
 def rules(kind: str) -> str:
     """The rules of one kind of panel, those between its marks in `panel.css`."""
-    text = (files("sightline") / "report_assets" / "panel.css").read_text(encoding="utf-8")
+    text = stylesheet()
     return text[text.index(f"/* {kind} */") : text.index(f"/* end of {kind} */")]
 
 

@@ -5,7 +5,7 @@ lies in places that are no stronger. That means the same for every method, whate
 few extreme pixels do not darken the rest. The *floor* of a map is its lowest value where that is
 above zero (RISE has such a floor), otherwise zero; *mass* is what rises above the floor. A map that
 falls below zero has two signs: red supports the target, blue opposes it. The page paints with the
-same rule (`shares` and `placed` in `report_assets/maps.js`; keep both alike).
+same rule (`shares` and `placed` in `pages/static/maps.js`; keep both alike).
 """
 
 import math

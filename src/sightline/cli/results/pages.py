@@ -13,9 +13,8 @@ from pathlib import Path
 
 from ... import report as reports
 from ...files.writing import write_bytes
+from ...pages.report import finding, index
 from ...report import Item, Part, Report
-from ...views import finding
-from ...views.index import page as index
 from .store import PAGES, REPORT, Run, Store
 
 PER_PAGE = 25  # pictures

@@ -13,9 +13,9 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool
 
-from . import paint
-from .colour import Values
-from .wording import listed, percent
+from ...views import paint
+from ...views.colour import Values
+from ...views.wording import listed, percent
 
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 ELSEWHERE = "elsewhere"

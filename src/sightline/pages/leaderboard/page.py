@@ -11,7 +11,7 @@ from ...evaluate.benchmark.ranking import Place, Standings, standings
 from ...evaluate.benchmark.recommendation import FAMILIES, Recommended, recommended
 from ...evaluate.comparison import Level
 from ...stats.intervals import FEWEST
-from ..wording import counted, listed, percent, seconds
+from ...views.wording import counted, listed, percent, seconds
 from . import sentences
 
 MARK = "†"

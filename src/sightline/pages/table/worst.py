@@ -6,8 +6,8 @@ import numpy as np
 
 from ...evaluate.table import BLOB, Table
 from ...pictures.reading import Picture
-from .. import packed, paint
-from ..wording import number
+from ...views import packed, paint
+from ...views.wording import number
 
 _SHOWN, _SIDE = 6, 176
 

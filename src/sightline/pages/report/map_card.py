@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from ..targets.words import AGAINST
-from . import colour, curve, packed, paint, summary
-from .provenance import rows
-from .wording import number, percent, seconds, with_interval
+from ...targets.words import AGAINST
+from ...views import colour, curve, packed, paint
+from ...views.wording import number, percent, seconds, with_interval
+from . import provenance, summary
 
 if TYPE_CHECKING:
-    from ..report import Item, MapEntry, MetricEntry, PanelEntry
+    from ...report import Item, MapEntry, MetricEntry, PanelEntry
 
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
 _FRAME = 2000  # units on the long side of the outlines' coordinate system
@@ -115,15 +115,15 @@ def _packed(values: colour.Values, signed: colour.Values | None, side: int) -> d
     }
 
 
-def _details(item: "Item", entry: "MapEntry | PanelEntry") -> rows.Rows:
+def _details(item: "Item", entry: "MapEntry | PanelEntry") -> provenance.Rows:
     """How the result was made, as a table; first the method's own map, before it was enlarged."""
-    table = rows.rows(entry.provenance, entry.target or item.target)
+    table = provenance.rows(entry.provenance, entry.target or item.target)
     own = getattr(entry, "native", None)
     if own is None or not np.isfinite(own).any():
         return table
     low, high = float(np.nanmin(own)), float(np.nanmax(own))
     return [
-        ("Map before enlargement", rows.size(own.shape)),
+        ("Map before enlargement", provenance.size(own.shape)),
         ("Its values", f"{number(low)} to {number(high)}"),
         *table,
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from ...evaluate.comparison import agreement
 from ...evaluate.stability import Order
 from ...evaluate.table import Table
-from ..wording import counted, number, percent
+from ...views.wording import counted, number, percent
 
 Context = dict[str, Any]  # Any: what a template reads
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from . import colour, finding, map_card, packed, part_list, picture_row, summary
-from .wording import counted, listed
+from ...views import alone, colour, packed
+from ...views.wording import counted, listed
+from . import finding, map_card, part_list, picture_row, summary
 
 if TYPE_CHECKING:
-    from ..report import Item, Report
+    from ...report import Item, Report
 
-_STYLES = ("page.css", "small.css", "panel.css", "index.css")
+_STYLES = ("page.css", "small.css")
 _SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
 _VERSION = 1
 _LIMIT = 4_500_000  # bytes for ten pictures
@@ -57,7 +58,7 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
         "light": declared(colour.LIGHT),
         "dark": declared(colour.DARK),
         "stops": {name: colour.stops(name) for name in ("magnitude", "signed")},
-        "css": Markup("\n".join(asset(name) for name in _STYLES)),
+        "css": Markup("\n".join([*map(asset, _STYLES), alone.stylesheet(), asset("index.css")])),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "payload": embedded(
@@ -155,5 +156,5 @@ def declared(values: Mapping[str, str]) -> Markup:
 
 
 def asset(name: str) -> str:
-    """The text of a file in `report_assets`."""
-    return (files("sightline") / "report_assets" / name).read_text(encoding="utf-8")
+    """The text of a file in `pages/static`."""
+    return (files("sightline") / "pages" / "static" / name).read_text(encoding="utf-8")

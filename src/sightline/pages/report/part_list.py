@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import colour, finding, map_card, paint
-from .wording import percent
+from ...views import colour, paint
+from ...views.wording import percent
+from . import finding, map_card
 
 if TYPE_CHECKING:
-    from ..report import Item
+    from ...report import Item
 
 Tints = Mapping[str, tuple[str, str]]
 

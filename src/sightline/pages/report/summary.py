@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import curve
-from .wording import counted, listed, number, seconds, with_interval
+from ...views import curve
+from ...views.wording import counted, listed, number, seconds, with_interval
 
 if TYPE_CHECKING:
-    from ..report import Item, MapEntry, MetricEntry, PanelEntry
+    from ...report import Item, MapEntry, MetricEntry, PanelEntry
 
 Domains = Mapping[str, tuple[float, float]]
 

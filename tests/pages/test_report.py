@@ -10,9 +10,10 @@ import pytest
 
 from sightline import report
 from sightline.errors import FileProblem
+from sightline.pages.report import page, summary
+from sightline.pages.report.provenance import plain
 from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, Report
-from sightline.views import packed, page, summary
-from sightline.views.provenance.rows import plain
+from sightline.views import packed
 
 CAM = Method(
     name="grad-cam",

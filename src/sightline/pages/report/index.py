@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from .. import colour, packed, page, picture_row, summary
-from ..wording import counted, listed
+from ...views import colour, packed
+from ...views.wording import counted, listed
+from . import page, picture_row, summary
 
 if TYPE_CHECKING:
     from ...report import Item, Report

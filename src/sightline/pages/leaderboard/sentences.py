@@ -8,7 +8,7 @@ from ...evaluate.benchmark.ranking import Place, Standings
 from ...evaluate.comparison import Difference, Level
 from ...evaluate.table import BLOB
 from ...stats.intervals import FEWEST
-from ..wording import counted, listed, number, percent
+from ...views.wording import counted, listed, number, percent
 
 FAMOUS = (
     "gradient",

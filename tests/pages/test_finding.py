@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightline.views import finding
+from sightline.pages.report import finding
 
 
 def spot(row: int, col: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..wording import listed, percent, seconds
+from ...views.wording import listed, percent, seconds
 
 Rows = list[tuple[str, str]]
 

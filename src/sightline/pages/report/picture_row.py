@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from . import colour, curve, finding, map_card, packed, paint, part_list
-from .wording import percent
+from ...views import colour, curve, packed, paint
+from ...views.wording import percent
+from . import finding, map_card, part_list
 
 if TYPE_CHECKING:
-    from ..report import Curve, Item
+    from ...report import Curve, Item
 
 
 def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:

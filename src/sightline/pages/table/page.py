@@ -14,9 +14,9 @@ from ... import registry
 from ...evaluate.comparison import Difference, Level, Scores, wins
 from ...evaluate.table import BLOB, Table
 from ...stats.intervals import FEWEST
-from .. import colour, curve
-from ..page import code, embedded
-from ..wording import counted, number, percent, seconds, with_interval
+from ...views import colour, curve
+from ...views.wording import counted, number, percent, seconds, with_interval
+from ..report.page import code, embedded
 from . import plots, stability, worst
 from .verdict import groups, headline, sentences
 
@@ -34,7 +34,7 @@ def page(table: Table) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("sightline", "report_assets"),
+        loader=PackageLoader("sightline", "pages/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -267,4 +267,4 @@ def _tokens(values: dict[str, str]) -> Markup:
 
 
 def _asset(name: str) -> str:
-    return (files("sightline") / "report_assets" / name).read_text(encoding="utf-8")
+    return (files("sightline") / "pages" / "static" / name).read_text(encoding="utf-8")

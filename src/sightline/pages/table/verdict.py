@@ -8,7 +8,7 @@ from ... import registry
 from ...evaluate.comparison import Difference, Level, Ranking
 from ...evaluate.table import BLOB, Table
 from ...stats.intervals import FEWEST
-from ..wording import counted, listed, number, percent
+from ...views.wording import counted, listed, number, percent
 
 
 @registry.drawn(Table, "verdict")

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from ..wording import number, percent
+from ...views.wording import number, percent
 
 _WIDTH, _HEIGHT = 360.0, 240.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 12.0, 20.0, 40.0
