@@ -20,12 +20,12 @@ import numpy as np
 from PIL import Image
 
 from sightline import registry, zoo
-from sightline.cli.catalogue.facts import (COSTS, measured, record, shown)
+from sightline.cli.catalogue.facts import COSTS, measured, record, shown
 from sightline.cli.catalogue.facts import costs as costs_of_ours
 from sightline.errors import NotExplainable, SightlineWarning
 from sightline.explanation import Explanation, Heatmap
-from sightline.pictures.reading import (Picture, encode_png)
 from sightline.model import Model
+from sightline.pictures.reading import Picture, encode_png
 from sightline.worlds import aviary
 
 DATA = Path(__file__).parents[2] / "shared" / "data"  # used where it is there

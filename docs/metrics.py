@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sightline import Case, Heatmap, Model, registry
 from sightline.metric import judged
-from sightline.ops.null_maps import (NULLS, reference)
+from sightline.ops.null_maps import NULLS, reference
 from sightline.ops.resize import resize
 from sightline.registry import create
 from sightline.worlds import aviary
