@@ -19,7 +19,9 @@ from sightline.worlds.aviary import render, sample
 from sightline.worlds.miniatures import MINIATURES
 
 METRICS = available("metric")
-OF_SETS = ("minimality", "necessity", "sufficiency")  # they read sets of patches, not maps
+CLASSES = {name: entry("metric", name).cls for name in METRICS}
+OF_SETS = [name for name, cls in CLASSES.items() if cls.takes is Regions]  # not maps
+COSTS = [name for name, cls in CLASSES.items() if cls.measures_cost]
 OF_MAPS = [name for name in METRICS if name not in OF_SETS]
 SIZE = (32, 32)
 
@@ -233,7 +235,7 @@ def test_ties_are_broken_by_the_seed_alone(name: str) -> None:
 def test_maps_that_know_nothing_have_their_levels(name: str) -> None:
     levels = metric_called(name).null_levels(case_for(name))
     assert set(levels) == set(NULLS)
-    made = name not in ("runtime", "evaluations")
+    made = name not in COSTS
     assert all(v.shape == (3,) and torch.isfinite(v).all() == made for v in levels.values())
 
 
@@ -302,7 +304,7 @@ class Mapless(Explanation):
 @pytest.mark.parametrize("name", METRICS)
 def test_what_has_no_map_is_refused(name: str) -> None:
     whole = case()
-    if name in ("runtime", "evaluations"):
+    if name in COSTS:
         pytest.skip("it reads the record of any explanation")
     with pytest.raises(NotExplainable):
         metric_called(name)(Case(whole.model, whole.images, whole.target, Mapless()))
@@ -310,7 +312,7 @@ def test_what_has_no_map_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_each_metric_reads_its_own_kind_and_refuses_the_other(name: str) -> None:
-    if name in ("runtime", "evaluations"):
+    if name in COSTS:
         pytest.skip("it reads the record of any explanation")
     with pytest.raises(NotExplainable):
         metric_called(name)(case() if name in OF_SETS else sets())

@@ -207,7 +207,7 @@ class Metric:
     labels. takes: the kind of explanation that it can read; a run asks it about no other.
     bounds: the least and the largest number that are possible, None where there are none.
     blind_is_best: whether a map that ignores the picture gets the best number, so that not beating
-    it is no failure.
+    it is no failure. measures_cost: it reads what the explanation cost, not what it shows.
     """
 
     kind: ClassVar[str] = "metric"
@@ -217,6 +217,7 @@ class Metric:
     bounds: ClassVar[tuple[float, float] | None] = None
     takes: ClassVar[type[Explanation]] = Heatmap
     blind_is_best: ClassVar[bool] = False
+    measures_cost: ClassVar[bool] = False
 
     @final
     def __call__(self, case: Case) -> Tensor:

@@ -195,7 +195,7 @@ class Table:
     @cached_property
     def quality(self) -> list[Scores]:
         """The metrics that judge a map, not its price."""
-        return [s for s in self.scores if ".metrics.cost." not in type(s.metric).__module__]
+        return [s for s in self.scores if not s.metric.measures_cost]
 
     @cached_property
     def summary(self) -> list[Row]:

@@ -31,6 +31,7 @@ class Evaluations(Metric):
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     takes: ClassVar[type[Explanation]] = Explanation
     unit: ClassVar[str] = "passes a picture"
+    measures_cost: ClassVar[bool] = True
 
     copy: float = 1.0
 

@@ -30,6 +30,7 @@ class Runtime(Metric):
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     takes: ClassVar[type[Explanation]] = Explanation
     unit: ClassVar[str] = "seconds a picture"
+    measures_cost: ClassVar[bool] = True
 
     def score(self, case: Case) -> Tensor:
         spent = shared(case, case.explanation.provenance.get("seconds"))
