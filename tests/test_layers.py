@@ -154,3 +154,15 @@ def test_every_module_says_what_it_is_for() -> None:
         elif not ast.get_docstring(_tree(path)):
             offenders.append(f"{_name(path)}: no docstring")
     assert not offenders
+
+
+def test_modules_are_found_by_walking_not_by_name() -> None:
+    """A room's module as text (`".explainers.outside"`) is a hidden import."""
+    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+    offenders = []
+    for path in MODULES:
+        texts = [n.value for n in ast.walk(_tree(path)) if isinstance(n, ast.Constant)]
+        parts = [t.split(".") for t in texts if isinstance(t, str) and "." in t and " " not in t]
+        named = [".".join(p) for p in parts if p[0] == "" and len(p) > 2 and p[1] in rooms]
+        offenders += [f"{_name(path)}: {each}" for each in named]
+    assert not offenders

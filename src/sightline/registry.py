@@ -65,6 +65,7 @@ class Entry:
 
 
 _entries: dict[tuple[str, str], Entry] = {}
+_families: dict[tuple[str, str], type] = {}
 _views: dict[tuple[type, str], Callable[..., Any]] = {}
 
 
@@ -81,6 +82,24 @@ def register(name: str, *, paper: str = "", claims: tuple[str, ...] = ()) -> Cal
         return cls
 
     return enter
+
+
+def register_family(opening: str) -> Callable[[_T], _T]:
+    """Put a class under all names `OPENING:REST`, which stand for methods that are written
+    elsewhere: its class method `named(name, **fields)` makes each when it is used."""
+
+    def enter(cls: _T) -> _T:
+        _families[cls.kind, opening] = cls
+        cls.opening = opening
+        return cls
+
+    return enter
+
+
+def families(kind: str) -> dict[str, type]:
+    """How names of methods that are written elsewhere begin, and the class behind each."""
+    _discover(kind)
+    return {opening: cls for (k, opening), cls in sorted(_families.items()) if k == kind}
 
 
 def drawn(what: type, form: str) -> Callable[[_F], _F]:
@@ -137,10 +156,11 @@ def entry(kind: str, name: str) -> Entry:
     """What is registered under `name`, in any spelling. Raises: UnknownName with near names."""
     _discover(kind)
     found = _entries.get((kind, _spelling(name)))
-    if found is None and (family := _outside(kind, name)):
+    if found is None and (family := _family(kind, name)):
         found = Entry(name, kind, family, "", ())
     if found is None:
         names = available(kind)
+        _refuse_opening(kind, name)
         raise UnknownName(
             f"no {kind} named {name!r}{near(name, names)} All names: {', '.join(names) or 'none'}."
             " (Spelling variants such as `gradcam`, `Grad-CAM` are accepted.)"
@@ -148,15 +168,21 @@ def entry(kind: str, name: str) -> Entry:
     return found
 
 
-_OUTSIDE = ".explainers.outside.names"
+def _family(kind: str, name: str) -> Any:  # Any: a class that makes methods by `named`
+    """The class behind names such as `captum:Saliency`; None for other names."""
+    opening, colon, rest = name.strip().partition(":")
+    return families(kind).get(opening.strip().lower()) if colon and rest else None
 
 
-def _outside(kind: str, name: str) -> type | None:
-    """The class behind names such as `captum:Saliency`, which stand for others' methods and are
-    made as they are asked for."""
-    if kind != "explainer" or ":" not in name:
-        return None
-    return importlib.import_module(_OUTSIDE, __package__).family(name)
+def _refuse_opening(kind: str, name: str) -> None:
+    """Raises: UnknownName for `captun:Saliency`, with the openings that there are."""
+    opening, colon, _ = name.partition(":")
+    known = families(kind)
+    if colon and known:
+        raise UnknownName(
+            f"no {kind} is called {name!r}{near(opening, known)} Names with a colon begin with"
+            f" {', '.join(f'{word}:' for word in known)}"
+        )
 
 
 def group(kind: str, word: str) -> list[str]:
@@ -181,8 +207,8 @@ def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depend
     Raises: UnknownName for a name or a field that does not exist, BadField for a bad value.
     """
     cls = entry(kind, name).cls
-    if _outside(kind, name):
-        return importlib.import_module(_OUTSIDE, __package__).named(name, **fields)
+    if family := _family(kind, name):
+        return family.named(name, **fields)
     known = [f.name for f in dataclasses.fields(cls)]
     for field in fields:
         if field not in known:

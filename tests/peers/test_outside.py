@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 import sightline as sl
 from sightline import Model
 from sightline.errors import BadField, NotExplainable, UnknownName
-from sightline.explainers.outside.names import installed, named
+from sightline.explainers.outside.names import installed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
@@ -58,7 +58,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def theirs(name: str, model: Model, images: Tensor, **fields: object) -> Tensor:
-    heat = named(name, **fields)(model, images, INDEX)
+    heat = sl.create("explainer", name, **fields)(model, images, INDEX)
     assert heat.values.shape == (1, 64, 64) and heat.provenance["parameters"]["version"]
     return heat.native
 
@@ -122,14 +122,16 @@ def test_zennit_s_relevance_is_zennit_s(
 
 def test_names_are_forgiving_and_strangers_are_refused() -> None:
     pytest.importorskip("captum")
-    assert named("captum:integrated_gradients") == named("captum:IntegratedGradients")
+    assert sl.create("explainer", "captum:integrated_gradients") == sl.create(
+        "explainer", "captum:IntegratedGradients"
+    )
     with pytest.raises(UnknownName, match="did you mean 'Saliency'"):
-        named("captum:Salency")
+        sl.create("explainer", "captum:Salency")
     with pytest.raises(BadField, match="reads no layer"):
-        named("captum:Saliency?layer=layer4")
+        sl.create("explainer", "captum:Saliency?layer=layer4")
     with pytest.raises(NotExplainable, match="unexpected keyword argument 'steps'"):
         tiny = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-        named("captum:Saliency?steps=3")(tiny, torch.rand(1, 3, 2, 2), 1)
+        sl.create("explainer", "captum:Saliency?steps=3")(tiny, torch.rand(1, 3, 2, 2), 1)
 
 
 def test_captum_is_not_asked_to_read_tokens_as_maps() -> None:
@@ -137,7 +139,7 @@ def test_captum_is_not_asked_to_read_tokens_as_maps() -> None:
     vit = sl.load("sightline:default-vit")
     images = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     with pytest.raises(NotExplainable, match="its map would be wrong"):
-        named("captum:LayerGradCam")(vit, images, 1)
+        sl.create("explainer", "captum:LayerGradCam")(vit, images, 1)
 
 
 def test_a_layer_of_tokens_is_shown_to_the_others_as_maps() -> None:
@@ -145,7 +147,7 @@ def test_a_layer_of_tokens_is_shown_to_the_others_as_maps() -> None:
     vit = sl.load("sightline:default-vit")
     images = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     ours = sl.create("explainer", "grad-cam")(vit, images, 1).values
-    heat = named("grad-cam:GradCAM")(vit, images, 1).values
+    heat = sl.create("explainer", "grad-cam:GradCAM")(vit, images, 1).values
     stretched = (ours - ours.min()) / (ours.max() - ours.min())
     # they stretch the 8 x 8 map before it is enlarged, and once more after
     assert torch.corrcoef(torch.stack([heat.flatten(), stretched.flatten()]))[0, 1] > 0.99
@@ -155,4 +157,4 @@ def test_the_usual_ones_of_what_is_installed_can_be_made() -> None:
     names = installed()
     if not names:
         pytest.skip("no other library is installed")
-    assert all(named(name).registered_name == name for name in names)
+    assert all(sl.create("explainer", name).registered_name == name for name in names)

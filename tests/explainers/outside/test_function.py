@@ -13,7 +13,6 @@ import sightline as sl
 from sightline.errors import BadField, NotExplainable, ShapeError, UnknownName
 from sightline.evaluate.benchmark.methods import entrants
 from sightline.explainers.outside.function import Outside, fingerprint
-from sightline.explainers.outside.names import named
 from sightline.registry import from_json, to_json
 from sightline.worlds import analytic
 
@@ -222,10 +221,10 @@ def test_a_changed_function_is_another_method_in_the_ledger(file: Path) -> None:
     closed = lambda n, p, i: held  # noqa: E731
     assert fingerprint(closed) != fingerprint(closed)
     assert fingerprint(closed, "1") == fingerprint(closed, "1")
-    before = named(f"outside:{file}:brightness")
+    before = sl.create("explainer", f"outside:{file}:brightness")
     other = file.with_name("other.py")
     other.write_text(FILE.replace("return pictures", "return pictures * 2"))
-    after = named(f"outside:{other}:brightness")
+    after = sl.create("explainer", f"outside:{other}:brightness")
     assert before.code != after.code  # type: ignore[attr-defined]
 
 
@@ -244,7 +243,7 @@ def test_a_name_that_means_nothing_is_refused_with_advice(
     name: str, error: type, words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        named(name)
+        sl.create("explainer", name)
 
 
 def test_a_library_that_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +258,7 @@ def test_a_library_that_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(_peer, "version", absent)
     for name, package in (("captum:Saliency", "captum"), ("grad-cam:GradCAM", "grad-cam")):
         with pytest.raises(MissingExtra, match=f"`pip install {package}`"):
-            named(name)
+            sl.create("explainer", name)
 
 
 def test_names_stand_wherever_a_method_is_named(file: Path, head: analytic.Known) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ... import registry
 from ...errors import BadField
 from ...explainer import Explainer
-from ...explainers.outside.names import PEERS, family, installed, named
+from ...explainers.outside.names import installed, peers
 
 EVERYBODY = "peers"
 """Stands for the usual methods of those other libraries that are installed."""
@@ -29,16 +29,13 @@ def entrants(words: Sequence[str]) -> list[Explainer]:
             "no method takes part; name at least one, `all`, or `peers` where captum, grad-cam,"
             " torchcam or zennit is installed."
         )
-    return [
-        named(name) if family(name) else registry.create("explainer", name)
-        for name in dict.fromkeys(names)
-    ]
+    return [registry.create("explainer", name) for name in dict.fromkeys(names)]
 
 
 def peer_versions(methods: Sequence[Explainer]) -> dict[str, str]:
     """The versions of the libraries that take part."""
     found = {}
-    for peer in PEERS:
+    for peer in peers():
         if any(isinstance(method, peer) for method in methods):
             try:
                 found[peer.package] = version(peer.package)

@@ -10,14 +10,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import NotExplainable, ShapeError, SightlineError
+from ...errors import NotExplainable, ShapeError, SightlineError, UnknownName, near
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
@@ -25,6 +25,7 @@ from ...network.calling.outputs import scores_of
 from ...ops.resize import resize
 from ...shapes import Images
 from ...target import Target
+from ._options import Setting, split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +64,28 @@ class Borrower(Explainer):
     finds at the start of each picture.
     """
 
+    opening: ClassVar[str] = ""  # how the names of these methods begin
+
     seed: int = 0
+
+    @classmethod
+    def named(cls, name: str, /, **given: Any) -> "Borrower":
+        """The method of that name, with these fields besides.
+
+        Raises: UnknownName for a field that it does not have, MissingExtra where the library is not
+        installed, BadField for a function that is not there.
+        """
+        wanted = {**cls.fields_of(*split(name)), **given}
+        known = [f.name for f in fields(cls)]
+        for field in wanted:
+            if field not in known:
+                raise UnknownName(f"{name} has no field {field!r}{near(field, known)}")
+        return cls(**wanted)
+
+    @classmethod
+    @abstractmethod
+    def fields_of(cls, rest: str, options: dict[str, Setting]) -> dict[str, Any]:
+        """The fields that a name means. rest: what follows its colon; options: behind its `?`."""
 
     @final
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:

@@ -11,8 +11,7 @@ from ...errors import BadField, MissingExtra, NotExplainable, UnknownName, near
 from ...explainer import Explainer
 from ...network.tracing.layouts import Layout
 from ._adapter_input import Borrower, Loan, spelled
-
-Setting = bool | int | float | str
+from ._options import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +23,8 @@ class Peer(Borrower):
     library, found out here.
     """
 
-    opening: ClassVar[str] = ""  # how its names begin
     package: ClassVar[str] = ""  # what pip installs
+    usual: ClassVar[tuple[str, ...]] = ()  # its methods that people use first
 
     method: str
     options: tuple[tuple[str, Setting], ...] = ()
@@ -58,6 +57,12 @@ class Peer(Borrower):
         }
         for name, value in settled.items():
             object.__setattr__(self, name, value)  # frozen, and this is its making
+
+    @classmethod
+    def fields_of(cls, rest: str, options: dict[str, Setting]) -> dict[str, Any]:
+        own: dict[str, Any] = {k: v for k, v in options.items() if k in ("layer", "seed")}
+        theirs = tuple((k, v) for k, v in options.items() if k not in own)
+        return {**own, "options": theirs, "method": rest}
 
     @abstractmethod
     def names(self) -> list[str]:

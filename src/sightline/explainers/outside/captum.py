@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...registry import register_family
 from ._adapter_input import Loan
 from ._peer import Peer, first, layer_module, reads_rows_and_columns
 
@@ -22,6 +23,7 @@ _OTHERWISE = ("NoiseTunnel", "LayerActivation", "LimeBase", "DataLoaderAttributi
 _PATCHES = 14
 
 
+@register_family("captum")
 @dataclass(frozen=True, kw_only=True)
 class Captum(Peer):
     """What does this attribution of captum show?
@@ -32,8 +34,13 @@ class Captum(Peer):
     backpropagation, residual sums under LRP.
     """
 
-    opening: ClassVar[str] = "captum"
     package: ClassVar[str] = "captum"
+    usual: ClassVar[tuple[str, ...]] = (
+        "Saliency",
+        "IntegratedGradients",
+        "LayerGradCam",
+        "Occlusion",
+    )
 
     def names(self) -> list[str]:
         from captum import attr

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import BadField
+from ...registry import register_family
 from ._adapter_input import Borrower, Loan
+from ._options import Setting
 
 
+@register_family("outside")
 @dataclass(frozen=True, kw_only=True)
 class Outside(Borrower):
     """What does a function from outside this library show?
@@ -56,6 +59,11 @@ class Outside(Borrower):
         settled = {"title": title, "code": code, "registered_name": f"outside:{title}"}
         for field, value in settled.items():
             object.__setattr__(self, field, value)  # frozen, and this is its making
+
+    @classmethod
+    def fields_of(cls, rest: str, options: dict[str, Setting]) -> dict[str, Any]:
+        told = {k: v if k == "seed" else str(v) for k, v in options.items()}
+        return {"function": rest, **told}
 
     @staticmethod
     def of(

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from ...network.tracing.layouts import to_maps
+from ...registry import register_family
 from ._adapter_input import Loan
 from ._peer import Peer, layer_module, layout
 
 _OTHERWISE = ("BaseCAM", "RefineCAM", "SESS")
 
 
+@register_family("grad-cam")
 @dataclass(frozen=True, kw_only=True)
 class GradCamLibrary(Peer):
     """What does this method of pytorch-grad-cam show?
@@ -31,8 +33,8 @@ class GradCamLibrary(Peer):
     strong one, and where nothing supports the class the map is zero.
     """
 
-    opening: ClassVar[str] = "grad-cam"
     package: ClassVar[str] = "grad-cam"
+    usual: ClassVar[tuple[str, ...]] = ("GradCAM", "ScoreCAM")
 
     def names(self) -> list[str]:
         import pytorch_grad_cam

@@ -12,12 +12,14 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...network.tracing.layouts import to_maps
+from ...registry import register_family
 from ._adapter_input import Loan
 from ._peer import Peer, first, layer_module, layout
 
 _OTHERWISE = ("FinerCAM", "LeGrad", "RefineCAM", "CAM")
 
 
+@register_family("torchcam")
 @dataclass(frozen=True, kw_only=True)
 class TorchCam(Peer):
     """What does this method of torchcam show?
@@ -28,8 +30,8 @@ class TorchCam(Peer):
     strong one.
     """
 
-    opening: ClassVar[str] = "torchcam"
     package: ClassVar[str] = "torchcam"
+    usual: ClassVar[tuple[str, ...]] = ("GradCAM", "ScoreCAM")
 
     def names(self) -> list[str]:
         from torchcam import methods

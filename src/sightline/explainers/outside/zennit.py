@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...registry import register_family
 from ._adapter_input import Loan
 from ._peer import Peer
 
 
+@register_family("zennit")
 @dataclass(frozen=True, kw_only=True)
 class Zennit(Peer):
     """What does this composite or attributor of zennit show?
@@ -27,8 +29,8 @@ class Zennit(Peer):
     is then meaningless and sums to any number. Compare the sum of the map with the score.
     """
 
-    opening: ClassVar[str] = "zennit"
     package: ClassVar[str] = "zennit"
+    usual: ClassVar[tuple[str, ...]] = ("EpsilonPlus", "EpsilonPlusFlat")
 
     def names(self) -> list[str]:
         from zennit import attribution
