@@ -139,8 +139,7 @@ def _listed(paragraph: str, entry: registry.Entry) -> list[str]:
 
 def _notes(entry: registry.Entry) -> list[str]:
     """What the file says of its paper: the equation, every deviation, what is not confirmed."""
-    told = sys.modules[entry.cls.__module__].__doc__ or ""
-    paragraphs = [" ".join(p.split()) for p in told.split("\n\n")[1:]]
+    paragraphs = [" ".join(p.split()) for p in entry.about.split("\n\n")[1:]]
     return [
         "## The paper, and what differs here",
         "",

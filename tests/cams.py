@@ -1,10 +1,5 @@
 """Every registered class activation map."""
 
-from sightline import available
-from sightline.registry import entry
+from sightline.registry import group
 
-CAMS = [
-    name
-    for name in available("explainer")
-    if entry("explainer", name).cls.__module__.startswith("sightline.explainers.cam.")
-]
+CAMS = group("explainer", "all-cam")

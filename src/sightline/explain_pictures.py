@@ -5,7 +5,6 @@ Methods share one forward pass; one that fails becomes an entry with its reason.
 """
 
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -140,8 +139,7 @@ def refusals(plan: Plan) -> tuple[tuple[str, str], ...]:
 def described(explainer: Explainer) -> Method:
     """What a reader must know of the method, from its file."""
     known = registry.entry("explainer", explainer.registered_name)
-    about = sys.modules[known.cls.__module__].__doc__ or ""
-    title, colon, _ = about.partition(":")
+    title, colon, _ = known.about.partition(":")
     return Method(
         name=known.name,
         title=title if colon and len(title) < 40 else known.name,

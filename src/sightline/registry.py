@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,18 @@ class Entry:
     @property
     def doc(self) -> str:
         return (self.cls.__doc__ or "").strip()
+
+    @property
+    def about(self) -> str:
+        """What its file says of the paper, the equations and every deviation."""
+        return (sys.modules[self.cls.__module__].__doc__ or "").strip()
+
+    @property
+    def room(self) -> str:
+        """The room of its kind that it lives in (`cam`, `mask`); empty for one that lives in none,
+        or in another package."""
+        root, *rooms = self.cls.__module__.split(".")
+        return rooms[1] if root == __package__ and len(rooms) > 2 else ""
 
     @property
     def question(self) -> str:
@@ -193,8 +206,7 @@ def group(kind: str, word: str) -> list[str]:
         return []
     found: dict[str, list[str]] = {}
     for name in available(kind):
-        place = entry(kind, name).cls.__module__.split(".")
-        found.setdefault(place[2] if len(place) > 3 else "", []).append(name)
+        found.setdefault(entry(kind, name).room, []).append(name)
     if room and room not in found:
         rooms = sorted(f"all-{r}" for r in found if r)
         raise UnknownName(f"no group {word!r}{near(word, rooms)} Groups: all, {', '.join(rooms)}.")

@@ -24,11 +24,10 @@ def record(entry: Entry, *, costs: bool = True) -> dict[str, Any]:  # Any: whate
     """Name, kind, group, question, paper, claims, parameters and (for explainers) the passes that
     were measured."""
     made = entry.cls() if _complete(entry.cls) else None
-    place = entry.cls.__module__.split(".")
     return {
         "name": entry.name,
         "kind": entry.kind,
-        "group": place[2] if len(place) > 3 and place[0] == "sightline" else "",
+        "group": entry.room,
         "question": entry.question,
         "caution": entry.caution,
         "paper": entry.paper,
