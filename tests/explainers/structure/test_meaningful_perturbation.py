@@ -1,5 +1,6 @@
 """The control: Adam's steps as the library takes them, and what saturation does to it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sightline.errors import BadField, NotExplainable
 from sightline.explainers.structure._descent import Course, Stop
 from sightline.explainers.structure._evidence import Evidence, Term, Way
 from sightline.explainers.structure._objective import Objective
+from sightline.explainers.structure._optimised_mask import OptimisedMask
 from sightline.explainers.structure._optimisers import Adam
 from sightline.worlds import analytic
 
@@ -108,3 +110,12 @@ def test_a_cell_of_which_nothing_is_hidden_feels_what_hiding_it_costs() -> None:
     gain = torch.tensor([[[[0.5, 0.9, 1.1], [1e-9, 2.0, -1.0]]]])
     walk.move(objective, course, rows, gain)
     assert_close(walk.place, torch.tensor([[[[0, 0, 0.1], [0, 0.1, 0]]]]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["igos", "igos++", "meaningful-perturbation"])
+def test_optimised_masks_are_one_family_that_differs_in_its_descent_alone(name: str) -> None:
+    method = create("explainer", name)
+    assert isinstance(method, OptimisedMask)
+    assert type(method).explain is OptimisedMask.explain
+    with pytest.raises(BadField, match=rf"{re.escape(name)} needs area"):
+        create("explainer", name, area=-1.0)

@@ -1,13 +1,10 @@
 """Three ways to walk downhill: backtracking line search, Nesterov's momentum, and Adam."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...errors import BadField
-from ...ops.fill import Fill
 from ._descent import Course, Walk
 from ._objective import Objective
 from ._smoothing import smoothed
@@ -149,27 +146,3 @@ class Adam(Walk):
         value, scores = objective.value(self.place[at], rows)
         course.note(rows, self.place[at], value, scores)
         return value
-
-
-def refuse_wrong(method: Any) -> None:  # Any: igos or igos++, whose fields these are
-    """Raises: BadField for fields that no search can run with."""
-    name = method.registered_name
-    if method.fill is not None:
-        Fill(method.fill)
-    if method.nodes not in ("ends", "middles"):
-        raise BadField(f"nodes is 'ends' or 'middles'; got {method.nodes!r}.")
-    if min(method.cells, method.iterations, method.points) < 1 or method.tolerance < 0:
-        raise BadField(
-            f"{name} needs cells, iterations and points of at least 1 and tolerance >= 0; got"
-            f" {method.cells}, {method.iterations}, {method.points} and {method.tolerance}."
-        )
-    if min(method.area, method.smooth, method.noise, method.sufficient) < 0:
-        raise BadField(
-            f"{name} needs area, smooth, noise and sufficient of at least 0; got"
-            f" {method.area}, {method.smooth}, {method.noise} and {method.sufficient}."
-        )
-    if not 0 < method.smallest <= method.largest or not 0 < method.shrink < 1:
-        raise BadField(
-            f"{name} needs 0 < smallest <= largest and shrink between 0 and 1; got"
-            f" {method.smallest}, {method.largest} and {method.shrink}."
-        )

@@ -14,27 +14,24 @@ are counted for 28 x 28 cells and scaled with their number, because means over c
 is scaled with the picture. `early weakening` of the second public copy is left out.
 """
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ...explainer import Explainer
-from ...explanation import Heatmap
+from torch import Tensor
+
 from ...model import Model
-from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
-from ...target import Target
-from ._descent import Stop, optimise
-from ._evidence import Evidence, Term, Way, filled_like
-from ._objective import Objective, joined
-from ._optimisers import LineSearch, refuse_wrong, scaled
+from ._descent import Course, Walk
+from ._objective import Objective
+from ._optimised_mask import IntegratedMask
 
 
 @register(
     "igos", paper="arXiv:1905.00954", claims=("weight-sensitive", "seed-stable", "non-negative")
 )
 @dataclass(frozen=True, kw_only=True)
-class IGOS(Explainer):
+class IGOS(IntegratedMask):
     """What is the smallest smooth region without which the class is gone?
 
     values: 1 - mask, in [0, 1], 1 for removed; native: the same in its own cells. cells: of the
@@ -55,69 +52,14 @@ class IGOS(Explainer):
     `deletion`, and whether another fill gives the same region.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("gradients",)
-    own_passes: ClassVar[bool] = True
-    probability: ClassVar[bool] = True
+    def settle(self) -> None:
+        self.check_search()
 
-    cells: int = 28
-    iterations: int = 15
-    points: int = 20
-    nodes: Literal["ends", "middles"] = "ends"
-    area: float = 1.0
-    smooth: float = 20.0
-    noise: float = 0.2
-    largest: float = 200.0
-    smallest: float = 1e-5
-    shrink: float = 0.2
-    sufficient: float = 1e-4
-    smoothed: bool = True
-    tolerance: float = 0.005
-    fill: str | float | None = None
-    seed: int = 0
+    def descent(self, cells: tuple[int, int]) -> tuple[Walk, float]:
+        return self.line_search(cells)
 
-    def __post_init__(self) -> None:
-        refuse_wrong(self)
+    def edges(self, model: Model, images: Images) -> None:
+        return None
 
-    def fast(self) -> "IGOS":
-        return replace(self, points=max(1, self.points // 3), nodes="middles")
-
-    def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
-        cells = min(self.cells, images.shape[2]), min(self.cells, images.shape[3])
-        way = Way(
-            points=self.points,
-            middles=self.nodes == "middles",
-            noise=self.noise,
-            seed=self.seed,
-            purpose="igos",
-        )
-        evidence = Evidence(
-            model=model,
-            target=target,
-            images=images,
-            filled=filled_like(images, model, self.fill),
-            terms=(Term(1.0, True),),
-            way=way,
-        )
-        objective = Objective(evidence=evidence, masks=1, area=self.area, smooth=self.smooth)
-        smallest = scaled(self.smallest, cells)
-        walk = LineSearch(
-            scaled(self.largest, cells),
-            smallest,
-            self.shrink,
-            self.sufficient,
-            self.smooth * self.smoothed,
-        )
-        course = optimise(
-            objective, cells, walk, Stop(iterations=self.iterations, tolerance=self.tolerance)
-        )
-        hidden = joined(course.shown(smallest))
-        details = {
-            "objective": course.curve.float(),
-            "deletion": course.scores[:, 0],
-            "iterations": course.used,
-            "accepted": course.lowered,
-            "remark": course.remarks,
-        }
-        return Heatmap(
-            resize(hidden[:, None], images.shape[-2:])[:, 0], native=hidden, details=details
-        )
+    def ends(self, objective: Objective, course: Course, hidden: Tensor) -> Mapping[str, Tensor]:
+        return {"deletion": course.scores[:, 0]}

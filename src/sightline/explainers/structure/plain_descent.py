@@ -11,21 +11,19 @@ begins with a disc that already destroys the score); bilinear cells instead of G
 wide blur of igos; a tolerance at which a picture stops; and the best mask on the way is shown.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+
+from torch import Tensor
 
 from ...errors import BadField
-from ...explainer import Explainer
-from ...explanation import Heatmap
 from ...model import Model
-from ...ops.fill import Fill
-from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
-from ...target import Target
-from ._descent import Stop, optimise
-from ._evidence import Evidence, Term, Way, filled_like
-from ._objective import Objective, joined
+from ._descent import Course, Walk
+from ._evidence import Way
+from ._objective import Objective
+from ._optimised_mask import OptimisedMask
 from ._optimisers import Adam
 
 SMALLEST = 1e-5  # igos's smallest step
@@ -37,7 +35,7 @@ SMALLEST = 1e-5  # igos's smallest step
     claims=("weight-sensitive", "seed-stable", "non-negative"),
 )
 @dataclass(frozen=True, kw_only=True)
-class MeaningfulPerturbation(Explainer):
+class MeaningfulPerturbation(OptimisedMask):
     """What is the smallest smooth region without which the class is gone, found by plain gradient
     descent?
 
@@ -52,55 +50,22 @@ class MeaningfulPerturbation(Explainer):
     method; this one shows by how much.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("gradients",)
-    own_passes: ClassVar[bool] = True
-    probability: ClassVar[bool] = True
-
-    cells: int = 28
     iterations: int = 300
     rate: float = 0.1
-    area: float = 1.0
-    smooth: float = 20.0
-    noise: float = 0.2
-    tolerance: float = 0.005
-    fill: str | float | None = None
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.fill is not None:
-            Fill(self.fill)
-        if min(self.cells, self.iterations) < 1 or self.rate <= 0 or self.tolerance < 0:
-            raise BadField(
-                "meaningful-perturbation needs cells and iterations of at least 1, rate > 0 and"
-                f" tolerance >= 0; got {self.cells}, {self.iterations}, {self.rate} and"
-                f" {self.tolerance}."
-            )
-        if min(self.area, self.smooth, self.noise) < 0:
-            raise BadField(
-                "meaningful-perturbation needs area, smooth and noise of at least 0; got"
-                f" {self.area}, {self.smooth} and {self.noise}."
-            )
+    def settle(self) -> None:
+        if self.rate <= 0:
+            raise BadField(f"meaningful-perturbation needs rate > 0; got {self.rate}.")
 
-    def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
-        cells = min(self.cells, images.shape[2]), min(self.cells, images.shape[3])
-        evidence = Evidence(
-            model=model,
-            target=target,
-            images=images,
-            filled=filled_like(images, model, self.fill),
-            terms=(Term(1.0, True),),
-            way=Way(points=1, middles=False, noise=self.noise, seed=self.seed, purpose="plain"),
-        )
-        objective = Objective(evidence=evidence, masks=1, area=self.area, smooth=self.smooth)
-        stop = Stop(iterations=self.iterations, tolerance=self.tolerance)
-        course = optimise(objective, cells, Adam(self.rate), stop)
-        hidden = joined(course.shown(SMALLEST))
-        details = {
-            "objective": course.curve.float(),
-            "deletion": course.scores[:, 0],
-            "iterations": course.used,
-            "accepted": course.lowered,
-            "remark": course.remarks,
-        }
-        values = resize(hidden[:, None], images.shape[-2:])[:, 0]
-        return Heatmap(values, native=hidden, details=details)
+    @property
+    def path(self) -> Way:
+        return Way(points=1, middles=False, noise=self.noise, seed=self.seed, purpose="plain")
+
+    def descent(self, cells: tuple[int, int]) -> tuple[Walk, float]:
+        return Adam(self.rate), SMALLEST
+
+    def edges(self, model: Model, images: Images) -> None:
+        return None
+
+    def ends(self, objective: Objective, course: Course, hidden: Tensor) -> Mapping[str, Tensor]:
+        return {"deletion": course.scores[:, 0]}
