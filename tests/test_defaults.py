@@ -12,10 +12,11 @@ from torch import Tensor
 
 import sightline as sl
 from sameness import assert_same, told
-from sightline import Model, available, create
+from sightline import Model, available
 from sightline.worlds.miniatures import MINIATURES
 from test_contract import EXPLAINERS, first_kind, loud, network
 from test_metric_contract import case_for, metric_called
+from tiny import tiny
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*(no evidence for the target is pos|no step lowered)"),
@@ -47,7 +48,7 @@ def fresh(kind: str) -> tuple[Model, Tensor]:
 
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_another_default_type_or_device_changes_no_answer(name: str) -> None:
-    explain, kind = create("explainer", name), first_kind(name)
+    explain, kind = tiny(name), first_kind(name)
     wanted = told(explain(*fresh(kind), [0, 3, 4]))  # what it has learned is made here
     for world in (default_type(torch.float64), torch.device("meta")):
         model, images = fresh(kind)

@@ -17,6 +17,7 @@ from sightline.ops.null_maps import NULLS
 from sightline.registry import entry, from_json, to_json
 from sightline.worlds.aviary import render, sample
 from sightline.worlds.miniatures import MINIATURES
+from tiny import tiny
 
 METRICS = available("metric")
 CLASSES = {name: entry("metric", name).cls for name in METRICS}
@@ -47,7 +48,7 @@ def other_model() -> Model:
 def metric_called(name: str) -> Metric:
     """A metric with what it cannot do without."""
     fields = {"data-randomisation": {"other": other_model()}}
-    return create("metric", name, **fields.get(name, {}))
+    return tiny(name, "metric", **fields.get(name, {}))
 
 
 @cache

@@ -19,10 +19,11 @@ from torch.testing import assert_close
 from kernels import rounded_otherwise, threads, without_onednn
 from refusals import REFUSED
 from sameness import assert_same, told
-from sightline import Model, available, create
+from sightline import Model, available
 from sightline.explainer import Explainer
 from sightline.explanation import Explanation, Heatmap
 from sightline.worlds.miniatures import MINIATURES
+from tiny import tiny
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*(no evidence for the target is pos|no step lowered)"),
@@ -34,22 +35,7 @@ KINDS = ("pooled-cnn", "token-net", "channels-last")
 OFF = 1e-6
 APART = 2e-4  # of a picture's largest value: what an error of OFF may become
 
-LOOK = {"iterations": 4, "points": 3}
-CHEAP: dict[str, dict[str, Any]] = {  # enough steps for rounding to grow, no more
-    "igos": LOOK,
-    "igos++": LOOK,
-    "iterative-saliency": {"rate": 2.0, "steps": 20},
-    "meaningful-perturbation": {"iterations": 40},
-    "igos++ nesterov": {**LOOK, "optimiser": "nesterov"},
-    "rise": {"masks": 60},
-    "sag": {"grid": 3},
-    "sess": {"scales": 2},
-    "smooth-grad": {"samples": 4},
-    "smooth-map": {"samples": 4},
-    "information-pursuit": {"samples": 400, "chains": 16},
-    "random-chain": {"samples": 400, "chains": 16},
-    "fixed-chain": {"samples": 400, "chains": 16},
-}
+VARIANTS: dict[str, dict[str, Any]] = {"igos++ nesterov": {"optimiser": "nesterov"}}
 SEARCHING = ("igos", "igos++", "igos++ nesterov", "iterative-saliency", "meaningful-perturbation")
 
 
@@ -94,14 +80,14 @@ def pictures(kind: str, count: int) -> Tensor:
 def pairs() -> list[tuple[str, str]]:
     """Each explainer with the first network that it does not refuse; those that search with all."""
     found = []
-    for name in (*available("explainer"), "igos++ nesterov"):
+    for name in (*available("explainer"), *VARIANTS):
         kinds = [kind for kind in KINDS if (name, kind) not in REFUSED]
         found += [(name, kind) for kind in (kinds if name in SEARCHING else kinds[:1])]
     return found
 
 
 def method(name: str) -> Explainer:
-    return create("explainer", name.split()[0], **CHEAP.get(name, {}))
+    return tiny(name.split()[0], **VARIANTS.get(name, {}))
 
 
 @cache

@@ -17,6 +17,7 @@ from sightline.errors import NotExplainable, SightlineWarning
 from sightline.explanation import Explanation, Heatmap
 from sightline.explanations.words import Words
 from sightline.registry import entry, view
+from tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("learned_parts")
 
@@ -53,7 +54,7 @@ def quietly(name: str, images: Tensor) -> tuple[Explanation | None, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return create("explainer", name)(network()[0], images, [2, 1, 3][: len(images)]), ""
+            return tiny(name)(network()[0], images, [2, 1, 3][: len(images)]), ""
         except NotExplainable as error:
             return None, str(error)
 
@@ -71,7 +72,7 @@ def test_a_dead_picture_costs_the_others_nothing_and_is_refused_as_alone(name: s
             warnings.simplefilter("ignore")
             target = [2, 1, 3][row]
             try:
-                alone = create("explainer", name)(network()[0], images[[row]], target)
+                alone = tiny(name)(network()[0], images[[row]], target)
             except NotExplainable as error:
                 assert found.refused[row] == str(error)
                 continue

@@ -1,6 +1,7 @@
 """The contract of an attack: pictures that fool the model, its explainer, or both."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import torch
@@ -17,12 +18,14 @@ class Attack(ABC):
     their budgets.
 
     aim: the target where none is given: the class that the model should predict, by default its
-    second choice; a negated target is the class to move away from.
+    second choice; a negated target is the class to move away from. tiny: fields with which it is
+    quick, for tests.
     """
 
     kind: ClassVar[str] = "attack"
     registered_name: ClassVar[str] = ""
     aim: ClassVar[Target] = Top(1)
+    tiny: ClassVar[Mapping[str, Any]] = {}
 
     @final
     def __call__(

@@ -8,7 +8,7 @@ A method writes `explain`.
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
@@ -50,7 +50,7 @@ class Explainer(ABC):
     probability where the target does not set it. gives: the kind of explanation. own_passes: all
     its gradients come from passes of its own, so the clean pass needs no graph. A method that runs
     others returns them in `parts`: it needs what they need, and takes its default of `probability`
-    from the first.
+    from the first. tiny: fields with which it is quick, for tests.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -60,6 +60,7 @@ class Explainer(ABC):
     probability: ClassVar[bool] = False
     gives: ClassVar[type[Explanation]] = Heatmap
     own_passes: ClassVar[bool] = False
+    tiny: ClassVar[Mapping[str, Any]] = {}
 
     @final
     def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:

@@ -6,7 +6,7 @@ scores a random map, a centred blob, an edge map and a uniform map on the same c
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -208,6 +208,7 @@ class Metric:
     bounds: the least and the largest number that are possible, None where there are none.
     blind_is_best: whether a map that ignores the picture gets the best number, so that not beating
     it is no failure. measures_cost: it reads what the explanation cost, not what it shows.
+    tiny: fields with which it is quick, for tests.
     """
 
     kind: ClassVar[str] = "metric"
@@ -218,6 +219,7 @@ class Metric:
     takes: ClassVar[type[Explanation]] = Heatmap
     blind_is_best: ClassVar[bool] = False
     measures_cost: ClassVar[bool] = False
+    tiny: ClassVar[Mapping[str, Any]] = {}
 
     @final
     def __call__(self, case: Case) -> Tensor:

@@ -4,8 +4,8 @@ A recipe fills up to five stages and leaves the rest as it is. `fit` runs one lo
 so that a run with a recipe and its control differ in the recipe alone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ class Recipe:
 
     kind: ClassVar[str] = "recipe"
     registered_name: ClassVar[str] = ""
+    tiny: ClassVar[Mapping[str, Any]] = {}  # fields with which it is quick, for tests
 
     def build(self, module: nn.Module) -> nn.Module:
         """The network to train: add heads or freeze parts here."""

@@ -14,6 +14,7 @@ from sightline.errors import NotExplainable
 from sightline.registry import entry
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
+from tiny import tiny
 
 EXPLAINERS = available("explainer")
 
@@ -47,7 +48,7 @@ def ranks_agree(a: Tensor, b: Tensor) -> float:
 
 
 def native(name: str, model: Model, images: Tensor, target: Any, **fields: Any) -> Tensor:
-    heat: Heatmap = create("explainer", name, **fields)(model, images, target)
+    heat: Heatmap = tiny(name, **fields)(model, images, target)
     assert heat.native is not None
     return heat.native
 
@@ -135,7 +136,7 @@ def ignores_dead_input(name: str) -> None:
 def non_negative(name: str) -> None:
     """No value is below zero, for any class."""
     model, images = miniature(name, batch=5)
-    heat = create("explainer", name)(model, images, list(range(5)))
+    heat = tiny(name)(model, images, list(range(5)))
     assert (heat.values >= 0).all()
 
 

@@ -14,8 +14,9 @@ encoder; here the encoder is the classifier.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class EdgeAttack(Attack):
     steps of the two stages. pull: weight of the map, at the start and end of stage 2. edges:
     `stage1` frees all pixels in stage 2, `always` never does.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"first": 2, "second": 3}
 
     epsilon: float = 0.031
     step: float = 1 / 255

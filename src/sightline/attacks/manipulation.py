@@ -8,8 +8,9 @@ a blob in the corner farthest from where the map was; maps from 0 to 1 and the o
 so that `keep` is the same for all networks; the best picture that keeps the class is the answer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class Manipulation(Attack):
     """
 
     aim: ClassVar[Target] = Top()
+    tiny: ClassVar[Mapping[str, Any]] = {"steps": 3}
 
     epsilon: float = 0.031
     step: float = 1 / 255

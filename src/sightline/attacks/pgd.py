@@ -5,7 +5,9 @@ Deviations: no random start; the most confident picture of the way is kept, not 
 in AdvEdge's code, epsilon 0.031 and steps of 1/255.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +33,8 @@ class PGD(Attack):
     Do not trust a failed attack as proof of robustness: another start, loss or budget may reach the
     class.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"steps": 3}
 
     epsilon: float = 0.031
     step: float = 1 / 255

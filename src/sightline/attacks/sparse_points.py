@@ -8,8 +8,9 @@ round that did not succeed and doubled after one that did. The picture with the 
 those that succeeded is the answer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ class SparsePoints(Attack):
     """
 
     aim: ClassVar[Target] = -Top()
+    tiny: ClassVar[Mapping[str, Any]] = {"steps": 14, "rounds": 2}
 
     weight: float = 0.01
     kappa: float = 1.0

@@ -8,8 +8,9 @@ picture is x + w (warp - x). Deviations: diagonal neighbours as in that code (th
 memory, the nearest four); w is at most 1; the best picture of stage 2 is kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -42,6 +43,8 @@ class StAdv(Attack):
     Do not trust pixel differences as a measure of this change: a shift by one pixel changes an edge
     by its whole contrast, and yet is hard to see. Compare by eye, and by SSIM.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"first": 2, "second": 3}
 
     rate: float = 0.01
     smooth: float = 5e-4

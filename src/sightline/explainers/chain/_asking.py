@@ -2,7 +2,7 @@
 next."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from csv import DictReader
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +51,7 @@ class Asking(Explainer):
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = True
     gives: ClassVar[type[Explanation]] = Chain
+    tiny: ClassVar[Mapping[str, Any]] = {"samples": 400, "chains": 16}
 
     weights: str | Path | None = None
     answers: str | Path | None = None

@@ -5,9 +5,9 @@ share of max(x) - min(x). Deviations: the reduction over colours is that of `gra
 leaves it to the display).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ class SmoothGrad(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     own_passes: ClassVar[bool] = True
+    tiny: ClassVar[Mapping[str, Any]] = {"samples": 4}
 
     samples: int = 50
     spread: float = 0.15

@@ -11,8 +11,9 @@ ones make). Each picture is searched in passes of its own, whose rounding does n
 other pictures of the batch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +56,7 @@ class IterativeSaliency(Explainer):
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     own_passes: ClassVar[bool] = True
     probability: ClassVar[bool] = True
+    tiny: ClassVar[Mapping[str, Any]] = {"steps": 20, "rate": 2.0}
 
     cells: int = 32
     steps: int = 200

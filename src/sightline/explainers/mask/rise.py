@@ -13,9 +13,9 @@ At most 512 masks are drawn, and fewer where the maps of the even and the odd ma
 `centred=False, fitted=False, masks=4000, agreement=1` is the published form.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -60,6 +60,7 @@ class Rise(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = True
+    tiny: ClassVar[Mapping[str, Any]] = {"masks": 60}
 
     masks: int = 512
     grid: int = 7

@@ -8,7 +8,7 @@ because means over cells are.
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 from torch import Tensor
 
@@ -139,6 +139,8 @@ class IntegratedMask(OptimisedMask):
     smallest, shrink, sufficient: of the line search; smoothed: each step is also tried with an
     implicit solution for the roughness.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"iterations": 4, "points": 3}
 
     points: int = 20
     nodes: Literal["ends", "middles"] = "ends"

@@ -13,6 +13,7 @@ wide blur of igos; a tolerance at which a picture stops; and the best mask on th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -49,6 +50,8 @@ class MeaningfulPerturbation(OptimisedMask):
     almost 0, and the mask follows noise. `igos` averages gradients along the path and is the better
     method; this one shows by how much.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"iterations": 40}
 
     iterations: int = 300
     rate: float = 0.1

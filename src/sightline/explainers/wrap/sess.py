@@ -10,8 +10,9 @@ and growth and blur are in proportion to it (the paper's numbers at 224); a cons
 where the reference divides by zero; the blur replicates the edge (not confirmed).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -50,6 +51,8 @@ class SESS(Explainer):
     positive at a place, so one confident window can decide. Windows are weighted by probability, so
     scaling a model's logits changes how much uncertain windows count.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"scales": 2}
 
     explainer: Explainer | str = "grad-cam"
     scales: int = 12

@@ -7,8 +7,9 @@ absolutes, while `smooth-grad` takes the absolute of a mean; `native` and `chann
 signed numbers in both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ class SmoothMap(Explainer):
     Do not trust details finer than the noise, and do not trust it more than the method itself: a
     mean of maps that all miss something misses it too.
     """
+
+    tiny: ClassVar[Mapping[str, Any]] = {"samples": 4}
 
     explainer: Explainer | str = "grad-cam"
     samples: int = 50

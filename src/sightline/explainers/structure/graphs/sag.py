@@ -16,7 +16,7 @@ a set with one patch more or less (_patches.py); each still counts as one forwar
 that is recorded for that as another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -68,6 +68,7 @@ class SAG(Explainer):
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = True
     gives: ClassVar[type[Explanation]] = Regions
+    tiny: ClassVar[Mapping[str, Any]] = {"grid": 3}
 
     explainer: Explainer | str = _RANKING
     grid: int = 7
