@@ -16,8 +16,9 @@ from torch import Tensor
 import sightline as sl
 from evaluate.breaking import Counting, Crashing, Dying, Refusing, Undefined
 from sightline.errors import BadField, BadImage, BadTarget, FileProblem, UnknownName
-from sightline.evaluate import comparison as standing
+from sightline.evaluate import comparison
 from sightline.evaluate.plan import BLIND
+from sightline.stats import wins
 from sightline.worlds import analytic, aviary
 
 
@@ -364,12 +365,12 @@ def test_methods_that_differ_by_rounding_alone_win_equally_often() -> None:
     dice = np.random.default_rng(0)
     values = dice.random((3, 40))
     values[1] = values[0] * (1 + 1e-7 * dice.choice([-1, 1], 40))
-    scores = standing.Scores(
+    scores = comparison.Scores(
         label="x", metric=sl.create("metric", "insertion"), columns=["a", "b", "c"], values=values
     )
-    shares = standing.wins(scores, ["a", "b", "c"])
+    shares = wins.pairs(scores.better(["a", "b", "c"]))
     assert shares[0, 1] == shares[1, 0] == 0.5 and shares[0, 2] == shares[1, 2] != 0.5
-    found = standing.ranking([scores], ["a", "b"])
+    found = comparison.ranking([scores], ["a", "b"])
     assert found is not None and found.lead.value == 0
 
 

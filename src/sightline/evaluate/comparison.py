@@ -1,11 +1,10 @@
-"""How do the methods stand, and how sure is that? Means, intervals, differences, wins.
+"""Methods compared by their numbers: means, intervals, differences and the ranking by wins.
 
-Pictures are the unit. Differences are of pairs on the same pictures; numbers that differ by what
-another batch size can make are equal, here and everywhere. `intervals` says how intervals and
-verdicts are made.
+Pictures are the unit. Differences are of pairs on the same pictures. The room `stats` says how
+intervals, ties and wins are made.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -14,15 +13,11 @@ import numpy as np
 import torch
 
 from ..metric import Metric
-from ..stats.intervals import FEWEST, mean_interval, p_values, significant
+from ..stats import ties, wins
+from ..stats.intervals import FEWEST, mean_interval, p_values, significant, significant_pairs
+from ..stats.ranks import covered
+from ..stats.resampling import pseudo_values
 from .stores.rows import Curves
-
-DRAWS = 2000
-EQUAL = 1e-5  # in parts of the larger number: what another batch size can make
-_MANY = 5000  # pictures
-_GROUPS = 200  # of pictures that are left out together, for metrics with a rule of their own
-_RANKED = 0.9  # of the pictures of the best covered method: with less a method stands apart
-_TABLE = 2**20  # numbers of one part of a table of draws
 
 Word = Literal["better", "worse", "not significantly different", "too few pictures"]
 
@@ -66,11 +61,6 @@ def corrected(differences: Iterable[Difference]) -> list[Difference]:
     return [replace(d, significant=bool(c)) for d, c in zip(found, chosen, strict=True)]
 
 
-def equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whether numbers are the same but for rounding; False where one is NaN."""
-    return np.abs(a - b) <= EQUAL * np.maximum(np.abs(a), np.abs(b))
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
     """All numbers of one metric. values: (column, picture), NaN where there is none. curves:
@@ -91,6 +81,10 @@ class Scores:
     def row(self, column: str) -> np.ndarray:
         """The numbers of one column, (picture,)."""
         return self.values[list(self.columns).index(column)]
+
+    def better(self, columns: Sequence[str]) -> np.ndarray:
+        """The numbers of these columns, more being better, (column, picture)."""
+        return np.stack([self.row(column) for column in columns]) * self.sign
 
     def of_pictures(self, chosen: np.ndarray) -> "Scores":
         """The numbers, without curves, of some pictures (picture,) bool."""
@@ -116,7 +110,7 @@ class Scores:
         """How much better `one` is than `other` on the pictures where both have a number."""
         there = np.isfinite(self.row(one)) & np.isfinite(self.row(other))
         (a, parts_a), (b, parts_b) = self._summary(one, there), self._summary(other, there)
-        gaps = self.sign * np.where(equal(parts_a, parts_b), 0.0, parts_a - parts_b)
+        gaps = self.sign * ties.differences(parts_a, parts_b)
         held = mean_interval(gaps) if there.sum() >= FEWEST else None
         p = None if held is None else float(p_values(gaps[None])[0])
         value = self.sign * (a - b)
@@ -154,86 +148,26 @@ class Scores:
             kept = torch.from_numpy(rows)
             return self.metric.summary(values[kept], None if curves is None else curves[kept])
 
-        whole, groups = float(summed(chosen)), min(len(chosen), _GROUPS)
-        if groups < FEWEST:
-            return whole, np.full(groups, whole)
-        group = np.arange(len(chosen)) % groups
-        without = np.array([summed(chosen[group != g]) for g in range(groups)])
-        parts = groups * whole - (groups - 1) * without
-        return whole, parts - parts.mean() + whole
+        return pseudo_values(len(chosen), lambda which: float(summed(chosen[which])))
 
 
-def draws_of(pictures: int) -> Iterator[np.ndarray]:
-    """How often each draw takes each picture, (draw, picture), in parts that fit into memory;
-    seeded."""
-    rng = np.random.default_rng(0)
-    left = DRAWS if pictures <= _MANY else DRAWS // 4
-    step = max(1, _TABLE // max(pictures, 1))
-    while left > 0:
-        rows = rng.integers(0, max(pictures, 1), (min(step, left), pictures))
-        yield np.stack([np.bincount(row, minlength=pictures) for row in rows]).astype(np.float64)
-        left -= step
-
-
-def percentiles(spread: np.ndarray, count: int) -> tuple[float, float] | None:
-    """What holds 95 % of the draws; None for too few pictures."""
-    if count < FEWEST or not np.isfinite(spread).any():
-        return None
-    low, high = np.nanpercentile(spread, (2.5, 97.5))
-    return float(low), float(high)
-
-
-def wins(scores: Scores, methods: Sequence[str]) -> np.ndarray:
-    """The share of pictures on which the row's method beats the column's; ties are half a win."""
-    rows = np.stack([scores.row(m) for m in methods]) * scores.sign
-    found = np.full((len(methods), len(methods)), np.nan)
-    for i, row in enumerate(rows):
-        ahead = _ahead(row[None], rows)
-        met = np.asarray(np.isfinite(ahead).any(1))
-        met[i] = False
-        found[i, met] = np.nanmean(ahead[met], 1) if met.any() else np.nan
-    return found
-
-
-def _ahead(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 where `a` is larger, 0 where `b` is, a half where they are equal but for rounding."""
-    gap = a - b
-    return np.where(np.isfinite(gap), 0.5 + 0.5 * np.sign(np.where(equal(a, b), 0, gap)), np.nan)
-
-
-def same(scores: Sequence[Scores], methods: Sequence[str]) -> list[tuple[str, ...]]:
+def equal_methods(scores: Sequence[Scores], methods: Sequence[str]) -> list[tuple[str, ...]]:
     """The methods in groups: those whose numbers are equal by all metrics on all pictures stand
     together, the others alone."""
-    groups: list[list[str]] = []
-    for method in methods:
-        known = any(np.isfinite(s.row(method)).any() for s in scores)
-        for group in groups if known else ():
-            if all(_alike(s.row(method), s.row(group[0])) for s in scores):
-                group.append(method)
-                break
-        else:
-            groups.append([method])
-    return [tuple(group) for group in groups]
+    if not methods:
+        return []
+    groups = ties.equal_groups([each.better(methods) for each in scores])
+    return [tuple(methods[k] for k in group) for group in groups]
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool((equal(a, b) | (np.isnan(a) & np.isnan(b))).all())
-
-
-def win_shares(scores: Sequence[Scores], groups: Sequence[Sequence[str]]) -> np.ndarray:
-    """The share of its comparisons that each group wins on each picture, over all metrics, (group,
-    picture): each group of equal methods is one opponent. NaN where it met no other."""
-    shape = (len(groups), scores[0].values.shape[1])
-    won, met = np.zeros(shape), np.zeros(shape)
-    for each in scores:
-        rows = np.stack([each.row(group[0]) for group in groups]) * each.sign
-        for i, row in enumerate(rows):
-            ahead = _ahead(row[None], rows)
-            ahead[i] = np.nan
-            won[i] += np.nansum(ahead, 0)
-            met[i] += np.isfinite(ahead).sum(0)
-    with np.errstate(invalid="ignore"):
-        return np.round(won / met, 12)  # equal shares must not differ by the order of a sum
+def win_shares(
+    scores: Sequence[Scores], groups: Sequence[Sequence[str]]
+) -> tuple[list[Sequence[str]], np.ndarray]:
+    """The groups that met another one, and the share of its comparisons that each wins on each
+    picture, over all metrics, (group, picture): each group of equal methods is one opponent."""
+    found = wins.shares([each.better([group[0] for group in groups]) for each in scores])
+    met = np.isfinite(found).any(1)
+    return [group for group, known in zip(groups, met, strict=True) if known], found[met]
 
 
 def comparable(
@@ -241,27 +175,18 @@ def comparable(
 ) -> tuple[list[str], np.ndarray, dict[str, int]]:
     """The methods that can be ranked together, the pictures that all of these have (picture,) bool,
     and how many pictures the other methods have."""
-    there = {m: np.any([np.isfinite(s.row(m)) for s in scores], 0) for m in methods}
-    counts = {m: int(there[m].sum()) for m in methods}
-    most = max(counts.values(), default=0)
-    ranked = [m for m in methods if most and counts[m] >= _RANKED * most]
-    while True:
-        common = np.all([there[m] for m in ranked], 0) if ranked else np.zeros(0, dtype=bool)
-        if len(ranked) < 2 or common.sum() >= (2 * _RANKED - 1) * most:
-            break
-        ranked.remove(min(ranked, key=lambda m: counts[m]))
-    return ranked, common, {m: c for m, c in counts.items() if c and m not in ranked}
+    if not methods:
+        return [], np.zeros(0, dtype=bool), {}
+    there = np.stack([measured(scores, method) for method in methods])
+    rows, common = covered(there)
+    counts = zip(methods, there.sum(1).tolist(), strict=True)
+    ranked = [methods[k] for k in rows]
+    return ranked, common, {m: c for m, c in counts if c and m not in ranked}
 
 
-def pairs_significant(shares: np.ndarray) -> np.ndarray:
-    """Which pairs of rows differ significantly, (row, row) bool, all pairs being one group of
-    comparisons: who is first was not known before. shares: (row, picture)."""
-    size = len(shares)
-    p = np.full((size, size), np.nan)
-    for i in range(size - 1):
-        p[i, i + 1 :] = p_values(shares[i] - shares[i + 1 :])
-    found = significant(p.ravel()).reshape(p.shape)
-    return found | found.T
+def measured(scores: Sequence[Scores], method: str) -> np.ndarray:
+    """Which pictures a method has a number for, (picture,) bool."""
+    return np.any([np.isfinite(each.row(method)) for each in scores], 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -293,15 +218,12 @@ def ranking(scores: Sequence[Scores], methods: Sequence[str]) -> Ranking | None:
     if len(ranked) < 2:
         return None
     chosen = [s.of_pictures(common) for s in scores]
-    equal_ones = same(chosen, ranked)
-    groups, by_picture = equal_ones, win_shares(chosen, equal_ones)
-    if np.isfinite(by_picture).any(1).sum() < 2:  # all that meet are equal: they share the wins
-        groups = [(method,) for method in ranked]
-        by_picture = win_shares(chosen, groups)
-    met = np.asarray(np.isfinite(by_picture).any(1))
-    if met.sum() < 2:
+    equal_ones = equal_methods(chosen, ranked)
+    groups, by_picture = win_shares(chosen, equal_ones)
+    if len(groups) < 2:  # all that meet are equal: they share the wins
+        groups, by_picture = win_shares(chosen, [(method,) for method in ranked])
+    if len(groups) < 2:
         return None
-    groups, by_picture = [g for g, known in zip(groups, met, strict=True) if known], by_picture[met]
     share = np.nanmean(by_picture, 1)
     order = np.argsort(-share, kind="stable")
     best, second = order[:2]
@@ -315,10 +237,10 @@ def ranking(scores: Sequence[Scores], methods: Sequence[str]) -> Ranking | None:
         interval=mean_interval(gaps),
         count=count,
         p=float(p_values(gaps[None])[0]) if count >= FEWEST else None,
-        significant=bool(pairs_significant(by_picture)[best, second]),
+        significant=bool(significant_pairs(by_picture)[best, second]),
     )
     levels = [_share(row) for row in by_picture]
-    firsts = _firsts(by_picture)
+    firsts = wins.firsts(by_picture)
     listed = [(k, method) for k in order for method in groups[k]]
     return Ranking(
         methods=tuple(method for _, method in listed),
@@ -336,31 +258,3 @@ def _share(row: np.ndarray) -> Level:
         interval=mean_interval(row, (0.0, 1.0)),
         count=int(np.isfinite(row).sum()),
     )
-
-
-def _firsts(by_picture: np.ndarray) -> np.ndarray:
-    """How often each row comes first when pictures are drawn again, (row,)."""
-    there = np.isfinite(by_picture)
-    held, won, draws = np.where(there, by_picture, 0.0), np.zeros(len(by_picture)), 0
-    for part in draws_of(by_picture.shape[1]):
-        with np.errstate(invalid="ignore"):
-            spread = (part @ held.T) / (part @ there.T)
-        best = np.nan_to_num(spread, nan=-1).argmax(1)
-        won += np.bincount(best, minlength=len(won))
-        draws += len(part)
-    return won / draws
-
-
-def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Kendall's tau-b between two orders of the methods; NaN where one of them is all ties."""
-    there = np.isfinite(one) & np.isfinite(other)
-    a, b = (gap_signs(v[there]) for v in (one, other))
-    untied = float(np.sqrt(np.abs(a).sum() * np.abs(b).sum()))
-    return float((a * b).sum()) / untied if untied else float("nan")
-
-
-def gap_signs(values: np.ndarray) -> np.ndarray:
-    """1 where the row's number is larger than the column's, -1 where it is less, 0 where they are
-    equal but for rounding: (..., method, method) of `values` (..., method)."""
-    a, b = values[..., :, None], values[..., None, :]
-    return np.where(equal(a, b), 0.0, np.sign(a - b))

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ..metric import Case, Metric
 from ..ops.resize import resize
-from .comparison import Level, Scores, draws_of, gap_signs, percentiles
+from ..stats.ranks import concordance
+from ..stats.resampling import drawn_means, percentiles
+from .comparison import Level, Scores
 from .stores.rows import Curves
 
 FILLS = ("mean", "blur", "noise")
@@ -211,10 +213,7 @@ def _order(whole: _Chosen, choice: Any, setting: str, base: np.ndarray, other: n
         return Order(
             metric=whole.scores.label, choice=choice, setting=setting, methods=(), tau=nothing
         )
-    held, against = (gap_signs(_means(v[:, there])) for v in (base, other))
-    alike = np.where((held == 0) & (against == 0), 1, held * against)
-    upper = np.triu_indices(len(other), 1)
-    taus = alike[:, upper[0], upper[1]].mean(1)
+    taus = concordance(*(drawn_means(values[:, there], _DRAWS) for values in (base, other)))
     means = whole.scores.sign * other[:, there].mean(1)
     return Order(
         metric=whole.scores.label,
@@ -227,14 +226,3 @@ def _order(whole: _Chosen, choice: Any, setting: str, base: np.ndarray, other: n
             count=int(there.sum()),
         ),
     )
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    """The methods' means (draw, method): all pictures, then each draw."""
-    found, left = [values.sum(1)[None]], _DRAWS
-    for part in draws_of(values.shape[1]):  # all draws at once may not fit into memory
-        found.append(part[:left] @ values.T)
-        left -= len(found[-1])
-        if left <= 0:
-            break
-    return np.concatenate(found) / max(values.shape[1], 1)

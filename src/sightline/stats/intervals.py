@@ -12,6 +12,7 @@ expected to be none; where there is no difference at all, one is called in at mo
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -46,13 +47,21 @@ def mean_interval(
         return None
     low, high = mean_intervals(there[None])[0]
     if bounds is not None:
-        share = 1 - (LEVEL / 2) ** (1 / len(there))
+        share = _unseen(len(there))
         if there.max() == bounds[0]:
             high = bounds[0] + share * (bounds[1] - bounds[0])
         if there.min() == bounds[1]:
             low = bounds[1] - share * (bounds[1] - bounds[0])
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return float(low), float(high)
+
+
+@cache
+def _unseen(count: int) -> float:
+    """The largest share of what was not met in so many draws (Clopper and Pearson, 1934)."""
+    from scipy.stats import binomtest  # here, because it loads slowly
+
+    return float(binomtest(0, count).proportion_ci(1 - LEVEL).high)
 
 
 def p_values(values: np.ndarray) -> np.ndarray:
@@ -75,16 +84,25 @@ def p_values(values: np.ndarray) -> np.ndarray:
 def significant(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Which of a group of tests are significant after the correction of Benjamini and Hochberg,
     (test,) bool; NaN are no tests."""
+    from scipy.stats import false_discovery_control  # here, because it loads slowly
+
     found = np.asarray(p, dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(found))
     chosen = np.zeros(found.shape, dtype=bool)
-    if not len(known):
-        return chosen
-    order = known[np.argsort(found[known], kind="stable")]
-    passed = found[order] <= LEVEL * np.arange(1, len(order) + 1) / len(order)
-    if passed.any():
-        chosen[order[: np.flatnonzero(passed)[-1] + 1]] = True
+    known = np.isfinite(found)
+    if known.any():
+        chosen[known] = false_discovery_control(found[known], method="bh") <= LEVEL
     return chosen
+
+
+def significant_pairs(values: np.ndarray) -> np.ndarray:
+    """Which pairs of rows of `values` (row, picture) differ significantly, (row, row) bool, all
+    pairs being one group of tests: which row is the first was not known before."""
+    size = len(values)
+    p = np.full((size, size), np.nan)
+    for i in range(size - 1):
+        p[i, i + 1 :] = p_values(values[i] - values[i + 1 :])
+    found = significant(p.ravel()).reshape(p.shape)
+    return found | found.T
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

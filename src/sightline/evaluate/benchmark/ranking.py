@@ -2,8 +2,8 @@
 
 A map's share is how often it wins: over the other rows of the table, the metrics that rank and the
 pictures that all rows have; a tie is half a win, and methods that are equal here are one opponent.
-Pictures are the unit, as in `standing`. Methods with fewer pictures stand apart: their rank is that
-on their own pictures, among all that have these.
+Pictures are the unit. Methods with fewer pictures stand apart: their rank is that on their own
+pictures, among all that have these.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,16 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...metric import Case, Metric
+from ...stats.intervals import significant_pairs
+from ...stats.ranks import ranks
 from ..comparison import (
     Difference,
     Level,
     Scores,
     comparable,
     corrected,
-    pairs_significant,
-    same,
+    equal_methods,
+    measured,
     win_shares,
 )
 
@@ -84,15 +86,10 @@ class _Order:
     @property
     def places(self) -> list[tuple[int, str, Level]]:
         """Rank, name and share of each row, the first one first."""
-        levels = {g[0]: self.shares.level(g[0]) for g in self.groups}
-        order = sorted(self.groups, key=lambda g: -levels[g[0]].value)
-        found: list[tuple[int, str, Level]] = []
-        for group in order:
-            level = levels[group[0]]
-            tied = bool(found) and found[-1][2].value == level.value
-            rank = found[-1][0] if tied else len(found) + 1
-            found += [(rank, name, level) for name in group]
-        return found
+        names = [name for group in self.groups for name in group]
+        levels = [self.shares.level(name) for name in names]
+        rows = zip(ranks([level.value for level in levels]), names, levels, strict=True)
+        return sorted(rows, key=lambda row: row[0])
 
 
 def standings(
@@ -139,11 +136,9 @@ def _order(
 ) -> _Order:
     """The shares of methods and nulls on some pictures (picture,) bool."""
     chosen = [s.of_pictures(pictures) for s in scores]
-    groups = [*same(chosen, methods), *((n,) for n in nulls if n in scores[0].columns)]
-    shares = win_shares(chosen, groups)
-    met = np.asarray(np.isfinite(shares).any(1))
-    groups = [g for g, known in zip(groups, met, strict=True) if known]
-    values = [row for g, row in zip(groups, shares[met], strict=True) for _ in g]
+    every = [*equal_methods(chosen, methods), *((n,) for n in nulls if n in scores[0].columns)]
+    groups, shares = win_shares(chosen, every)
+    values = [row for group, row in zip(groups, shares, strict=True) for _ in group]
     columns = [name for g in groups for name in g]
     held = np.array(values).reshape(len(columns), int(pictures.sum()))
     return _Order(
@@ -157,7 +152,7 @@ def _by_pictures(
     """The methods by the pictures that they have, (picture,) bool."""
     found: dict[bytes, tuple[np.ndarray, list[str]]] = {}
     for method in methods:
-        there = np.any([np.isfinite(s.row(method)) for s in scores], 0)
+        there = measured(scores, method)
         found.setdefault(there.tobytes(), (there, []))[1].append(method)
     return list(found.values())
 
@@ -168,7 +163,7 @@ def _level_with_first(order: _Order, nulls: Sequence[str]) -> list[str]:
     if not groups:
         return []
     rows = np.stack([order.shares.row(g[0]) for g in groups])
-    apart = pairs_significant(rows)
+    apart = significant_pairs(rows)
     means = np.nanmean(rows, 1)
     first = int(np.argmax(means))
     level = [k for k in np.argsort(-means, kind="stable") if not apart[first, k]]

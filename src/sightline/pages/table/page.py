@@ -11,8 +11,9 @@ import numpy as np
 from markupsafe import Markup
 
 from ... import registry
-from ...evaluate.comparison import Difference, Level, Scores, wins
+from ...evaluate.comparison import Difference, Level, Scores
 from ...evaluate.table import BLOB, Table
+from ...stats import wins
 from ...stats.intervals import FEWEST
 from ...views import colour, curve
 from ...views.wording import counted, number, percent, seconds, with_interval
@@ -190,7 +191,7 @@ def _winning(table: Table) -> Context | None:
     if table.ranking is None:
         return None
     names = table.ranking.methods
-    parts = np.stack([wins(each, names) for each in table.quality])
+    parts = np.stack([wins.pairs(each.better(names)) for each in table.quality])
     met = np.isfinite(parts).sum(0)  # a method does not meet itself
     shares = np.where(met > 0, np.nansum(parts, 0) / np.maximum(met, 1), np.nan)
     cells = plots.matrix(shares)

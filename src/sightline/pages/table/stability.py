@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluate.comparison import agreement
 from ...evaluate.stability import Order
 from ...evaluate.table import Table
+from ...stats.ranks import agreement
 from ...views.wording import counted, number, percent
 
 Context = dict[str, Any]  # Any: what a template reads
