@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from sightline import explain_pictures as survey
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METHODS, METRICS, source
+from sightline.pages.record import Item
 from sightline.pages.report import finding, summary
-from sightline.report import Item
 from sightline.worlds import demonstration
 from sightline.worlds.aviary import Aviary
 

@@ -23,8 +23,8 @@ from .metric import Case, Metric, Truth
 from .model import Model
 from .network.labels import class_name
 from .ops.null_maps import NULLS
+from .pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from .pictures.reading import Picture
-from .report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from .target import PerImage, Target
 from .targets.words import in_words, prediction, share_of
 from .views.packed import page_picture

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline import report
-from sightline.report import Item, MapEntry, Method, Report
+from sightline.pages.record import Item, MapEntry, Method, Report
+from sightline.pages.report.page import write
 from sightline.views import packed, paint
 
 from .test_report_page import browser  # noqa: F401  # the fixture
@@ -44,7 +44,7 @@ def test_the_evidence_switch_holds_for_maps_with_signs_of_their_own(
     tmp_path: Any,
 ) -> None:
     tab = browser.new_page()
-    tab.goto(report.write(_page(MAPS["signed"]), tmp_path / "report.html").as_uri())
+    tab.goto(write(_page(MAPS["signed"]), tmp_path / "report.html").as_uri())
     tab.wait_for_selector(".painted")
     ends = []
     for _ in range(3):  # as made, for, for and against
@@ -59,7 +59,7 @@ def test_the_evidence_switch_holds_for_maps_with_signs_of_their_own(
 def test_the_canvas_has_the_colours_of_the_file(name: str, browser: Any, tmp_path: Any) -> None:  # noqa: F811
     values = MAPS[name]
     tab = browser.new_page()
-    tab.goto(report.write(_page(values), tmp_path / "report.html").as_uri())
+    tab.goto(write(_page(values), tmp_path / "report.html").as_uri())
     tab.wait_for_selector(".painted")
     painted = tab.evaluate(PIXELS)
     tab.close()

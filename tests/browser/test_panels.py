@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from sightline import registry, report
+from sightline import registry
 from sightline.explanations.regions import Regions
-from sightline.report import Item, Method, PanelEntry, Report
+from sightline.pages.record import Item, Method, PanelEntry, Report
+from sightline.pages.report.page import write
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -97,7 +98,7 @@ def visit(browser: Any) -> Iterator[Any]:
 def test_the_set_that_is_focused_or_hovered_is_shown_and_nothing_else(
     visit: Any, tmp_path: Path
 ) -> None:
-    tab = visit(report.write(page(), tmp_path / "report.html"))
+    tab = visit(write(page(), tmp_path / "report.html"))
     assert tab.evaluate(VISIBLE) == ["k0"]
     tab.locator(".sag .n0").focus()
     for k in (1, 2, 3, 4):  # the nodes, then the strip
@@ -111,7 +112,7 @@ def test_the_set_that_is_focused_or_hovered_is_shown_and_nothing_else(
 
 
 def test_the_page_needs_no_sideways_scrolling_on_a_telephone(visit: Any, tmp_path: Path) -> None:
-    tab = visit(report.write(page(), tmp_path / "report.html"), width=390)
+    tab = visit(write(page(), tmp_path / "report.html"), width=390)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline import report
-from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, Report
+from sightline.pages.record import Curve, Item, MapEntry, Method, MetricEntry, Report
+from sightline.pages.report.page import write
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -46,7 +46,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
     def open_page(
         content: Report, width: int = 1280, theme: str = "light", script: bool = True
     ) -> Any:
-        goal = report.write(content, tmp_path / "report.html")
+        goal = write(content, tmp_path / "report.html")
         context = browser.new_context(
             viewport={"width": width, "height": 844}, color_scheme=theme, java_script_enabled=script
         )

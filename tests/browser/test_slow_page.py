@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline import report
-from sightline.report import Item, MapEntry, Method, Report
+from sightline.pages.record import Item, MapEntry, Method, Report
+from sightline.pages.report.page import build
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -35,7 +35,7 @@ def page() -> bytes:
         Item(name=f"{k}.jpg", picture=picture, box=(20.0, 0.0, 180.0, 160.0), maps=maps)
         for k in range(4)
     )
-    return report.build(Report(title="Slow", items=items)).encode()
+    return build(Report(title="Slow", items=items)).encode()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from sightline.cli.results import item_files, pages, store
-from sightline.report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
+from sightline.pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from sightline.targets.words import Predicted
 
 Command = Callable[..., Result]

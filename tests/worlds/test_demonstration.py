@@ -6,8 +6,8 @@ from sightline import explain_pictures as survey
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METRICS, source
 from sightline.errors import BadField
+from sightline.pages.record import Item
 from sightline.pages.report import summary
-from sightline.report import Item
 from sightline.worlds import demonstration
 from sightline.worlds.aviary import Aviary
 

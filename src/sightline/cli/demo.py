@@ -12,7 +12,7 @@ from .console import habits
 from .results.folders import Command
 
 if TYPE_CHECKING:
-    from ..report import Item
+    from ..pages.record import Item
     from ..worlds.aviary import Bird
     from .picture_run import Source
 

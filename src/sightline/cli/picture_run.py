@@ -16,8 +16,8 @@ from ..evaluate.plan import told_model
 from ..explain_pictures import Look, Plan
 from ..files.display import without_folders
 from ..metric import Truth
+from ..pages.record import Item
 from ..pictures.reading import Picture
-from ..report import Item
 from ..views.wording import NARROW, counted, percent
 from . import output_files as _written
 from .console import DONE, INTERRUPTED, WITH_ERRORS, finite, goes_on, progress, say, tell, tell_json

@@ -16,8 +16,8 @@ from PIL import Image
 
 from ...errors import FileProblem
 from ...files.writing import write_bytes
+from ...pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from ...pictures import reading as images
-from ...report import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from ...targets.words import Predicted
 
 JSON = Any  # whatever JSON holds

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from ... import report as reports
 from ...files.writing import write_bytes
-from ...pages.report import finding, index
-from ...report import Item, Part, Report
+from ...pages.record import Item, Part, Report
+from ...pages.report import finding, index, page
 from .store import PAGES, REPORT, Run, Store
 
 PER_PAGE = 25  # pictures
@@ -29,7 +28,7 @@ def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: Non
     path, folder = store.folder / REPORT, store.folder / PAGES
     if len(store) <= PER_PAGE:
         items = [store.item(place) for place in range(len(store))]
-        text = reports.build(replace(report, items=(*items, *failed))).encode()
+        text = page.build(replace(report, items=(*items, *failed))).encode()
         if len(text) <= LARGEST or len(store) < 2:
             write_bytes(path, text)
             shutil.rmtree(folder, ignore_errors=True)
@@ -39,7 +38,7 @@ def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: Non
     agreement = finding.agreements(_maps(store))
     light = (store.item(place, arrays=False) for place in range(len(store)))
     whole = replace(report, items=(*light, *failed))
-    write_bytes(path, reports.build_index(whole, splitting.sheets, agreement).encode())
+    write_bytes(path, index.build(whole, splitting.sheets, agreement).encode())
     for old in folder.glob("*.html"):
         if f"{PAGES}/{old.name}" not in written:
             with suppress(OSError):
@@ -80,7 +79,7 @@ class _Splitting:
     def _page(self, group: _Group) -> int:
         """Writes a page of a group, or of its first part where it is too large; how many."""
         items = [self.store.item(group.start + k) for k in range(group.count)]
-        text = reports.build(self._part(items, group.start)).encode()
+        text = page.build(self._part(items, group.start)).encode()
         if len(text) > LARGEST and group.count > 1:
             return self._page(replace(group, count=math.ceil(group.count / 2)))
         name = _name(group.start)

@@ -18,7 +18,7 @@ from ...errors import BadField, FileProblem, SightlineError
 from ...files.writing import write_bytes
 from ...jobs import ledger
 from ...jobs.ledger import Ledger
-from ...report import Item, Report
+from ...pages.record import Item, Report
 from . import item_files, names
 
 JSON = dict[str, Any]  # Any: whatever JSON holds

@@ -4,16 +4,13 @@ It is laid out from pictures without their arrays, so that memory does not grow 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from markupsafe import Markup
-
-from ...views import colour, packed
+from ...views import packed
 from ...views.wording import counted, listed
+from .. import shell
+from ..record import Item, Report
 from . import page, picture_row, summary
-
-if TYPE_CHECKING:
-    from ...report import Item, Report
 
 _SIDE = 96  # pixels of a thumbnail
 _WITH_ALL = 1000  # pictures up to which each has its thumbnail; above, the first of a page
@@ -40,7 +37,7 @@ class Sheet:
     links: tuple[Link, ...]
 
 
-def link(item: "Item", place: int, address: str) -> Link:
+def link(item: Item, place: int, address: str) -> Link:
     """The link to a picture. place: 1 is the first picture of its page."""
     base = packed.fit_picture(picture_row.base(item), _SIDE)
     return Link(
@@ -56,10 +53,14 @@ def sparse(links: list[Link], total: int) -> tuple[Link, ...]:
     return tuple(links if total <= _WITH_ALL else links[:1])
 
 
-def context(report: "Report", sheets: list[Sheet], agreement: str) -> dict[str, Any]:
-    """Everything that `index.html.j2` names. report: with all pictures, their arrays left out.
-    agreement: on how many of them the methods agree.
-    """
+def build(report: Report, sheets: list[Sheet], agreement: str) -> str:
+    """The page as one HTML text. report: with all pictures, their arrays left out. agreement: a
+    sentence on how far the methods agree."""
+    return shell.rendered("index.html.j2", context(report, sheets, agreement), _STYLES)
+
+
+def context(report: Report, sheets: list[Sheet], agreement: str) -> dict[str, Any]:
+    """Everything that `index.html.j2` names."""
     good = [item for item in report.items if not item.error]
     methods = page.methods(good)
     names = [method.title for method in methods]
@@ -77,7 +78,4 @@ def context(report: "Report", sheets: list[Sheet], agreement: str) -> dict[str, 
         "failures": page.failures(report),
         "methods": methods,
         "summary": summary.table(good) if len(good) > 1 else None,
-        "light": page.declared(colour.LIGHT),
-        "dark": page.declared(colour.DARK),
-        "css": Markup("\n".join(page.asset(name) for name in _STYLES)),
     }

@@ -4,7 +4,7 @@ the bytes that the script paints.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -12,10 +12,8 @@ from markupsafe import Markup
 from ...targets.words import AGAINST
 from ...views import colour, curve, packed, paint
 from ...views.wording import number, percent, seconds, with_interval
+from ..record import Item, MapEntry, MetricEntry, PanelEntry
 from . import provenance, summary
-
-if TYPE_CHECKING:
-    from ...report import Item, MapEntry, MetricEntry, PanelEntry
 
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
 _FRAME = 2000  # units on the long side of the outlines' coordinate system
@@ -31,8 +29,8 @@ class Setting:
 
 
 def card(
-    item: "Item",
-    entry: "MapEntry",
+    item: Item,
+    entry: MapEntry,
     place: tuple[int, int],
     window: colour.Pixels,
     setting: Setting,
@@ -74,7 +72,7 @@ def card(
 
 
 def panel(
-    item: "Item", entry: "PanelEntry", place: tuple[int, int], setting: Setting
+    item: Item, entry: PanelEntry, place: tuple[int, int], setting: Setting
 ) -> dict[str, Any]:
     """The context of one result that is no map: its fragment, and what every card says."""
     index, k = place
@@ -91,7 +89,7 @@ def panel(
     }
 
 
-def _signed(values: colour.Values, entry: "MapEntry") -> colour.Values | None:
+def _signed(values: colour.Values, entry: MapEntry) -> colour.Values | None:
     """The map with its sign: the values themselves where they have one, else the native map."""
     if values.min() < 0:
         return values
@@ -115,7 +113,7 @@ def _packed(values: colour.Values, signed: colour.Values | None, side: int) -> d
     }
 
 
-def _details(item: "Item", entry: "MapEntry | PanelEntry") -> provenance.Rows:
+def _details(item: Item, entry: MapEntry | PanelEntry) -> provenance.Rows:
     """How the result was made, as a table; first the method's own map, before it was enlarged."""
     table = provenance.rows(entry.provenance, entry.target or item.target)
     own = getattr(entry, "native", None)
@@ -134,7 +132,7 @@ def _for(label: str) -> str:
     return _short(label) if label.startswith(AGAINST) else f"for {_short(label)}"
 
 
-def _caption(item: "Item", entry: "MapEntry | PanelEntry") -> list[dict[str, str]]:
+def _caption(item: Item, entry: MapEntry | PanelEntry) -> list[dict[str, str]]:
     """The quiet line: (text, what it means) for layer, target, passes and time."""
     forward, backward = entry.passes
     label = entry.target or item.target or (item.top[0][0] if item.top else "")
@@ -169,7 +167,7 @@ def _passes(forward: int, backward: int) -> str:
     return ", ".join(spent)
 
 
-def _metric(metric: "MetricEntry", domains: summary.Domains) -> dict[str, Any]:
+def _metric(metric: MetricEntry, domains: summary.Domains) -> dict[str, Any]:
     return {
         "name": metric.name,
         "question": metric.question,
@@ -180,7 +178,7 @@ def _metric(metric: "MetricEntry", domains: summary.Domains) -> dict[str, Any]:
     }
 
 
-def _trust(entry: "MapEntry | PanelEntry") -> dict[str, Any] | None:
+def _trust(entry: MapEntry | PanelEntry) -> dict[str, Any] | None:
     judged = [won for won in map(summary.beats, entry.metrics) if won is not None]
     return {"won": sum(judged), "of": len(judged)} if judged else None
 

@@ -2,38 +2,50 @@
 model.
 """
 
-import base64
-import hashlib
-import json
-import re
-from collections.abc import Mapping
+import os
 from dataclasses import replace
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from markupsafe import Markup, escape
-
-from ...views import alone, colour, packed
+from ...files.writing import write_bytes
+from ...views import colour, packed
 from ...views.wording import counted, listed
+from .. import shell
+from ..record import Item, Method, Report
 from . import finding, map_card, part_list, picture_row, summary
 
-if TYPE_CHECKING:
-    from ...report import Item, Report
-
-_STYLES = ("page.css", "small.css")
-_SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
+_STYLES = ("page.css", "small.css", "panel.css", "index.css")
 _VERSION = 1
 _LIMIT = 4_500_000  # bytes for ten pictures
 
 
-def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
-    """Everything that `page.html.j2` names."""
+def build(report: Report) -> str:
+    """The page as one HTML text; labels, names and errors in it are escaped."""
+    told = context(report)
+    payload = {
+        "version": _VERSION,
+        "stops": {n: colour.stops(n) for n in ("magnitude", "signed", "signed-dark")},
+        "maps": told.pop("maps"),
+    }
+    return shell.rendered("page.html.j2", told, _STYLES, payload)
+
+
+def write(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write the page to `path` in one step: a reader never meets half a page, and a failure leaves
+    the old one.
+
+    Raises: FileProblem where the folder cannot be made or written, or the disk is full.
+    """
+    return write_bytes(Path(path), build(report).encode())
+
+
+def context(report: Report) -> dict[str, Any]:  # Any: what a template reads
+    """Everything that `page.html.j2` names, and the maps that its script paints."""
     good = [item for item in report.items if not item.error]
     cards, part = _cards(good), report.part
     for card in cards:
         card["number"] += part.first - 1 if part else 0
     maps = [m.pop("packed") for card in cards for m in card["maps"] if not m["error"]]
-    script = "\n".join(asset(name) for name in _SCRIPTS)
     return {
         "title": report.title,
         "lead": _lead(report, good),
@@ -55,23 +67,12 @@ def context(report: "Report") -> dict[str, Any]:  # Any: what a template reads
         "parted": any(card["parts"] for card in cards),
         "mapped": bool(maps),
         "has_signed": any(m["signed"] for m in maps),
-        "light": declared(colour.LIGHT),
-        "dark": declared(colour.DARK),
         "stops": {name: colour.stops(name) for name in ("magnitude", "signed")},
-        "css": Markup("\n".join([*map(asset, _STYLES), alone.stylesheet(), asset("index.css")])),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "payload": embedded(
-            {
-                "version": _VERSION,
-                "stops": {n: colour.stops(n) for n in ("magnitude", "signed", "signed-dark")},
-                "maps": maps,
-            }
-        ),
+        "maps": maps,
     }
 
 
-def _cards(good: list["Item"]) -> list[dict[str, Any]]:
+def _cards(good: list[Item]) -> list[dict[str, Any]]:
     """The rows of the page, in the richest detail at which ten pictures stay under the limit."""
     setting = map_card.Setting(
         detail=packed.DETAILS[0], domains=summary.domains(good), tints=part_list.tints(good)
@@ -94,25 +95,7 @@ def _weight(card: dict[str, Any]) -> int:
     return sum(map(len, [*texts, *lines])) + 8_000 * len(sent)
 
 
-def embedded(data: Mapping[str, Any]) -> Markup:
-    """JSON that cannot end its script element, whatever the labels say."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def code(text: str) -> Markup:
-    """A sentence with what stands between backticks as code; everything else is escaped."""
-    pieces = re.split(r"`([^`]+)`", text)
-    marked = [
-        Markup("<code>{}</code>").format(piece) if k % 2 else escape(piece)
-        for k, piece in enumerate(pieces)
-    ]
-    return Markup("").join(marked)
-
-
-def _lead(report: "Report", good: list["Item"]) -> str:
+def _lead(report: Report, good: list[Item]) -> str:
     if not report.items:
         return "There is no picture in this report."
     names = list(dict.fromkeys(m.method.title for item in good for m in (*item.maps, *item.panels)))
@@ -131,7 +114,7 @@ def _lead(report: "Report", good: list["Item"]) -> str:
     return " ".join(filter(None, sentences))
 
 
-def failures(report: "Report") -> list[dict[str, str]]:
+def failures(report: Report) -> list[dict[str, str]]:
     """What could not be explained: methods that fit no picture first."""
     rows = [{"name": "Every picture", "method": m, "error": why} for m, why in report.refused]
     rows += [{"name": i.name, "method": "", "error": i.error} for i in report.items if i.error]
@@ -144,17 +127,7 @@ def failures(report: "Report") -> list[dict[str, str]]:
     return rows
 
 
-def methods(good: list["Item"]) -> list[Any]:
+def methods(good: list[Item]) -> list[Method]:
     """The methods of all pictures, each once."""
     every = [m.method for item in good for m in (*item.maps, *item.panels)]
     return list({method.name: method for method in every}.values())
-
-
-def declared(values: Mapping[str, str]) -> Markup:
-    """Colours as declarations of style properties."""
-    return Markup("".join(f"--{name}:{value};" for name, value in values.items()))
-
-
-def asset(name: str) -> str:
-    """The text of a file in `pages/static`."""
-    return (files("sightline") / "pages" / "static" / name).read_text(encoding="utf-8")

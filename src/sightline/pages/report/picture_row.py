@@ -2,20 +2,18 @@
 classes and parts.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from ...views import colour, curve, packed, paint
 from ...views.wording import percent
+from ..record import Curve, Item
 from . import finding, map_card, part_list
 
-if TYPE_CHECKING:
-    from ...report import Curve, Item
 
-
-def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
+def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
     """The context of one picture: what it is called, how it is framed, its parts and the cards of
     its maps.
     """
@@ -51,13 +49,13 @@ def row(item: "Item", index: int, setting: map_card.Setting) -> dict[str, Any]:
     }
 
 
-def where(item: "Item") -> str:
+def where(item: Item) -> str:
     """Where the maps of a picture peak or whether they agree, in one or two sentences."""
     shown = [(m.method.title, m.values) for m in item.maps if m.values is not None]
     return finding.located([name for name, _ in shown], [v for _, v in shown], item.parts)
 
 
-def base(item: "Item") -> colour.Pixels:
+def base(item: Item) -> colour.Pixels:
     """The picture where its geometry is known, otherwise what the model was given."""
     for source in (item.picture if item.box else None, item.shown, item.picture):
         if source is not None:
@@ -66,7 +64,7 @@ def base(item: "Item") -> colour.Pixels:
     return np.full((*shape, 3), 128, dtype=np.uint8)
 
 
-def _frame(item: "Item", size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _frame(item: Item, size: tuple[int, int]) -> tuple[float, float, float, float]:
     """x, y, width, height of the model's frame as shares of the shown picture."""
     if item.picture is None or item.box is None:
         return 0.0, 0.0, 1.0, 1.0
@@ -78,7 +76,7 @@ def _frame(item: "Item", size: tuple[int, int]) -> tuple[float, float, float, fl
     return (0.0, 0.0, 1.0, 1.0) if whole else (rounded[0], rounded[1], rounded[2], rounded[3])
 
 
-def _map_shape(item: "Item") -> tuple[int, int]:
+def _map_shape(item: Item) -> tuple[int, int]:
     for entry in item.maps:
         if entry.values is not None:
             return entry.values.shape[0], entry.values.shape[1]
@@ -86,7 +84,7 @@ def _map_shape(item: "Item") -> tuple[int, int]:
     return (source.shape[0], source.shape[1]) if source is not None else (1, 1)
 
 
-def _window(item: "Item", base: colour.Pixels, frame: tuple[float, ...]) -> colour.Pixels:
+def _window(item: Item, base: colour.Pixels, frame: tuple[float, ...]) -> colour.Pixels:
     """The model's frame as pixels, for drawings that need no script."""
     if item.shown is not None:
         return paint.as_bytes(item.shown)
@@ -99,7 +97,7 @@ def _window(item: "Item", base: colour.Pixels, frame: tuple[float, ...]) -> colo
     ]
 
 
-def _class(item: "Item", label: str, probability: float) -> dict[str, Any]:
+def _class(item: Item, label: str, probability: float) -> dict[str, Any]:
     return {
         "label": label,
         "share": round(float(probability) * 100, 2),
@@ -109,7 +107,7 @@ def _class(item: "Item", label: str, probability: float) -> dict[str, Any]:
     }
 
 
-def _plots(item: "Item") -> list[dict[str, Any]]:
+def _plots(item: Item) -> list[dict[str, Any]]:
     """For each metric with curves one drawing with the curves of all methods."""
     found: dict[str, list[tuple[str, Curve]]] = {}
     for entry in item.maps:
@@ -119,7 +117,7 @@ def _plots(item: "Item") -> list[dict[str, Any]]:
     return [_plot(name, named) for name, named in found.items()]
 
 
-def _plot(name: str, named: list[tuple[str, "Curve"]]) -> dict[str, Any]:
+def _plot(name: str, named: list[tuple[str, Curve]]) -> dict[str, Any]:
     first = named[0][1]
     band = (first.x, first.low, first.high) if first.low and first.high else None
     lines = [(title, line.x, line.y) for title, line in named]
@@ -133,7 +131,7 @@ def _plot(name: str, named: list[tuple[str, "Curve"]]) -> dict[str, Any]:
     }
 
 
-def called(item: "Item") -> Markup:
+def called(item: Item) -> Markup:
     """What the model says of the picture; then what is true, and what was explained, where that is
     something else."""
     emphasised = Markup("{} <em>{}</em>{}")

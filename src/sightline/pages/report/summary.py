@@ -4,20 +4,18 @@ baselines; and says per method on how many pictures it beats them.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...views import curve
 from ...views.wording import counted, listed, number, seconds, with_interval
-
-if TYPE_CHECKING:
-    from ...report import Item, MapEntry, MetricEntry, PanelEntry
+from ..record import Item, MapEntry, MetricEntry, PanelEntry
 
 Domains = Mapping[str, tuple[float, float]]
 
 
-def domains(items: Sequence["Item"]) -> Domains:
+def domains(items: Sequence[Item]) -> Domains:
     """For each metric the range that its strips show, the same on the whole page; zero is always in
     it.
     """
@@ -29,7 +27,7 @@ def domains(items: Sequence["Item"]) -> Domains:
     return {name: (min(values), max(values)) for name, values in seen.items()}
 
 
-def beats(metric: "MetricEntry") -> bool | None:
+def beats(metric: MetricEntry) -> bool | None:
     """Whether the number beats every baseline; None where there is none to compare with."""
     if not metric.nulls or not math.isfinite(metric.value):
         return None
@@ -39,7 +37,7 @@ def beats(metric: "MetricEntry") -> bool | None:
     )
 
 
-def verdict(metrics: Sequence["MetricEntry"]) -> str:
+def verdict(metrics: Sequence[MetricEntry]) -> str:
     """One sentence about one picture: on which metrics the map beats every baseline, and what
     scores as well elsewhere; nothing without metrics.
     """
@@ -58,7 +56,7 @@ def verdict(metrics: Sequence["MetricEntry"]) -> str:
     return f"{sentence}; {doubtful}." if doubtful else f"{sentence}."
 
 
-def verdicts(items: Sequence["Item"]) -> dict[str, str]:
+def verdicts(items: Sequence[Item]) -> dict[str, str]:
     """For each method, by name, one sentence over all pictures: on which metrics it beats every
     baseline, and on how many pictures; nothing without metrics."""
     found: dict[str, list[Sequence[MetricEntry]]] = {}
@@ -67,7 +65,7 @@ def verdicts(items: Sequence["Item"]) -> dict[str, str]:
     return {name: _over(measured) for name, measured in found.items()}
 
 
-def _over(measured: Sequence[Sequence["MetricEntry"]]) -> str:
+def _over(measured: Sequence[Sequence[MetricEntry]]) -> str:
     if len(measured) == 1:
         return verdict(measured[0])
     wins: dict[str, list[bool]] = {}
@@ -85,7 +83,7 @@ def _over(measured: Sequence[Sequence["MetricEntry"]]) -> str:
     return f"Beats the baselines {listed(counts)}."
 
 
-def failing(item: "Item") -> list[str]:
+def failing(item: Item) -> list[str]:
     """The names of the methods that beat no baseline on any of several metrics, while others do."""
     won: dict[str, list[bool]] = {}
     for entry in (*item.maps, *item.panels):
@@ -94,7 +92,7 @@ def failing(item: "Item") -> list[str]:
     return lost if any(map(any, won.values())) else []
 
 
-def failure(item: "Item") -> str:
+def failure(item: Item) -> str:
     """Which methods fail on this picture, and on what, as a sentence; nothing where none does."""
     names = failing(item)
     if not names:
@@ -108,13 +106,13 @@ def failure(item: "Item") -> str:
     )
 
 
-def baselines(items: Sequence["Item"]) -> list[str]:
+def baselines(items: Sequence[Item]) -> list[str]:
     """The names of the maps that the scores are compared with, in the order of the page."""
     entries = (e for item in items for e in (*item.maps, *item.panels))
     return list(dict.fromkeys(n for e in entries for m in e.metrics for n in m.nulls))
 
 
-def table(items: Sequence["Item"]) -> dict[str, Any] | None:  # Any: what a template reads
+def table(items: Sequence[Item]) -> dict[str, Any] | None:  # Any: what a template reads
     """Means over all pictures with 95 % intervals, or None where nothing was measured."""
     names = list(dict.fromkeys(m.name for i in items for e in i.maps for m in e.metrics))
     by_method: dict[str, list[MapEntry | PanelEntry]] = {}
@@ -144,7 +142,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] |
 
 
 def _row(
-    title: str, entries: Sequence["MapEntry | PanelEntry"], names: Sequence[str], ranges: Domains
+    title: str, entries: Sequence[MapEntry | PanelEntry], names: Sequence[str], ranges: Domains
 ) -> dict[str, Any]:
     cells = []
     for name in names:
@@ -161,7 +159,7 @@ def _row(
     }
 
 
-def _cell(found: Sequence["MetricEntry"], span: tuple[float, float]) -> dict[str, Any]:
+def _cell(found: Sequence[MetricEntry], span: tuple[float, float]) -> dict[str, Any]:
     mean, interval = mean_interval([m.value for m in found])
     return {
         "value": mean,
@@ -172,7 +170,7 @@ def _cell(found: Sequence["MetricEntry"], span: tuple[float, float]) -> dict[str
     }
 
 
-def _head(name: str, found: Sequence["MetricEntry"]) -> dict[str, str]:
+def _head(name: str, found: Sequence[MetricEntry]) -> dict[str, str]:
     return {
         "name": name,
         "question": found[0].question,
@@ -181,7 +179,7 @@ def _head(name: str, found: Sequence["MetricEntry"]) -> dict[str, str]:
     }
 
 
-def _mean_nulls(found: Sequence["MetricEntry"]) -> dict[str, float]:
+def _mean_nulls(found: Sequence[MetricEntry]) -> dict[str, float]:
     names = list(dict.fromkeys(name for m in found for name in m.nulls))
     return {n: float(np.mean([m.nulls[n] for m in found if n in m.nulls])) for n in names}
 
@@ -194,7 +192,7 @@ def null_words(nulls: Mapping[str, float]) -> str:
     )
 
 
-def _rival(metric: "MetricEntry") -> str:
+def _rival(metric: MetricEntry) -> str:
     best = max if metric.direction == "higher" else min
     return best(metric.nulls, key=lambda name: metric.nulls[name])
 

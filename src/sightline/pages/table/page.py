@@ -1,10 +1,7 @@
 """The page of a run over a collection: the verdict, then the table, then why to believe it."""
 
-import base64
-import hashlib
 import math
 from datetime import datetime
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -15,14 +12,13 @@ from ...evaluate.comparison import Difference, Level, Scores
 from ...evaluate.table import BLOB, Table
 from ...stats import wins
 from ...stats.intervals import FEWEST
-from ...views import colour, curve
+from ...views import curve
 from ...views.wording import counted, number, percent, seconds, with_interval
-from ..report.page import code, embedded
+from .. import shell
 from . import plots, stability, worst
 from .verdict import groups, headline, sentences
 
 _STYLES = ("page.css", "small.css", "table.css")
-_SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
 _LISTED = 60
 _AREA = "area under the curve"  # the unit of metrics whose curve runs over the share of pixels
 
@@ -32,22 +28,12 @@ Context = dict[str, Any]  # Any: what a template reads
 @registry.drawn(Table, "html")
 def page(table: Table) -> str:
     """The report as one HTML text; labels, names and errors in it are escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sightline", "pages/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = code
-    return environment.get_template("table.html.j2").render(context(table))
+    payload: Context = {"version": 1, "stops": {}, "maps": []}
+    return shell.rendered("table.html.j2", context(table), _STYLES, payload)
 
 
 def context(table: Table) -> Context:
     """Everything that `table.html.j2` names."""
-    script = "\n".join(_asset(name) for name in _SCRIPTS)
     measured = bool(table.pictures)
     return {
         "title": headline(table),
@@ -74,12 +60,6 @@ def context(table: Table) -> Context:
         "metrics": [_about("metric", j.metric, j.label) for j in table.setup.judges],
         "notes": table.notes,
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        "light": _tokens(colour.LIGHT),
-        "dark": _tokens(colour.DARK),
-        "css": Markup("\n".join(_asset(name) for name in _STYLES)),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "payload": embedded({"version": 1, "stops": {}, "maps": []}),
     }
 
 
@@ -261,11 +241,3 @@ def _curves(table: Table) -> list[Context]:
             }
         )
     return found
-
-
-def _tokens(values: dict[str, str]) -> Markup:
-    return Markup("".join(f"--{name}:{value};" for name, value in values.items()))
-
-
-def _asset(name: str) -> str:
-    return (files("sightline") / "pages" / "static" / name).read_text(encoding="utf-8")

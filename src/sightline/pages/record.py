@@ -1,25 +1,18 @@
-"""One self-contained page that shows maps beside their pictures and says how far to believe them.
+"""What a report shows, as plain data: frozen records of arrays, numbers and sentences.
 
-The report is plain data: frozen records of arrays, numbers and sentences, made by
-`explain_pictures.py` or by hand. `build` turns them into a single HTML text that opens without a
-server, a network or (for the pictures) a script.
+They are made by `explain_pictures.py`, read back from a folder of results, or written by hand;
+`report.page` turns them into one self-contained page.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from .files.writing import write_bytes
-from .targets.words import Predicted
-from .views.colour import Pixels, Values
-
-if TYPE_CHECKING:
-    from .pages.report.index import Sheet
+from ..targets.words import Predicted
+from ..views.colour import Pixels, Values
 
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
 
@@ -194,43 +187,3 @@ class Report:
     refused: tuple[tuple[str, str], ...] = ()
     part: Part | None = None
     made: str = ""
-
-
-def build(report: Report) -> str:
-    """The page as one HTML text; labels, names and errors in it are escaped."""
-    from .pages.report import page
-
-    return _rendered("page.html.j2", page.context(report))
-
-
-def build_index(report: Report, sheets: "list[Sheet]", agreement: str) -> str:
-    """The entrance to the pages of a report as one HTML text. report: with all pictures, their
-    arrays left out. agreement: a sentence on how far the methods agree."""
-    from .pages.report import index
-
-    return _rendered("index.html.j2", index.context(report, sheets, agreement))
-
-
-def _rendered(template: str, context: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from .pages.report import page
-
-    environment = Environment(
-        loader=PackageLoader("sightline", "pages/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = page.code
-    return environment.get_template(template).render(context)
-
-
-def write(report: Report, path: str | os.PathLike[str]) -> Path:
-    """Write the page to `path` in one step: a reader never meets half a page, and a failure leaves
-    the old one.
-
-    Raises: FileProblem where the folder cannot be made or written, or the disk is full.
-    """
-    return write_bytes(Path(path), build(report).encode())
