@@ -21,7 +21,7 @@ from sightline import explain_pictures as survey
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METHODS, METRICS, source
 from sightline.pages.record import Item
-from sightline.pages.report import finding, summary
+from sightline.pages.report import agreement, summary
 from sightline.worlds import demonstration
 from sightline.worlds.aviary import Aviary
 
@@ -48,7 +48,7 @@ def measured(item: Item) -> Measured:
     for metric in (m for entry in item.maps for m in entry.metrics):
         wins[metric.name] = wins.get(metric.name, 0) + (summary.beats(metric) is True)
     maps = [m.values for m in item.maps if m.values is not None]
-    peaks = {finding.peak_part(values, item.parts or {}) for values in maps}
+    peaks = {agreement.peak_part(values, item.parts or {}) for values in maps}
     predicted = item.predicted
     return Measured(
         right=predicted is not None and predicted[0] == item.truth,

@@ -27,7 +27,7 @@ from .pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
 from .pictures.reading import Picture
 from .target import PerImage, Target
 from .targets.words import in_words, prediction, share_of
-from .views.packed import page_picture
+from .views.encode import page_picture
 from .views.paint import seen
 
 log = logging.getLogger("sightline")

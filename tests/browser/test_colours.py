@@ -7,7 +7,7 @@ import pytest
 
 from sightline.pages.record import Item, MapEntry, Method, Report
 from sightline.pages.report.page import write
-from sightline.views import packed, paint
+from sightline.views import encode, paint
 
 from .test_report_page import browser  # noqa: F401  # the fixture
 
@@ -65,9 +65,9 @@ def test_the_canvas_has_the_colours_of_the_file(name: str, browser: Any, tmp_pat
     tab.close()
     rows, cols, *data = painted
     canvas = np.array(data, np.uint8).reshape(rows, cols, 4).astype(int)
-    sent = packed.heat_back(packed.heat(values, long_side=max(rows, cols)))  # in 256 steps
+    sent = encode.heat_back(encode.heat(values, long_side=max(rows, cols)))  # in 256 steps
     expected = paint.rgba(sent, paint.ramp(sent)).astype(int)
-    in_file = paint.rgba(packed.fit(values, max(rows, cols)), paint.ramp(values)).astype(int)
+    in_file = paint.rgba(encode.fit(values, max(rows, cols)), paint.ramp(values)).astype(int)
     seen = expected[..., 3] > 40  # a canvas keeps few steps of colours that are nearly clear
     assert canvas.shape == expected.shape and seen.mean() > 0.05
     for wanted, most in ((expected, 5), (in_file, 14)):

@@ -14,7 +14,7 @@ from sightline.pages.record import Curve, Item, MapEntry, Method, MetricEntry, R
 from sightline.pages.report import summary
 from sightline.pages.report.page import build, write
 from sightline.pages.report.provenance import plain
-from sightline.views import packed
+from sightline.views import encode
 
 CAM = Method(
     name="grad-cam",
@@ -137,7 +137,7 @@ def test_json_in_the_page_cannot_end_its_element() -> None:
 def test_the_script_gets_maps_that_come_back() -> None:
     text = build(Report(title="t", items=(item(),)))
     sent = maps_of(text)[0]
-    back = packed.heat_back(sent)
+    back = encode.heat_back(sent)
     assert abs(float(back.max()) - float(spot().max())) < 0.02
     assert f'id="{sent["id"]}"' in text
 

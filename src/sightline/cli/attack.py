@@ -234,7 +234,7 @@ class _Done:
         from ..files.writing import write_bytes
         from ..pictures.reading import encode_png
         from ..views import paint
-        from ..views.attacked.figure import picture
+        from ..views.attack import picture
 
         name = self.made.registered_name
         row = found.rows()[0]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from ..views import alone, colour
+from ..views import colour, standalone
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -74,7 +74,7 @@ def declared(values: Mapping[str, str]) -> Markup:
 def asset(name: str) -> str:
     """The text of a file in `static`, or the rules of panels."""
     if name == _PANELS:
-        return alone.stylesheet()
+        return standalone.stylesheet()
     return (files("sightline") / "pages" / "static" / name).read_text(encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 from .. import registry
 from ..explanation import Heatmap
 from ..pictures import reading as images
-from . import colour, packed, paint, refused
+from . import colour, encode, paint, refusal
 from .colour import Pixels, Values
 from .overlay import captions, plot
 from .overlay.captions import drawn_map, nth
@@ -49,7 +49,7 @@ def overlay(
     """The picture (row, col, 3) with the map over it, as RGB bytes of the picture's size. note:
     written over it, for a picture without a map."""
     drawn = paint.overlay(picture, values, scale, opacity=opacity)
-    return refused.noted(drawn, note) if note else drawn
+    return refusal.noted(drawn, note) if note else drawn
 
 
 @registry.drawn(Heatmap, "png")
@@ -206,7 +206,7 @@ def caption(heat: Heatmap, i: int) -> str:
     line = ", ".join(word for word in words if word)
     if (order := heat.bands(i)) is not None:
         line += ". Of the picture, bands {}, {} and {} are shown".format(*order)
-    if told := refused.reason(heat, i):
+    if told := refusal.reason(heat, i):
         return f"{line}. {told}"
     doubt = captions.caution(facts.get("method"))
     return f"{line}. {doubt}" if doubt else f"{line}."
@@ -216,11 +216,11 @@ def _notebook_row(heat: Heatmap, i: int) -> str:
     values = drawn_map(heat, i)
     ramp = None if values is None else ramps([values])[0]
     photo = photograph(heat, i, _size(heat), _NOTEBOOK_SIDE)
-    over = packed.picture(painted(photo, values, ramp, Style()), long_side=_NOTEBOOK_SIDE)
+    over = encode.picture(painted(photo, values, ramp, Style()), long_side=_NOTEBOOK_SIDE)
     known = captions.caption(heat, i)
     told = escape(f"{caption(heat, i)} {known.note}".strip())
     size = 'style="width:100%;display:block;border-radius:6px"'
-    plain = packed.picture(photo.pixels, long_side=_NOTEBOOK_SIDE)
+    plain = encode.picture(photo.pixels, long_side=_NOTEBOOK_SIDE)
     beside = "" if heat.images is None else f'<img alt="picture" {size} src="{plain}">'
     return (
         '<figure style="margin:0 0 16px">'

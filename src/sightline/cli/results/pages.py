@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...files.writing import write_bytes
 from ...pages.record import Item, Part, Report
-from ...pages.report import finding, index, page
+from ...pages.report import agreement, index, page
 from .store import PAGES, REPORT, Run, Store
 
 PER_PAGE = 25  # pictures
@@ -35,10 +35,10 @@ def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: Non
             return path
     splitting = _Splitting(store, report, advance)
     written = {sheet.address for sheet in splitting.write()}
-    agreement = finding.agreements(_maps(store))
+    agreed = agreement.agreements(_maps(store))
     light = (store.item(place, arrays=False) for place in range(len(store)))
     whole = replace(report, items=(*light, *failed))
-    write_bytes(path, index.build(whole, splitting.sheets, agreement).encode())
+    write_bytes(path, index.build(whole, splitting.sheets, agreed).encode())
     for old in folder.glob("*.html"):
         if f"{PAGES}/{old.name}" not in written:
             with suppress(OSError):

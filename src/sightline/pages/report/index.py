@@ -6,7 +6,7 @@ It is laid out from pictures without their arrays, so that memory does not grow 
 from dataclasses import dataclass
 from typing import Any
 
-from ...views import packed
+from ...views import encode
 from ...views.wording import counted, listed
 from .. import shell
 from ..record import Item, Report
@@ -39,11 +39,11 @@ class Sheet:
 
 def link(item: Item, place: int, address: str) -> Link:
     """The link to a picture. place: 1 is the first picture of its page."""
-    base = packed.fit_picture(picture_row.base(item), _SIDE)
+    base = encode.fit_picture(picture_row.base(item), _SIDE)
     return Link(
         name=item.name,
         label=item.predicted[0] if item.predicted else item.target,
-        picture=packed.picture(base, long_side=_SIDE, quality=60),
+        picture=encode.picture(base, long_side=_SIDE, quality=60),
         address=f"{address}#picture-{place}",
     )
 

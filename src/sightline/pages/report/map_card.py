@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ...targets.words import AGAINST
-from ...views import colour, curve, packed, paint
+from ...views import colour, curve, encode, paint
 from ...views.wording import number, percent, seconds, with_interval
 from ..record import Item, MapEntry, MetricEntry, PanelEntry
 from . import provenance, summary
@@ -23,7 +23,7 @@ _FRAME = 2000  # units on the long side of the outlines' coordinate system
 class Setting:
     """What all cards of a page share: sizes, the ranges of the strips, the colours of the parts."""
 
-    detail: packed.Detail
+    detail: encode.Detail
     domains: summary.Domains
     tints: Mapping[str, tuple[str, str]]
 
@@ -57,8 +57,8 @@ def card(
     signed = _signed(values, entry)
     told["empty"] = not paint.mass(values).sum() > 0
     fallback = signed if told["empty"] and signed is not None else values
-    over = paint.overlay(packed.fit_picture(window, side), fallback)
-    told["still"] = packed.picture(over, long_side=side, quality=70)
+    over = paint.overlay(encode.fit_picture(window, side), fallback)
+    told["still"] = encode.picture(over, long_side=side, quality=70)
     ramp = paint.ramp(fallback)
     low, middle, high = ramp.ends  # as the script draws it
     told["bar"] = {"low": low, "middle": middle, "high": high, "signed": ramp.signed}
@@ -67,7 +67,7 @@ def card(
     ]
     told["label"] = entry.target or item.target or (item.top[0][0] if item.top else "the target")
     told["signed_map"] = entry.native is not None
-    told["packed"] = {**_packed(values, signed, side), "id": told["id"], "row": index, "column": k}
+    told["packed"] = {**_encoded(values, signed, side), "id": told["id"], "row": index, "column": k}
     return told
 
 
@@ -96,16 +96,16 @@ def _signed(values: colour.Values, entry: MapEntry) -> colour.Values | None:
     return None if entry.native is None else np.nan_to_num(np.asarray(entry.native, np.float32))
 
 
-def _packed(values: colour.Values, signed: colour.Values | None, side: int) -> dict[str, Any]:
+def _encoded(values: colour.Values, signed: colour.Values | None, side: int) -> dict[str, Any]:
     """What the script paints: bytes, and the numbers from which it makes the colour scales."""
     both = None
     if signed is not None:
         both = {
-            **({"same": True} if signed is values else packed.heat(signed, long_side=side)),
+            **({"same": True} if signed is values else encode.heat(signed, long_side=side)),
             "peak": float(np.abs(signed).max()),
         }
     return {
-        **packed.heat(values, long_side=side),
+        **encode.heat(values, long_side=side),
         "empty": not paint.mass(values).sum() > 0,
         "floor": paint.floor(values),
         "peak": float(values.max()),

@@ -1,4 +1,4 @@
-"""Lays a report out for its template: sentences, drawings and packed maps, nothing that touches a
+"""Lays a report out for its template: sentences, drawings and encoded maps, nothing that touches a
 model.
 """
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...files.writing import write_bytes
-from ...views import colour, packed
+from ...views import colour, encode
 from ...views.wording import counted, listed
 from .. import shell
 from ..record import Item, Method, Report
-from . import finding, map_card, part_list, picture_row, summary
+from . import agreement, map_card, part_list, picture_row, summary
 
 _STYLES = ("page.css", "small.css", "panel.css", "index.css")
 _VERSION = 1
@@ -75,13 +75,13 @@ def context(report: Report) -> dict[str, Any]:  # Any: what a template reads
 def _cards(good: list[Item]) -> list[dict[str, Any]]:
     """The rows of the page, in the richest detail at which ten pictures stay under the limit."""
     setting = map_card.Setting(
-        detail=packed.DETAILS[0], domains=summary.domains(good), tints=part_list.tints(good)
+        detail=encode.DETAILS[0], domains=summary.domains(good), tints=part_list.tints(good)
     )
     cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
     excess = sum(map(_weight, cards)) / (_LIMIT * max(1.0, len(good) / 10))
     if excess <= 1:
         return cards
-    lighter = replace(setting, detail=packed.lighter(excess))
+    lighter = replace(setting, detail=encode.lighter(excess))
     return [picture_row.row(item, k, lighter) for k, item in enumerate(good)]
 
 
@@ -103,7 +103,7 @@ def _lead(report: Report, good: list[Item]) -> str:
     sentences = []
     if good:
         sentences.append(f"{counted(len(good), 'picture')}, explained by {who or 'no method'}.")
-    sentences.append(finding.agreements([[m.values for m in i.maps] for i in good]))
+    sentences.append(agreement.agreements([[m.values for m in i.maps] for i in good]))
     judged = [(i.truth, i.predicted[0]) for i in good if i.truth and i.predicted]
     if judged and len(good) > 1:
         right = sum(true == said for true, said in judged)

@@ -10,7 +10,7 @@ import numpy as np
 from ...views import colour, paint
 from ...views.wording import percent
 from ..record import Item
-from . import finding, map_card
+from . import agreement, map_card
 
 Tints = Mapping[str, tuple[str, str]]
 
@@ -27,8 +27,8 @@ def tints(items: Sequence[Item]) -> Tints:
         for entry in item.maps:
             if entry.values is None:
                 continue
-            for share in finding.part_shares(entry.values, _visible(item)):
-                if share.name != finding.ELSEWHERE:
+            for share in agreement.part_shares(entry.values, _visible(item)):
+                if share.name != agreement.ELSEWHERE:
                     totals[share.name] = totals.get(share.name, 0.0) + share.evidence
     foremost = sorted(totals, key=lambda name: -totals[name])[: len(colour.CATEGORIES)]
     ordered = [name for name in totals if name in foremost]
@@ -52,11 +52,11 @@ def shares(item: Item) -> list[list[dict[str, Any]]]:
     """
     parts = _visible(item)
     found = [
-        [] if entry.values is None else finding.part_shares(entry.values, parts)
+        [] if entry.values is None else agreement.part_shares(entry.values, parts)
         for entry in item.maps
     ]
     most: dict[str, float] = {}
-    for share in (s for row in found for s in row if s.name != finding.ELSEWHERE):
+    for share in (s for row in found for s in row if s.name != agreement.ELSEWHERE):
         most[share.name] = max(most.get(share.name, 0.0), share.evidence)
     kept = set(most)
     if len(kept) > _ROWS + 1:
@@ -70,21 +70,21 @@ def _visible(item: Item) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in (item.parts or {}).items() if mask.any()}
 
 
-def _gathered(row: list[finding.PartShare], kept: set[str]) -> list[finding.PartShare]:
+def _gathered(row: list[agreement.PartShare], kept: set[str]) -> list[agreement.PartShare]:
     apart = [s for s in row if s.name in kept]
-    rest = [s for s in row if s.name not in kept and s.name != finding.ELSEWHERE]
+    rest = [s for s in row if s.name not in kept and s.name != agreement.ELSEWHERE]
     if rest:
         apart.append(
-            finding.PartShare(
+            agreement.PartShare(
                 name="other parts",
                 evidence=sum(s.evidence for s in rest),
                 area=sum(s.area for s in rest),
             )
         )
-    return apart + [s for s in row if s.name == finding.ELSEWHERE]
+    return apart + [s for s in row if s.name == agreement.ELSEWHERE]
 
 
-def _bar(share: finding.PartShare, longest: float) -> dict[str, Any]:
+def _bar(share: agreement.PartShare, longest: float) -> dict[str, Any]:
     return {
         "name": share.name,
         "text": percent(share.evidence).replace("under ", "<").replace("over ", ">"),

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from ...views import colour, curve, packed, paint
+from ...views import colour, curve, encode, paint
 from ...views.wording import percent
 from ..record import Curve, Item
-from . import finding, map_card, part_list
+from . import agreement, map_card, part_list
 
 
 def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
     """
     whole = base(item)
     frame = _frame(item, (whole.shape[0], whole.shape[1]))
-    fitted = packed.fit_picture(whole, setting.detail.picture)
+    fitted = encode.fit_picture(whole, setting.detail.picture)
     shape = _map_shape(item)
     window = _window(item, fitted, frame)
     maps = [map_card.card(item, m, (index, k), window, setting) for k, m in enumerate(item.maps)]
@@ -34,7 +34,7 @@ def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
         "called": called(item),
         "where": item.headline or where(item),
         "label": item.predicted[0] if item.predicted else item.target,
-        "picture": packed.picture(fitted, long_side=setting.detail.picture),
+        "picture": encode.picture(fitted, long_side=setting.detail.picture),
         "aspect": round(fitted.shape[1] / fitted.shape[0], 4),
         "frame": frame,
         "frame_aspect": round(shape[1] / shape[0], 4),
@@ -52,7 +52,7 @@ def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
 def where(item: Item) -> str:
     """Where the maps of a picture peak or whether they agree, in one or two sentences."""
     shown = [(m.method.title, m.values) for m in item.maps if m.values is not None]
-    return finding.located([name for name, _ in shown], [v for _, v in shown], item.parts)
+    return agreement.located([name for name, _ in shown], [v for _, v in shown], item.parts)
 
 
 def base(item: Item) -> colour.Pixels:

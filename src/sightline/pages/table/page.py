@@ -15,7 +15,7 @@ from ...stats.intervals import FEWEST
 from ...views import curve
 from ...views.wording import counted, number, percent, seconds, with_interval
 from .. import shell
-from . import plots, stability, worst
+from . import plots, stability, worst_pictures
 from .verdict import groups, headline, sentences
 
 _STYLES = ("page.css", "small.css", "table.css")
@@ -50,7 +50,7 @@ def context(table: Table) -> Context:
         "paretos": _paretos(table),
         "curves": _curves(table),
         "stability": stability.panel(table),
-        "worst": worst.gallery(table) if measured else None,
+        "worst": worst_pictures.gallery(table) if measured else None,
         "failures": table.gathered[:_LISTED],
         "unlisted": max(0, len(table.gathered) - _LISTED),
         "failed": len(table.errors),

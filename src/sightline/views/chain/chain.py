@@ -11,12 +11,12 @@ from markupsafe import Markup
 
 from ... import registry
 from ...explanations.chain import Chain
-from .. import colour, packed, paint
-from ..alone import page
+from .. import colour, encode, paint
 from ..colour import Pixels
 from ..overlay.photograph import Photograph
 from ..overlay.plate import listed
-from ..refused import unless_refused
+from ..refusal import unless_refused
+from ..standalone import page
 from ..wording import percent
 from . import steps
 
@@ -135,5 +135,5 @@ def _picture(chain: Chain, row: int) -> Markup:
     if chain.images is None:
         return Markup("")
     pixels = paint.seen(chain.images[row].detach().cpu().float().permute(1, 2, 0).numpy())
-    source = packed.picture(pixels, long_side=_SIDE)
+    source = encode.picture(pixels, long_side=_SIDE)
     return Markup('<img class="chain-picture" alt="the picture" src="{}">').format(source)

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from ... import registry
 from ...explanations.concepts import Concepts
 from .. import colour
-from ..alone import page
 from ..overlay.photograph import Photograph
-from ..refused import unless_refused
+from ..refusal import unless_refused
+from ..standalone import page
 from ..wording import number
 from . import tiles
 

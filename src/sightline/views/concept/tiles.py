@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ...explanations.concepts import Concepts
-from .. import colour, packed, paint
+from .. import colour, encode, paint
 from ..wording import listed, number, percent
 
 SIDE = 300  # pixels of the long side of a picture
@@ -47,7 +47,7 @@ def tile(concepts: Concepts, row: int, feature: int) -> Markup:
 def image(shown: colour.Pixels, told: str, kind: str) -> Markup:
     """A picture of a card; all are of one size."""
     return Markup('<img class="concept-stage {}" alt="{}" width="{}" height="{}" src="{}">').format(
-        kind, told, shown.shape[1], shown.shape[0], packed.picture(shown, long_side=SIDE)
+        kind, told, shown.shape[1], shown.shape[0], encode.picture(shown, long_side=SIDE)
     )
 
 

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from ... import registry
 from ...explanations.regions import Regions, ordered
-from .. import colour, packed
-from ..alone import page, rules, tokens
+from .. import colour, encode
 from ..overlay.photograph import Photograph
-from ..refused import unless_refused
+from ..refusal import unless_refused
+from ..standalone import page, rules, tokens
 from ..wording import percent
 from . import drawing
 from .drawing import Plate, Shown
@@ -189,7 +189,7 @@ def _shown(layout: Layout, whole: float | None) -> list[Shown]:
 def _plate(regions: Regions, row: int) -> Plate:
     pixels = _pixels(regions, row)
     return Plate(
-        address=packed.picture(pixels, long_side=_SIDE),
+        address=encode.picture(pixels, long_side=_SIDE),
         size=(pixels.shape[1], pixels.shape[0]),
         grid=(regions.grid[0], regions.grid[1]),
     )

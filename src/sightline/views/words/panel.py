@@ -13,9 +13,9 @@ from markupsafe import Markup
 from ... import registry
 from ...explanations.words import Piece, Words, amount, level
 from .. import colour
-from ..alone import page
 from ..overlay.photograph import Photograph
-from ..refused import unless_refused
+from ..refusal import unless_refused
+from ..standalone import page
 from ..wording import number
 from . import tiles
 from .tiles import Plate

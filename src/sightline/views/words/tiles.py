@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ...explanations.words import amount, level
 from ...pictures.areas import decode
 from ...pictures.frame import Corners
-from .. import colour, packed, paint
+from .. import colour, encode, paint
 from ..wording import number, percent
 
 SIDE = 300  # pixels of the long side of a tile's picture
@@ -37,7 +37,7 @@ class Plate:
 
     @property
     def address(self) -> str:
-        return packed.picture(self.pixels, long_side=SIDE)
+        return encode.picture(self.pixels, long_side=SIDE)
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ def tile(plate: Plate, fact: Mapping[str, Any]) -> Markup:
         over = paint.overlay(plate.pixels, large)
         below = Markup(
             '<image href="{}" width="{}" height="{}" preserveAspectRatio="none"/>'
-        ).format(packed.picture(over, long_side=SIDE, quality=75), width, height)
+        ).format(encode.picture(over, long_side=SIDE, quality=75), width, height)
         told = "its map over the picture, its region outlined, its box dashed"
     else:
         below = Markup(

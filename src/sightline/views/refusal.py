@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..explanation import Explanation
-from . import colour, packed, paint
+from . import colour, encode, paint
 from .colour import Pixels
 from .overlay.photograph import photograph
 
@@ -79,7 +79,7 @@ def figure(found: Explanation, i: int, *, dark: bool = False, **_: Any) -> "Figu
 
 def _panel(found: Explanation, i: int) -> Markup:
     return Markup('<p class="doubt">{}</p><img alt="The picture" src="{}">').format(
-        reason(found, i), packed.picture(_dimmed(found, i), long_side=_SIDE)
+        reason(found, i), encode.picture(_dimmed(found, i), long_side=_SIDE)
     )
 
 
@@ -98,7 +98,7 @@ def _svg(found: Explanation, i: int) -> Markup:
         _SIDE,
         high + 18 * len(lines) + 16,
         reason(found, i),
-        packed.picture(pixels, long_side=_SIDE),
+        encode.picture(pixels, long_side=_SIDE),
         _SIDE,
         high,
         body,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...evaluate.table import BLOB, Table
 from ...pictures.reading import Picture
-from ...views import packed, paint
+from ...views import encode, paint
 from ...views.wording import number
 
 _SHOWN, _SIDE = 6, 176
@@ -67,12 +67,12 @@ def _pair(table: Table, found: Any, values: np.ndarray | None) -> Context:
     if colours.min() < 0 or colours.max() > 1:
         return {"picture": "", "map": "", "scale": ""}
     bands = getattr(model.preprocess, "shown", None)
-    shown = packed.fit_picture(paint.seen(colours, bands), _SIDE)
+    shown = encode.fit_picture(paint.seen(colours, bands), _SIDE)
     if values is None:
-        return {"picture": packed.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
+        return {"picture": encode.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
     ramp = paint.ramp(values)
     return {
-        "picture": packed.picture(shown, long_side=_SIDE),
-        "map": packed.picture(paint.overlay(shown, values, ramp), long_side=_SIDE),
+        "picture": encode.picture(shown, long_side=_SIDE),
+        "map": encode.picture(paint.overlay(shown, values, ramp), long_side=_SIDE),
         "scale": f"{ramp.unit}{'; red for, blue against' if ramp.signed else ''}",
     }

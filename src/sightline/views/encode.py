@@ -97,14 +97,14 @@ def heat(values: Values, *, long_side: int = 224) -> dict[str, Any]:  # Any: bec
     return {"rows": small.shape[0], "cols": small.shape[1], "low": low, "high": high, "data": data}
 
 
-def heat_back(packed: dict[str, Any]) -> Values:
-    """The map that `heat` packed, to within half a step."""
-    raw = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), dtype=np.uint8)
-    change = raw.reshape(packed["rows"], packed["cols"]).copy()
+def heat_back(encoded: dict[str, Any]) -> Values:
+    """The map that `heat` encoded, to within half a step."""
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(encoded["data"])), dtype=np.uint8)
+    change = raw.reshape(encoded["rows"], encoded["cols"]).copy()
     change[:, 0] = np.cumsum(change[:, 0], dtype=np.uint8)
     steps = np.cumsum(change, axis=1, dtype=np.uint8)
-    span = packed["high"] - packed["low"]
-    return (packed["low"] + steps / 255.0 * span).astype(np.float32)
+    span = encoded["high"] - encoded["low"]
+    return (encoded["low"] + steps / 255.0 * span).astype(np.float32)
 
 
 def fit(values: Values, long_side: int) -> Values:

@@ -8,26 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sightline.views import packed
+from sightline.views import encode
 
 SIDES = st.tuples(st.integers(112, 120), st.integers(1, 130))
 
 
 @given(arrays(np.float32, SIDES, elements=st.floats(-50, 50, width=32)))
 def test_a_map_comes_back_to_within_half_a_step(values: np.ndarray) -> None:
-    sent = packed.heat(values)
+    sent = encode.heat(values)
     step = (sent["high"] - sent["low"]) / 255
-    assert np.abs(packed.heat_back(sent) - values).max() <= step / 2 + 1e-4
+    assert np.abs(encode.heat_back(sent) - values).max() <= step / 2 + 1e-4
 
 
 def test_a_constant_map_comes_back_exactly() -> None:
     values = np.full((112, 112), 0.3, dtype=np.float32)
-    assert (packed.heat_back(packed.heat(values)) == values).all()
+    assert (encode.heat_back(encode.heat(values)) == values).all()
 
 
 def test_a_large_map_is_averaged_down_and_a_coarse_one_enlarged() -> None:
-    large = packed.fit(np.ones((900, 300), dtype=np.float32), 224)
-    coarse = packed.fit(np.ones((7, 5), dtype=np.float32), 224)
+    large = encode.fit(np.ones((900, 300), dtype=np.float32), 224)
+    coarse = encode.fit(np.ones((7, 5), dtype=np.float32), 224)
     assert large.shape == (224, 75)
     assert coarse.shape == (112, 80)
 
@@ -35,12 +35,12 @@ def test_a_large_map_is_averaged_down_and_a_coarse_one_enlarged() -> None:
 def test_a_smooth_map_packs_far_better_than_its_pixels() -> None:
     y, x = np.mgrid[0:224, 0:224] / 224
     smooth = np.exp(-((y - 0.4) ** 2 + (x - 0.6) ** 2) / 0.02).astype(np.float32)
-    assert len(packed.heat(smooth)["data"]) < 224 * 224 / 3
+    assert len(encode.heat(smooth)["data"]) < 224 * 224 / 3
 
 
 @pytest.mark.parametrize(("side", "form"), [(128, "png"), (900, "jpeg")])
 def test_small_drawings_lose_nothing_and_photographs_are_jpeg(side: int, form: str) -> None:
-    address = packed.picture(np.zeros((side, side, 3), dtype=np.uint8), long_side=720)
+    address = encode.picture(np.zeros((side, side, 3), dtype=np.uint8), long_side=720)
     head, data = address.split(",")
     assert head == f"data:image/{form};base64"
     assert len(base64.b64decode(data)) > 100

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...attacks.outcome import Compared, Outcome
-from .. import colour, paint
-from ..wording import number, percent
+from ..attacks.outcome import Compared, Outcome
+from . import colour, paint
+from .wording import number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
