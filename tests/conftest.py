@@ -13,7 +13,10 @@ import pytest
 # Threads that wait must not spin: on a busy machine that made the same test six times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import jaxtyping
 import torch
+
+from shape_checks import checked
 
 _CACHE = tempfile.TemporaryDirectory(prefix="sightline-tests-")
 os.environ["SIGHTLINE_CACHE"] = _CACHE.name  # nobody's own cache is read or written
@@ -22,6 +25,12 @@ os.environ["SIGHTLINE_CACHE"] = _CACHE.name  # nobody's own cache is read or wri
 torch.set_num_threads(1)
 
 _REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Checks shapes in this test and its fixtures, or does not."""
+    jaxtyping.config.update("jaxtyping_disable", not checked(item.path))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 more iterations of the same prove nothing there. (The metrics' contract asks for their defaults.)
 """
 
+import jaxtyping
 import pytest
 import torch
 
@@ -32,6 +33,10 @@ def test_an_attack_keeps_the_shape_and_the_range_with_its_defaults(name: str) ->
     fooled = create("attack", name)(trained(), clean, None, "grad-cam")
     assert fooled.shape == clean.shape and torch.isfinite(fooled).all()
     assert fooled.min() >= 0 and fooled.max() <= 1
+
+
+def test_shapes_are_checked_elsewhere() -> None:
+    assert jaxtyping.config.jaxtyping_disable  # tests/shape_checks.py says where and why
 
 
 @pytest.mark.parametrize("kind", ["explainer", "metric", "attack", "recipe"])
