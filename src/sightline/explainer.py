@@ -50,7 +50,8 @@ class Explainer(ABC):
     probability where the target does not set it. gives: the kind of explanation. own_passes: all
     its gradients come from passes of its own, so the clean pass needs no graph. A method that runs
     others returns them in `parts`: it needs what they need, and takes its default of `probability`
-    from the first. tiny: fields with which it is quick, for tests.
+    from the first. tiny: fields with which it is quick, for tests. well_known: people use it first,
+    and expect it to do well. recommended: one of the few methods to start with.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -61,6 +62,8 @@ class Explainer(ABC):
     gives: ClassVar[type[Explanation]] = Heatmap
     own_passes: ClassVar[bool] = False
     tiny: ClassVar[Mapping[str, Any]] = {}
+    well_known: ClassVar[bool] = False
+    recommended: ClassVar[bool] = False
 
     @final
     def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:

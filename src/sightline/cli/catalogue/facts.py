@@ -32,6 +32,7 @@ def record(entry: Entry, *, costs: bool = True) -> dict[str, Any]:  # Any: whate
         "caution": entry.caution,
         "paper": entry.paper,
         "claims": list(entry.claims),
+        "recommended": getattr(entry.cls, "recommended", False),
         "direction": getattr(entry.cls, "direction", None),
         "passes": spent(entry.name, made) if costs and made and entry.kind == "explainer" else None,
         "fields": to_json(made)["fields"] if made else {},

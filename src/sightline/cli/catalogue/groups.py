@@ -1,4 +1,6 @@
-"""The list of all methods as text: six to start with, then by the question that a group answers."""
+"""The list of all methods as text: a few to start with, then by the question that a group
+answers.
+"""
 
 import shutil
 import textwrap
@@ -7,7 +9,6 @@ from typing import Any
 
 Record = dict[str, Any]  # Any: whatever JSON holds
 
-START = ("grad-cam", "hires-cam", "score-cam", "integrated-gradients", "rise", "sag")
 GROUPS = {
     "explainer cam": "Where does it look? Class activation maps: quick, as coarse as the layer",
     "explainer attention": "Where does it look? Attention of transformers",
@@ -31,10 +32,11 @@ def width() -> int:
 
 def listing(records: Sequence[Record], columns: int) -> Iterator[str]:
     """All methods in lines of at most so many columns."""
-    named = {record["name"]: record for record in records if record["kind"] == "explainer"}
-    yield from _heading("Six to start with", columns)
-    for name in START:
-        yield from _wrapped(f"{name}: {named[name]['question']}", columns, "  ")
+    grouped = list(_grouped(records))
+    first = [r for _, members in grouped for r in members if r["recommended"]]
+    yield from _heading("To start with", columns)
+    for record in first:
+        yield from _wrapped(f"{record['name']}: {record['question']}", columns, "  ")
     yield ""
     yield from _wrapped(
         "`sightline methods NAME` has all about one. Passes are images sent forward and backward to"
@@ -42,7 +44,7 @@ def listing(records: Sequence[Record], columns: int) -> Iterator[str]:
         columns,
         "",
     )
-    for title, members in _grouped(records):
+    for title, members in grouped:
         yield from _heading(title, columns)
         for record in members:
             yield from _entry(record, columns)

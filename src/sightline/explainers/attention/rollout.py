@@ -45,6 +45,7 @@ class Rollout(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("attention",)
+    well_known: ClassVar[bool] = True
 
     residual: float = 0.5
     heads: Literal["mean", "max", "min"] = "mean"

@@ -37,6 +37,7 @@ class EigenCAM(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ("layer",)
     joins: ClassVar[bool] = True
+    well_known: ClassVar[bool] = True
 
     layer: str | None = None
     centred: bool = True

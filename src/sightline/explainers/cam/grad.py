@@ -4,6 +4,7 @@ Paper: Selvaraju et al., ICCV 2017, eq. 1-2. Deviations: none.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ...registry import register
 from ...shapes import Weights
@@ -28,6 +29,9 @@ class GradCAM(WeightedCAM):
     Do not trust it where one filter matters in one place and not in another: averaging the gradient
     discards location. Prefer `hires-cam` there.
     """
+
+    well_known: ClassVar[bool] = True
+    recommended: ClassVar[bool] = True
 
     def weigh(self, view: LayerView) -> Weights:
         return view.grads.mean((2, 3), keepdim=True)

@@ -12,6 +12,7 @@ it is without the second term, with a warning (project definition).
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ...errors import SightlineWarning
 from ...registry import register
@@ -38,6 +39,8 @@ class GradCAMPlusPlus(WeightedCAM):
     Do not trust it to show evidence against the target, which it drops. Do not compare its maps
     between networks whose logits have different scales.
     """
+
+    well_known: ClassVar[bool] = True
 
     def weigh(self, view: LayerView) -> Weights:
         total = view.maps.sum((2, 3), keepdim=True)

@@ -9,6 +9,7 @@ would be shown, which is refused.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -38,6 +39,8 @@ class HiResCAM(WeightedCAM):
     Do not trust its sum, or the exact share of a place, unless the part after the layer is affine
     (pooling and one linear layer). With a deeper head the map is a local linearisation.
     """
+
+    recommended: ClassVar[bool] = True
 
     keep_sign: bool = True
 

@@ -35,6 +35,7 @@ class GuidedBackprop(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     own_passes: ClassVar[bool] = True
+    well_known: ClassVar[bool] = True
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         signals = ruled(model, images, GuidedReLU(), of_target(target), target.reads)

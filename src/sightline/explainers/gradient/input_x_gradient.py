@@ -46,6 +46,7 @@ class InputXGradient(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    well_known: ClassVar[bool] = True
 
     baseline: str | float = "mean"
 

@@ -58,6 +58,8 @@ class IntegratedGradients(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     own_passes: ClassVar[bool] = True
+    well_known: ClassVar[bool] = True
+    recommended: ClassVar[bool] = True
 
     baseline: str | float = "mean"
     steps: int | None = None

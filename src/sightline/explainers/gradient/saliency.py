@@ -42,6 +42,7 @@ class Gradient(Explainer):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
+    well_known: ClassVar[bool] = True
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         _, grads = model.gradients(images, target)

@@ -50,6 +50,7 @@ class SmoothGrad(Explainer):
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     own_passes: ClassVar[bool] = True
     tiny: ClassVar[Mapping[str, Any]] = {"samples": 4}
+    well_known: ClassVar[bool] = True
 
     samples: int = 50
     spread: float = 0.15

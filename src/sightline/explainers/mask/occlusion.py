@@ -46,6 +46,7 @@ class Occlusion(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = True
+    well_known: ClassVar[bool] = True
 
     window: int | tuple[int, int] | None = None
     stride: int | tuple[int, int] | None = None

@@ -61,6 +61,8 @@ class Rise(Explainer):
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = True
     tiny: ClassVar[Mapping[str, Any]] = {"masks": 60}
+    well_known: ClassVar[bool] = True
+    recommended: ClassVar[bool] = True
 
     masks: int = 512
     grid: int = 7

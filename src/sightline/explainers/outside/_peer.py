@@ -23,6 +23,8 @@ class Peer(Borrower):
     library, found out here.
     """
 
+    well_known: ClassVar[bool] = True
+
     package: ClassVar[str] = ""  # what pip installs
     usual: ClassVar[tuple[str, ...]] = ()  # its methods that people use first
 

@@ -4,27 +4,13 @@ different from it, and who is significantly worse than a baseline.
 
 from collections.abc import Sequence
 
+from ... import registry
+from ...errors import UnknownName
 from ...evaluate.benchmark.ranking import Place, Standings
 from ...evaluate.comparison import Difference, Level
 from ...evaluate.table import BLOB
 from ...stats.intervals import FEWEST
 from ...views.wording import counted, listed, number, percent
-
-FAMOUS = (
-    "gradient",
-    "input-x-gradient",
-    "integrated-gradients",
-    "smooth-grad",
-    "guided-backprop",
-    "grad-cam",
-    "grad-cam++",
-    "score-cam",
-    "eigen-cam",
-    "occlusion",
-    "rise",
-    "rollout",
-)
-"""Methods that people reach for first; those of other libraries count among them."""
 
 _BASELINES = {
     "random": "a random map",
@@ -37,7 +23,10 @@ SHOWN = 6  # names in one sentence
 
 def famous(name: str) -> bool:
     """Whether people would expect this row to do well."""
-    return name in FAMOUS or (":" in name and not name.startswith("outside:"))
+    try:
+        return registry.entry("explainer", name).cls.well_known
+    except UnknownName:  # a baseline, or a method with parameters in its label
+        return False
 
 
 def about(found: Standings) -> list[str]:
@@ -158,7 +147,8 @@ def distinct(found: Standings, names: Sequence[str]) -> list[str]:
     left = list(names)
     for group in found.equal:
         inside = [name for name in left if name in group]
-        shown = next((n for n in inside if n in FAMOUS), inside[0] if inside else "")
+        ours = [n for n in inside if ":" not in n and famous(n)]
+        shown = (ours or inside or [""])[0]
         left = [name for name in left if name not in group or name == shown]
     return left
 

@@ -54,6 +54,8 @@ class ScoreCAM(WeightedCAM):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("layer",)
+    well_known: ClassVar[bool] = True
+    recommended: ClassVar[bool] = True
 
     weights: Literal["linear", "softmax", "prob"] = "linear"
     clusters: int | Literal["auto"] | None = None

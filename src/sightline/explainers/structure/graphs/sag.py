@@ -69,6 +69,7 @@ class SAG(Explainer):
     probability: ClassVar[bool] = True
     gives: ClassVar[type[Explanation]] = Regions
     tiny: ClassVar[Mapping[str, Any]] = {"grid": 3}
+    recommended: ClassVar[bool] = True
 
     explainer: Explainer | str = _RANKING
     grid: int = 7
