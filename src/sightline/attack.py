@@ -19,13 +19,14 @@ class Attack(ABC):
 
     aim: the target where none is given: the class that the model should predict, by default its
     second choice; a negated target is the class to move away from. tiny: fields with which it is
-    quick, for tests.
+    quick, for tests. keeps_class: the prediction shall stay as it is.
     """
 
     kind: ClassVar[str] = "attack"
     registered_name: ClassVar[str] = ""
     aim: ClassVar[Target] = Top(1)
     tiny: ClassVar[Mapping[str, Any]] = {}
+    keeps_class: ClassVar[bool] = False
 
     @final
     def __call__(

@@ -51,7 +51,9 @@ class Explainer(ABC):
     its gradients come from passes of its own, so the clean pass needs no graph. A method that runs
     others returns them in `parts`: it needs what they need, and takes its default of `probability`
     from the first. tiny: fields with which it is quick, for tests. well_known: people use it first,
-    and expect it to do well. recommended: one of the few methods to start with.
+    and expect it to do well. recommended: one of the few methods to start with. differentiable_as:
+    the form in which an attack computes its map with a graph (`cam`, `gradient`, ...); a class says
+    it for itself alone.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -64,6 +66,7 @@ class Explainer(ABC):
     tiny: ClassVar[Mapping[str, Any]] = {}
     well_known: ClassVar[bool] = False
     recommended: ClassVar[bool] = False
+    differentiable_as: ClassVar[str] = ""
 
     @final
     def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:

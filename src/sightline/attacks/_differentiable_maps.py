@@ -10,6 +10,7 @@ descent, differentiated through). All other explainers are refused.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,7 @@ from torch.nn import functional
 
 from ..errors import NotExplainable
 from ..explainer import Explainer
-from ..explainers.cam.grad import GradCAM
-from ..explainers.cam.hires import HiResCAM
-from ..explainers.cam.pooled import CAM
-from ..explainers.gradient.saliency import Gradient
 from ..explainers.mask.iterative_saliency import IterativeSaliency
-from ..explainers.mask.realtime_saliency import RealtimeSaliency
 from ..model import Model
 from ..nets.masking import MaskingNetwork, read_masking, shipped_for
 from ..network.trace import Trace
@@ -32,6 +28,7 @@ from ..network.tracing.layouts import to_maps
 from ..network.tracing.prefix_replay import JOINT
 from ..ops.rules import Call, RecordAttention, Rule
 from ..ops.similarity import stretched
+from ..registry import available, entry
 from ._unrolled import Unrolled
 
 CELLS = 56  # a side of the gradient's map, as the authors' code compares it
@@ -155,9 +152,8 @@ def _smooth(model: Model) -> tuple[Rule, ...]:
     return (SmoothRectifier(), *_open(model))
 
 
-def _cam(explainer: Any, model: Model) -> Follower:
+def _cam(explainer: Any, model: Model, mean: bool = True) -> Follower:
     layers = tuple(explainer.layer_of(model).split(JOINT))
-    mean = not isinstance(explainer, HiResCAM)
     return _Cam(layers, _open(model), mean, explainer.keep_sign)
 
 
@@ -178,22 +174,33 @@ def _optimised_mask(explainer: Any, model: Model) -> Follower:
     return _OptimisedMask((), _smooth(model), explainer=explainer)
 
 
-FOLLOWERS: dict[type[Explainer], Callable[[Any, Model], Follower]] = {
-    CAM: _cam,
-    GradCAM: _cam,
-    HiResCAM: _cam,
-    Gradient: _gradient,
-    RealtimeSaliency: _mask_network,
-    IterativeSaliency: _optimised_mask,
+FOLLOWERS: dict[str, Callable[[Any, Model], Follower]] = {
+    "cam": _cam,
+    "cam with a weight per place": partial(_cam, mean=False),
+    "gradient": _gradient,
+    "mask network": _mask_network,
+    "optimised mask": _optimised_mask,
 }
+"""Forms of a map that has a gradient; an explainer names its own as `differentiable_as`."""
+
+
+def form_of(method: type[Explainer]) -> str:
+    """The form that a class states for itself: a subclass may weigh its maps otherwise."""
+    return vars(method).get("differentiable_as", "")
+
+
+def followed() -> list[str]:
+    """The names of the explainers whose maps attacks can differentiate."""
+    names = available("explainer")
+    return [name for name in names if form_of(entry("explainer", name).cls) in FOLLOWERS]
 
 
 def follow(explainer: Explainer, model: Model) -> Follower:
     """The map of this explainer with its gradient. Raises: NotExplainable for all but the four
     families that have one."""
-    make = FOLLOWERS.get(type(explainer))
+    make = FOLLOWERS.get(form_of(type(explainer)))
     if make is None:
-        names = ", ".join(sorted(cls.registered_name for cls in FOLLOWERS))
+        names = ", ".join(followed())
         raise NotExplainable(
             f"{explainer.registered_name or type(explainer).__name__} gives no differentiable"
             f" map, which this attack needs; these do: {names}. Attack one of them and measure"

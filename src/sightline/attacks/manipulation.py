@@ -42,6 +42,7 @@ class Manipulation(Attack):
 
     aim: ClassVar[Target] = Top()
     tiny: ClassVar[Mapping[str, Any]] = {"steps": 3}
+    keeps_class: ClassVar[bool] = True
 
     epsilon: float = 0.031
     step: float = 1 / 255

@@ -285,9 +285,8 @@ class _Done:
         if as_json:
             tell_json(told)
         else:
-            keeps = self.made.registered_name == "manipulation"
             for place in self.places:
-                tell(_line(self.held.record(place)["record"], keeps))
+                tell(_line(self.held.record(place)["record"], self.made.keeps_class))
             tell(f"All: {path}")
             for error in self.errors:
                 say(f"not done: {error}")

@@ -32,6 +32,7 @@ class GradCAM(WeightedCAM):
 
     well_known: ClassVar[bool] = True
     recommended: ClassVar[bool] = True
+    differentiable_as: ClassVar[str] = "cam"
 
     def weigh(self, view: LayerView) -> Weights:
         return view.grads.mean((2, 3), keepdim=True)

@@ -41,6 +41,7 @@ class HiResCAM(WeightedCAM):
     """
 
     recommended: ClassVar[bool] = True
+    differentiable_as: ClassVar[str] = "cam with a weight per place"
 
     keep_sign: bool = True
 

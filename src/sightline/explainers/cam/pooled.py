@@ -7,6 +7,7 @@ places; that the network is pooling and one linear layer is measured, and refuse
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -42,6 +43,8 @@ class CAM(WeightedCAM):
     Do not trust it to say where the layer looked: a place of the map depends on its whole receptive
     field, which in deep networks is the whole picture.
     """
+
+    differentiable_as: ClassVar[str] = "cam"
 
     keep_sign: bool = True
     per_place: bool = True

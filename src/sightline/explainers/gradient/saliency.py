@@ -43,6 +43,7 @@ class Gradient(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     well_known: ClassVar[bool] = True
+    differentiable_as: ClassVar[str] = "gradient"
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         _, grads = model.gradients(images, target)

@@ -57,6 +57,7 @@ class IterativeSaliency(Explainer):
     own_passes: ClassVar[bool] = True
     probability: ClassVar[bool] = True
     tiny: ClassVar[Mapping[str, Any]] = {"steps": 20, "rate": 2.0}
+    differentiable_as: ClassVar[str] = "optimised mask"
 
     cells: int = 32
     steps: int = 200

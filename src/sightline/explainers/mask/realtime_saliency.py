@@ -51,6 +51,7 @@ class RealtimeSaliency(Explainer):
 
     needs: ClassVar[tuple[str, ...]] = ()
     probability: ClassVar[bool] = True
+    differentiable_as: ClassVar[str] = "mask network"
 
     weights: str | Path | None = None
     confidence: float = 6.0
