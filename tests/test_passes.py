@@ -1,6 +1,10 @@
 """Passes through a network: shared on every device, counted for who caused them."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +12,7 @@ from PIL import Image
 
 import sightline as sl
 from sightline import Model
+from sightline.network.costs import recorded, uncounted
 from sightline.worlds.miniatures import MINIATURES
 
 CAMS = ["grad-cam", "hires-cam", "layer-cam"]
@@ -58,3 +63,36 @@ def test_evaluate_shares_a_forward_where_moving_copies(
         spent.append(model.evaluations)
         far(monkeypatch)
     assert spent[0] == spent[1]
+
+
+def test_a_call_pays_for_the_calls_inside_it() -> None:
+    model, images = small(), pictures(2)
+    target, before = model.aim(images, 1), dict(model.evaluations)
+    with recorded() as outer:
+        model.scores(images, target)
+        with recorded() as inner:
+            model.gradients(images, target)
+        with uncounted():
+            model.scores(images, target)
+    assert inner == {"forward": 2, "backward": 2, "copies": 0}
+    assert outer == {"forward": 4, "backward": 2, "copies": 0}
+    assert {kind: model.evaluations[kind] - before[kind] for kind in before} == outer
+
+
+def in_threads(work: Callable[[int], Any], count: int = 4) -> list[Any]:
+    """What `work` gives for each number, all of them at the same time."""
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def test_each_of_four_threads_pays_for_its_own_passes() -> None:
+    model, images, cam = small(), pictures(1), sl.create("explainer", "grad-cam")
+    cam(model, images)  # the anatomy is measured once
+    before, start = model.evaluations["forward"], Barrier(4)
+
+    def costs(_: int) -> list[int]:
+        start.wait()
+        return [cam(model, images).provenance["evaluations"]["forward"] for _ in range(8)]
+
+    assert in_threads(costs) == [[1] * 8] * 4
+    assert model.evaluations["forward"] - before == 4 * 8

@@ -33,8 +33,9 @@ from .explainers.contract.refusals import Refusal, in_words, saturated, together
 from .explanation import Explanation, Heatmap
 from .files.display import display_text, displayed
 from .model import BATCH, Model
+from .network.costs import recorded
 from .network.tracing.prefix_replay import JOINT, Address
-from .ops.batches import fit_side
+from .ops.batches import chunks, fit_side
 from .target import PerImage, Target, to_target
 
 _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows no `Self`
@@ -98,24 +99,13 @@ class Explainer(ABC):
         aimed = to_target(target).bind(model, tensors)
         self.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
         self._warn_of_parts(model)
-        started, before = time.perf_counter(), dict(model.evaluations)
-        asked, model = model, self.served(model, tensors, aimed)
-        pieces: list[Explanation | Refusal] = []
-        step = model.meet(tensors).most(BATCH)
-        for start in range(0, len(tensors), step):
-            rows = slice(start, start + step)
-            whole = len(tensors) <= step
-            same = whole and model is asked  # else the clean pass that is shared is another's
-            batch = model.moved(tensors if same else tensors[rows])
-            model.origins.follow(batch, tensors, rows)
-            pieces += self._pieces(
-                model if whole else model.take(rows),
-                batch,
-                aimed if whole else aimed.take(rows),
-            )
+        started = time.perf_counter()
+        precision = model.precision
+        with recorded() as spent:
+            model = self.served(model, tensors, aimed)
+            pieces = self._batches(model, tensors, aimed)
         result, error = together(pieces, self.gives, (tensors.shape[2], tensors.shape[3]))
-        spent = {k: model.evaluations[k] - before[k] for k in before}
-        facts = {**self._facts(model), "precision": asked.precision, "ran_in": model.precision}
+        facts = {**self._facts(model), "precision": precision, "ran_in": model.precision}
         ran = result.provenance.get("parameters", {})  # what a method says of its own
         result = replace(
             result,
@@ -243,6 +233,21 @@ class Explainer(ABC):
             return self._part(other.take([0]), image.to(other.device), first, unknown_facts(1))
 
         return admitted(model, (type(self), repr(self)), images[:1], ask)
+
+    @final
+    def _batches(
+        self, model: Model, images: Tensor, target: Target
+    ) -> "list[Explanation | Refusal]":
+        """What the method says of images that are too many for one pass, in order."""
+        step = model.meet(images).most(BATCH)
+        if len(images) <= step:
+            batch = model.origins.follow(model.moved(images), images, slice(None))
+            return self._pieces(model, batch, target)
+        pieces: list[Explanation | Refusal] = []
+        for rows in chunks(len(images), step):
+            batch = model.origins.follow(model.moved(images[rows]), images, rows)
+            pieces += self._pieces(model.take(rows), batch, target.take(rows))
+        return pieces
 
     @final
     def _pieces(

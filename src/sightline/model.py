@@ -23,11 +23,12 @@ from .network.black_box import BlackBox
 from .network.calling.failures import refuse_scripted
 from .network.calling.forward import Calling, Settings
 from .network.calling.modules import Recent, device_of, refuse_inference, refuse_turned, unwrapped
+from .network.costs import nothing_spent
 from .network.devices import usable_device
 from .network.execution import Engine
 from .network.labels import class_names, find_label
 from .network.shared_pass import SharedPass, open_pass, opened
-from .network.trace import SPENT, Circuit, Edit, Fan, Trace
+from .network.trace import Circuit, Edit, Fan, Trace
 from .network.unharmed import unharmed
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
 from .ops.rules import Rule, served
@@ -93,7 +94,7 @@ class Model:
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
         self.differentiable = not isinstance(self.module, BlackBox)
         self.batch: int | None = None
-        self.evaluations: dict[str, int] = dict.fromkeys(SPENT, 0)
+        self.evaluations = nothing_spent()
         self.calling = Calling(Settings.of(self, known), forward, output, gives)
         self.mean, self.std = self.calling.settings.mean, self.calling.settings.std
         self.side: dict[str, Any] = {}
@@ -111,8 +112,8 @@ class Model:
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else "{} x {} px".format(*self.size)
-        facts = f"{size}, {len(self.labels or ())} labels, {self.precision}"
-        return f"<Model {self.display_name}: {facts}>"
+        labels = len(self.labels or ())
+        return f"<Model {self.display_name}: {size}, {labels} labels, {self.precision}>"
 
     @property
     def display_name(self) -> str:
@@ -127,10 +128,10 @@ class Model:
     @classmethod
     def of(cls, model: "Model | nn.Module") -> "Model":
         """The model itself, or the one of a bare module: tensors only, already normalised."""
-        if isinstance(model, Model):
-            return model
         if isinstance(model, nn.Module):
             return _bare.made_of(model, cls)
+        if isinstance(model, Model):
+            return model
         raise BadModel(f"expected a Model, torch.nn.Module or name; got {type(model).__name__}.")
 
     @classmethod
@@ -367,11 +368,9 @@ class Model:
         read: what to record with it; the graph is kept from the first of them on. Inside another
         `shared` of the same images nothing new is opened.
         """
-        if open_pass(self, images):
-            yield
-            return
-        run = partial(self._clean, gradients)
-        with self._lock, opened(self, SharedPass(images, self.device, read, run)):
+        known = open_pass(self, images)
+        shared = known or SharedPass(images, self.device, read, partial(self._clean, gradients))
+        with self._lock, opened(self, shared):
             yield
 
     def moved(self, images: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from ..explainer import Explainer
 from ..explainers.mask.iterative_saliency import IterativeSaliency
 from ..model import Model
 from ..nets.masking import MaskingNetwork, read_masking, shipped_for
+from ..network.costs import spend
 from ..network.trace import Trace
 from ..network.tracing.layouts import to_maps
 from ..network.tracing.prefix_replay import JOINT
@@ -138,7 +139,7 @@ class _OptimisedMask(Follower):
 
 
 def _graphed(trace: Trace, score: Tensor, leaf: Tensor) -> Tensor:
-    trace.spent["backward"] += len(leaf)
+    spend(trace.spent, backward=len(leaf))
     (found,) = torch.autograd.grad(score.sum(), leaf, create_graph=True)
     return found
 

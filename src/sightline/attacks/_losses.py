@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import BadTarget
 from ..model import Model
+from ..network.costs import spend
 from ..network.trace import Trace
 from ..target import Class, PerImage, Target
 
@@ -92,7 +93,7 @@ def soft_loss(logits: Tensor, label: Tensor) -> Tensor:
 def slope(trace: Trace, loss: Tensor) -> Tensor:
     """The gradient of a loss with respect to the pictures of a pass that read `"input"`."""
     leaf = trace.raw["input"]
-    trace.spent["backward"] += len(leaf)
+    spend(trace.spent, backward=len(leaf))
     (found,) = torch.autograd.grad(loss.sum(), leaf)
     return found
 

@@ -16,6 +16,7 @@ from ..explainers.mask.iterative_saliency import EPSILON, IterativeSaliency, ste
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, area, hinges, margins, roughness
 from ..nets.masking import share
+from ..network.costs import spend
 from ..ops.noise import generator
 from ..ops.rules import Rule
 
@@ -86,7 +87,7 @@ class Unrolled:
             ahead[0], ahead[1], torch.ones(1, dtype=torch.bool, device="cpu")
         )
         wanted = loss.preserver * preserver + loss.destroyer * destroyer
-        trace.spent["backward"] += 2
+        spend(trace.spent, backward=2)
         leaf = trace.raw["input"]
         (found,) = torch.autograd.grad(wanted.sum(), leaf, create_graph=True)
         shape = loss.area * area(masks) + loss.smooth * roughness(masks)

@@ -19,6 +19,7 @@ from ..errors import NotExplainable
 from ..explainer import Explainer
 from ..explanation import Heatmap
 from ..model import Model
+from ..network.costs import recorded
 from ..ops.similarity import spearman, ssim, stretched
 from ..target import Target
 from ._edges import SHARP, edges
@@ -131,12 +132,9 @@ def run(
     """
     clean = eight_bit(images)
     aimed = model.aim(clean, attack.aim if target is None else target)
-    spent = dict(model.evaluations)
-    fooled = attack(model, clean, aimed, explainers[0] if explainers else None)
-    passes = {
-        name: (model.evaluations[name] - spent[name]) / max(1, len(clean))
-        for name in ("forward", "backward")
-    }
+    with recorded() as spent:
+        fooled = attack(model, clean, aimed, explainers[0] if explainers else None)
+    passes = {name: spent[name] / max(1, len(clean)) for name in ("forward", "backward")}
     return judge(model, clean, rounded(clean, fooled), aimed, explainers, passes=passes)
 
 

@@ -18,6 +18,7 @@ from ..errors import NotExplainable, UnknownName, near
 from ..ops.rules import Rule
 from .calling.failures import refuse_scripted
 from .calling.forward import Calling
+from .costs import nothing_spent, spend, uncounted
 from .tracing.layouts import Layout, from_maps, to_maps
 from .tracing.operations import Rewriting
 from .tracing.passes import Pass
@@ -26,7 +27,6 @@ from .tracing.rows import refuse_folded, refuse_infinite
 
 Edit = Callable[[Tensor], Tensor]
 Masks = Mapping[str, Tensor]
-SPENT = ("forward", "backward", "copies")  # images through the network; copies: behind a layer only
 _COPIES = 2 << 20  # values of edited maps in one pass
 
 
@@ -58,7 +58,7 @@ class Trace(Pass):
     raw: dict[str, Tensor]
     layouts: Mapping[str, Layout]
     rows: Tensor
-    spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
+    spent: dict[str, int] = field(default_factory=nothing_spent)
     remembered: dict[Any, Tensor] = field(default_factory=dict)
     gives: str = "logits"
 
@@ -112,7 +112,7 @@ class Trace(Pass):
             for name, m in (mask or {}).items()
         ]
         try:
-            self.spent["backward"] += len(raw)
+            spend(self.spent, backward=len(raw))
             (grad,) = torch.autograd.grad(
                 score.sum(), raw, retain_graph=not last, allow_unused=True
             )
@@ -169,7 +169,7 @@ class Circuit:
     module: nn.Module
     run: Callable[[Tensor, Tensor], Any]
     layouts: Mapping[str, Layout]
-    spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
+    spent: dict[str, int] = field(default_factory=nothing_spent)
     chunk: int = 16
     fans: dict[str, str] = field(default_factory=dict)
     calling: Calling | None = None
@@ -232,7 +232,7 @@ class Circuit:
             if rules:
                 running = stack.enter_context(self._naming())
                 stack.enter_context(Rewriting(rules, lambda: running[-1]))
-            self.spent["forward"] += len(images)
+            spend(self.spent, forward=len(images))
             output = self.run(images, rows)
         for address in (*read, *edit):
             if address not in raw and address in read:
@@ -262,7 +262,7 @@ class Circuit:
             edits = [_halved(i) for i in range(3)]
             fan = Fan(3, lambda maps, part: torch.cat([e(maps) for e in edits[part]]))
             try:
-                with torch.no_grad():
+                with torch.no_grad(), uncounted():
                     together = probe._fan(image, address, fan, rows).output
                     apart = [probe.trace(image, (), {address: e}, (), rows).output for e in edits]
                 error = (together - torch.cat(apart)).abs().max() / together.std().clamp(min=1e-6)
@@ -281,13 +281,13 @@ class Circuit:
         outputs, origin = [], []
         for i in range(len(images)):
             prefix = Prefix(self, address)
-            self.spent["forward"] += 1
-            self.spent["copies"] += fan.n
+            spend(self.spent, forward=1)
             with torch.no_grad():
                 maps = prefix.record(images[i : i + 1], rows[i : i + 1])
             chunk = max(self.chunk, _COPIES // maps.numel())
             for start in range(0, fan.n, chunk):
                 part = slice(start, min(start + chunk, fan.n))
+                spend(self.spent, copies=part.stop - part.start)
                 copies = fan.make(maps, part)
                 outputs.append(prefix.run(images[i : i + 1], rows[i : i + 1], copies))
             origin.append(rows[i : i + 1].expand(fan.n))

@@ -15,6 +15,7 @@ from ...explain_pictures import Plan
 from ...explainer import Explainer
 from ...metric import Metric
 from ...model import Model
+from ...network.costs import uncounted
 from ...ops.null_maps import NULLS
 from ..catalogue import facts as _record
 from .meter import duration
@@ -76,13 +77,10 @@ def _judging(metric: Metric) -> int:
 def _seconds(model: Model) -> float:
     """The time of one image in a small batch, without a trace in the model's counts."""
     assert model.size is not None
-    counts = dict(model.evaluations)
     shape = (_IMAGES, model.calling.channels(model.module), *model.size)
     images = torch.full(shape, 0.5, dtype=torch.float32, device="cpu").to(model.device)
-    try:
+    with uncounted():
         model.outputs(images)
         started = time.perf_counter()
         model.outputs(images)
         return (time.perf_counter() - started) / _IMAGES
-    finally:
-        model.evaluations.update(counts)

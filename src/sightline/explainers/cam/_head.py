@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...errors import NotExplainable
 from ...model import Model
+from ...network.costs import uncounted
 from ...network.trace import Fan, Trace
 from ...ops.batches import chunks
 from ...ops.noise import generator
@@ -103,12 +104,11 @@ class Head:
             first, second = (torch.cat(half) for half in zip(near, far, strict=True))
             probes = torch.cat([first, second, (first + second) / 2])
             exact = copy(view.model)  # bfloat16 is no straight line
-            exact.precision, spent = "exact", dict(view.model.evaluations)
+            exact.precision = "exact"
             fan, trace = Fan(len(probes), lambda maps, part: probes[part].to(maps), sketch), None
-            with suppress(NotExplainable):
+            with suppress(NotExplainable), uncounted():
                 trace = _fanned(exact, view, 0, fan)
             facts[key] = first - second, trace
-            view.model.evaluations.update(spent)  # a start-up check, which no method caused
         return facts[key]
 
 

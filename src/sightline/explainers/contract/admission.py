@@ -16,6 +16,7 @@ from torch import Tensor
 from ...errors import BadTarget, NotExplainable, SightlineWarning
 from ...explanation import Explanation, Heatmap
 from ...model import Model
+from ...network.costs import uncounted
 
 FAST_MAP = 0.1  # of the length of the exact map
 
@@ -50,14 +51,11 @@ def moved_by(whole: Explanation, other: Explanation) -> float:
 
 
 def _moved(model: Model, image: Tensor, ask: Ask) -> float | None:
-    spent = dict(model.evaluations)
     try:
-        with warnings.catch_warnings(category=SightlineWarning, action="ignore"):
+        with uncounted(), warnings.catch_warnings(category=SightlineWarning, action="ignore"):
             whole, quick = (ask(_with(model, each), image[:]) for each in ("exact", "fast"))
     except (NotExplainable, BadTarget):
         return None
-    finally:
-        model.evaluations.update(spent)
     return moved_by(whole, quick)
 
 

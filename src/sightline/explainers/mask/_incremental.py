@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...model import Model
+from ...network.costs import spend
 from ...network.incremental.windows import Replay, Untouched
 from ...network.trace import Trace
 from ...ops.masks import cut_windows
@@ -45,11 +46,14 @@ def _incremental(
     plan = _replayed.plan_for(model, target, image, corners, GAIN) if many else None
     if plan is None:
         return None
-    model.evaluations["forward"] += 1 + len(corners)
-    windows = range(len(corners))
+    windows, found = range(len(corners)), []
     with torch.no_grad():
+        spend(model.evaluations, forward=1)
         untouched = Untouched(plan, image)
-        chunks = _replayed.parts(plan, len(corners), model.batch)
-        output = torch.cat([Replay(plan, untouched, windows[p]).run(hidden) for p in chunks])
+        for part in _replayed.parts(plan, len(corners), model.batch):
+            spend(model.evaluations, forward=len(windows[part]))
+            found.append(Replay(plan, untouched, windows[part]).run(hidden))
         rows = torch.full((len(corners),), row, device="cpu")
-        return target.score(Trace(images, output, {}, {}, rows, gives=model.gives)).float()
+        return target.score(
+            Trace(images, torch.cat(found), {}, {}, rows, gives=model.gives)
+        ).float()

@@ -22,6 +22,7 @@ from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
 from ...network.calling.outputs import scores_of
+from ...network.costs import Payers, payers
 from ...ops.resize import resize
 from ...shapes import Images
 from ...target import Target
@@ -181,7 +182,7 @@ def _lent(model: Model) -> Iterator[nn.Module]:
         copy = deepcopy(model.module)
     except Exception:  # some networks hold what cannot be copied; `unharmed` watches over them
         copy = model.module
-    handle = copy.register_forward_hook(_counting(model.evaluations))
+    handle = copy.register_forward_hook(_counting(model.evaluations, payers()))
     try:
         plain = model.calling.forward is None and model.calling.output is None
         yield copy if plain else Scores(copy, model)
@@ -189,15 +190,15 @@ def _lent(model: Model) -> Iterator[nn.Module]:
         handle.remove()
 
 
-def _counting(spent: dict[str, int]) -> Callable[..., None]:
+def _counting(total: dict[str, int], paid: Payers) -> Callable[..., None]:
     def count(_: nn.Module, given: tuple[Any, ...], returned: Any) -> None:
         rows = len(given[0]) if given and isinstance(given[0], Tensor) else 1
-        spent["forward"] += rows
+        paid.spend(total, forward=rows)
         if isinstance(returned, Tensor) and returned.requires_grad:
             returned.register_hook(back)
 
     def back(gradient: Tensor) -> None:
-        spent["backward"] += len(gradient)
+        paid.spend(total, backward=len(gradient))
 
     return count
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....errors import BadField
 from ....model import Model
+from ....network.costs import spend
 from ....network.incremental.windows import Plan, Replay, Untouched
 from ....network.trace import Trace
 from ....ops.fill import NAMES, Fill
@@ -135,9 +136,11 @@ class Patches:
         batch, every = self.model.batch, list(near)
         for some in _replayed.recorded(plan, len(every), batch):
             held = every[some]
+            spend(self.model.evaluations, forward=len(held))
             untouched = Untouched(plan, self._shown(held))
             pairs = [(at, each) for at, hub in enumerate(held) for each in near[hub]]
             for part in _replayed.parts(plan, len(pairs), batch or CHUNK):
+                spend(self.model.evaluations, forward=len(pairs[part]))
                 pictures = [at for at, _ in pairs[part]]
                 sets = [each for _, each in pairs[part]]
                 windows = [(held[at] ^ each).bit_length() - 1 for at, each in pairs[part]]
@@ -148,7 +151,6 @@ class Patches:
                 trace = Trace(self.image, output, {}, {}, rows, gives=self.model.gives)
                 self._keep(sets, self.target.score(trace))
             self.recorded += len(held)
-            self.model.evaluations["forward"] += len(held) + len(pairs)
 
     def _masks(self, sets: Sequence[int]) -> Tensor:
         """Where each set shows the image, (set, 1, row, col)."""
