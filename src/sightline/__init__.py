@@ -34,6 +34,8 @@ _WHERE = {
     "Explainer": "explainer",
     "Metric": "metric",
     "Case": "metric",
+    "Sample": "sample",
+    "Samples": "sample",
     "Truth": "sample",
     "Attack": "attack",
     "Recipe": "recipe",

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from . import registry, zoo
-from .data.collection import collection
+from .data.classes import match
+from .data.opening import open_samples
 from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
 from .evaluate import evaluation, run_file
 from .evaluate.table import Table
@@ -270,7 +271,8 @@ def evaluate(
         said.check(model)
     if metrics is None or isinstance(metrics, (str, Metric)):
         metrics = ("deletion", "insertion") if metrics is None else (metrics,)
-    pictures = collection(data, model, limit)
+    range = getattr(model.preprocess, "range", None)
+    pictures = match(open_samples(data, limit, range=range), model)
     setup = evaluation.prepared(
         model,
         chosen(model, methods),

@@ -15,8 +15,8 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision.datasets import ImageFolder
 
 import sightline as sl
-from sightline.data.classes import NUMBER, ORDER, OWN, UNKNOWN, Classes
-from sightline.data.collection import collection
+from sightline.data.classes import NUMBER, ORDER, OWN, UNKNOWN, Classes, match
+from sightline.data.opening import open_samples
 from sightline.errors import SightlineWarning
 from sightline.evaluate.table import Table
 
@@ -36,7 +36,7 @@ def _folders(root: Path, *names: str) -> Path:
 
 
 def _labels(data: Any, model: sl.Model) -> list[int | None]:
-    return [item.label for item in collection(data, model).items()]
+    return [item.class_index for item in match(open_samples(data), model)]
 
 
 def _shard(path: Path, *labels: str) -> str:
@@ -164,9 +164,9 @@ def test_the_datas_own_order_counts_only_where_nothing_speaks_against_it(tmp_pat
         assert _labels(data, _model(["LABEL_0", "LABEL_1", "LABEL_2"])) == [0, 1, 2]
         assert _labels(data, _model(count=4)) == [None] * 3
         assert _labels(data, _model(["eagle", "owl", "wren"])) == [None] * 3
-    told = [item.meaning.doubt for item in collection(folder, _model(count=3)).items()]
+    told = [item.meaning.doubt for item in match(open_samples(folder), _model(count=3))]
     assert told == [ORDER] * 3
-    assert [i.meaning.doubt for i in collection(whole, _model(count=3)).items()] == [OWN] * 3
+    assert [i.meaning.doubt for i in match(open_samples(whole), _model(count=3))] == [OWN] * 3
     counted = _folders(tmp_path / "n", "1", "2", "3")  # counted from one
     assert _labels(counted, _model(count=3)) == [0, 1, 2]
     assert _labels(counted, _model(["a", "b", "c"])) == [0, 1, 2]

@@ -10,10 +10,12 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline.data.collection import collection
-from sightline.data.item import Encoded, Item
+from sightline.data.classes import match
+from sightline.data.opening import open_samples
 from sightline.errors import BadField, BadImage, MissingExtra
 from sightline.evaluate.plan import BLIND
+from sightline.pictures.encoded import Encoded
+from sightline.sample import Sample
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,8 @@ def _shard(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def _items(data: object, model: sl.Model, limit: int | None = None) -> list[Item]:
-    return list(collection(data, model, limit).items())
+def _items(data: object, model: sl.Model, limit: int | None = None) -> list[Sample]:
+    return list(match(open_samples(data, limit), model))
 
 
 def test_shards_give_pictures_labels_and_boxes(model: sl.Model, tmp_path: Path) -> None:
@@ -61,16 +63,17 @@ def test_shards_give_pictures_labels_and_boxes(model: sl.Model, tmp_path: Path) 
         {"three.seg.png": _png(3), "three.cls": b"dgo", "four.txt": b"nothing", "five.png": b"?"},
     )
     one, two, three, four, five = _items(f"wds:{tmp_path}/a-{{000..001}}.tar", model)
-    assert (one.name, one.label, one.boxes) == ("a-000.tar/x/one", 1, None)
-    assert (two.label, two.boxes) == (2, ((1, 2, 5, 6),))
+    assert (one.name, one.class_index, one.boxes) == ("a-000.tar/x/one", 1, None)
+    assert (two.class_index, two.boxes) == (2, ((1, 2, 5, 6),))
     assert one.load().size == (10, 12)
     assert one.digest() != two.digest()
-    assert (three.label, three.error) == (None, "") and "did you mean 'dog'" in three.meaning.note
+    assert (three.class_index, three.error) == (None, "")
+    assert "did you mean 'dog'" in three.meaning.note
     assert "holds no picture, but txt" in four.error
     with pytest.raises(BadImage, match=r"a-001.tar/five"):
         five.load()
-    again = collection(f"webdataset:{tmp_path}/*.tar", model, 2)
-    assert [i.name for i in again.items()] == ["a-000.tar/x/one", "a-000.tar/two"]
+    again = match(open_samples(f"webdataset:{tmp_path}/*.tar", 2), model)
+    assert [i.name for i in again] == ["a-000.tar/x/one", "a-000.tar/two"]
     assert again.to_toml() == {"source": f"webdataset:{tmp_path}/*.tar", "limit": 2}
 
 
@@ -93,7 +96,7 @@ def test_shards_that_are_not_there_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises((BadImage, BadField), match="webdataset:"):
-        collection(f"wds:{pattern}", model)
+        match(open_samples(f"wds:{pattern}"), model)
 
 
 def test_a_run_over_a_stream_is_the_run_over_its_files(model: sl.Model, tmp_path: Path) -> None:
@@ -129,7 +132,7 @@ def test_without_its_library_a_data_set_names_what_to_install(
 
     monkeypatch.setattr(hugging_face.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="pip install datasets"):
-        collection("hf:food101", model)
+        match(open_samples("hf:food101"), model)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -146,14 +149,14 @@ def test_a_data_set_on_disk_is_streamed_with_the_names_of_its_classes(
         held = {"image": [_picture(1), _picture(2)], "label": [0, 1]}
         made = datasets.Dataset.from_dict(held, features=features)
         made.to_parquet(str(tmp_path / "data" / f"{split}-00000.parquet"))
-    found = collection(f"hf:{tmp_path}", model)
+    found = match(open_samples(f"hf:{tmp_path}"), model)
     assert "the split test is used" in found.notes[0]
-    first, second = found.items()
-    assert (first.label, second.label) == (1, 0)
-    assert isinstance(first.picture, Encoded) and first.load().size == (10, 12)
+    first, second = found
+    assert (first.class_index, second.class_index) == (1, 0)
+    assert isinstance(first.source, Encoded) and first.load().size == (10, 12)
     assert len(_items(f"hf:{tmp_path}:train", model, 1)) == 1
     with pytest.raises(BadField, match="did you mean 'train'"):
-        collection(f"hf:{tmp_path}:trian", model)
+        match(open_samples(f"hf:{tmp_path}:trian"), model)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -162,6 +165,6 @@ def test_class_folders_are_a_data_set_too(model: sl.Model, tmp_path: Path) -> No
     for name in ("carp", "strange"):
         (tmp_path / "train" / name).mkdir(parents=True)
         _picture(9).save(tmp_path / "train" / name / "a.png")
-    found = collection(f"hf:{tmp_path}", model)
-    assert [i.label for i in found.items()] == [2, None]
-    assert "'strange' is no class of" in list(found.items())[1].meaning.note
+    found = match(open_samples(f"hf:{tmp_path}"), model)
+    assert [i.class_index for i in found] == [2, None]
+    assert "'strange' is no class of" in list(found)[1].meaning.note

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import nn
 
 import sightline as sl
-from sightline.data.item import Item
 from sightline.errors import BadField
 from sightline.pictures.reading import Picture
+from sightline.sample import Sample
 
 METRICS = ["pointing", "energy-pointing", "max-box-acc"]
 
@@ -51,15 +51,15 @@ def test_a_reversed_or_empty_box_of_a_table_is_refused(
         assert row["value"] is None and "its corners are exchanged" in row["error"]
 
 
-def test_masks_of_an_item_follow_the_rule_of_truth(model: sl.Model) -> None:
+def test_masks_of_a_sample_follow_the_rule_of_truth(model: sl.Model) -> None:
     picture = Picture(np.zeros((20, 60, 3), np.uint8), "x")
     inside = np.zeros((20, 60), np.uint8)
     inside[4:16, 24:32] = 255  # times 255 once more it would be 1, which is nothing
-    truth = Item(name="x", picture=picture, mask=inside).truth(model, picture)
+    truth = Sample(name="x", source=picture, mask=inside).truth(model.preprocess, picture)
     assert truth is not None and truth.masks is not None
     expected = np.zeros((10, 10), bool)
     expected[2:8, 2:6] = True
     assert np.array_equal(truth.masks[0], expected)
     inside[0, 0] = 3
     with pytest.raises(BadField, match="3 values from 0 to 255"):
-        Item(name="x", picture=picture, mask=inside).truth(model, picture)
+        Sample(name="x", source=picture, mask=inside).truth(model.preprocess, picture)

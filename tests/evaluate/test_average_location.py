@@ -9,11 +9,10 @@ import torch
 
 import sightline as sl
 from sightline import registry
-from sightline.data.item import Collection, Item
 from sightline.evaluate import evaluation
 from sightline.evaluate.average_location import AVERAGE_LOCATION, average_location, place
 from sightline.pictures.preprocess import Preprocess
-from sightline.sample import Truth
+from sightline.sample import Meaning, Sample, Samples, Truth
 from sightline.worlds.miniatures import MINIATURES
 
 
@@ -22,20 +21,23 @@ def model() -> sl.Model:
     return sl.Model(MINIATURES["pooled-cnn"](), size=(32, 32))
 
 
-def _items(count: int = 4) -> list[Item]:
+KNOWN = Meaning(text="0", index=0)
+
+
+def _items(count: int = 4) -> list[Sample]:
     """Noise with the object one column further to the right in each picture."""
     images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     masks = np.zeros((count, 32, 32), dtype=bool)
     for k, mask in enumerate(masks):
         mask[8:16, k : k + 8] = True
     return [
-        Item(name=f"noise {k}", picture=images[k : k + 1], label=0, mask=masks[k])
+        Sample(name=f"noise {k}", source=images[k : k + 1], meaning=KNOWN, mask=masks[k])
         for k in range(count)
     ]
 
 
-def _collection(items: list[Item]) -> Collection:
-    return Collection(name="noise", count=len(items), items=lambda: iter(items), handed=True)
+def _collection(items: list[Sample]) -> Samples:
+    return Samples(name="noise", count=len(items), start=lambda: iter(items), handed=True)
 
 
 def test_each_picture_is_left_out_of_its_own_map(model: sl.Model) -> None:
@@ -77,7 +79,7 @@ def test_it_is_a_row_beside_the_baselines_and_is_not_computed_twice(
     model: sl.Model, tmp_path: Path
 ) -> None:
     pictures = _collection(_items())
-    average = average_location(model, pictures.items())
+    average = average_location(model, pictures)
     methods = [registry.create("explainer", "gradient")]
     setup = evaluation.prepared(
         model, methods, ["part-iou"], pictures, tmp_path, stability=False, average=average

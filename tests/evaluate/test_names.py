@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline.data.collection import collection
+from sightline.data.classes import match
+from sightline.data.opening import open_samples
 from sightline.errors import BadImage
 from sightline.evaluate.table import Table
-from sightline.pictures.reading import gather
+from sightline.pictures.reading import Picture, gather, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
 
@@ -76,8 +77,8 @@ def test_pictures_of_one_name_stay_apart(model: sl.Model, tmp_path: Path) -> Non
     assert len({json.loads(line[9:])["cell"] for line in lines}) == len(table.rows)
     paths = [_draw(tmp_path / folder / "x.png", level) for folder, level in (("p", 9), ("q", 99))]
     assert _evaluate(model, paths, tmp_path / "s").pictures == [str(path) for path in paths]
-    pictures = [sl.images.read(path) for path in (*paths, paths[0])]
-    named = [sl.images.Picture(p.array, "x") for p in pictures]
+    pictures = [read(path) for path in (*paths, paths[0])]
+    named = [Picture(p.array, "x") for p in pictures]
     assert _evaluate(model, named, tmp_path / "t").pictures == ["x", "x (2)", "x"]
     (tmp_path / "a.csv").write_text(
         "path,label\np/x.png,cat\np/x.png,dog\nnone.png,cat\nnone.png,dog\n"
@@ -110,11 +111,11 @@ def test_pipes_and_devices_named_like_pictures_are_errors_at_once(
         assert sum(said in error for error in table.errors) == pipes
         assert sum("no such file" in error for error in table.errors) == count - pipes - 1
     with pytest.raises(BadImage, match=said):
-        collection(data / "cat" / "pipe.png", model)
+        match(open_samples(data / "cat" / "pipe.png"), model)
     os.mkfifo(tmp_path / "shard.tar")
     for pattern in ("shard.tar", "*.tar"):
         with pytest.raises(BadImage, match="is a device or a pipe"):
-            collection(f"webdataset:{tmp_path}/{pattern}", model)
+            match(open_samples(f"webdataset:{tmp_path}/{pattern}"), model)
 
 
 def test_a_shard_may_hold_any_name(model: sl.Model, tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_linked_class_folders_are_followed_and_loops_seen(model: sl.Model, tmp_p
     (data / "dog" / "loop").symlink_to(data)
     wanted = ["cat/a.png", "dog/b.png"]
     for source in (data, str(data / "*" / "*.png"), str(data / "**" / "*.png")):
-        found = list(collection(source, model).items())
+        found = list(match(open_samples(source), model))
         assert sorted(item.name for item in found)[:2] == wanted and len(found) < 5
-        assert {item.label for item in found} == {0, 1}
+        assert {item.class_index for item in found} == {0, 1}
     assert [p.name for p in gather(data / "**" / "[ab].png")].count("b.png") <= 2

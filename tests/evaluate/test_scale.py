@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline.data.item import Collection, Encoded, Item
 from sightline.evaluate import evaluation
 from sightline.evaluate import plan as setups
 from sightline.evaluate.measurement import Finished, Task
@@ -22,6 +21,8 @@ from sightline.evaluate.progress import Board
 from sightline.evaluate.small_map import packed
 from sightline.evaluate.stores import rows as stored
 from sightline.jobs import ledger
+from sightline.pictures.encoded import Encoded
+from sightline.sample import Sample, Samples
 from sightline.worlds import analytic
 
 METHODS = 10
@@ -60,13 +61,13 @@ class Invented:
         self.at_the_end = tracemalloc.get_traced_memory()[0]
 
 
-def _collection(count: int) -> Collection:
-    def items() -> Iterator[Item]:
+def _collection(count: int) -> Samples:
+    def items() -> Iterator[Sample]:
         for k in range(count):
             picture = Encoded(data=b"%d" % k, name="")
-            yield Item(name=f"class/photograph_{k:06d}.jpg", picture=picture)
+            yield Sample(name=f"class/photograph_{k:06d}.jpg", source=picture)
 
-    return Collection(name="invented", count=count, items=items)
+    return Samples(name="invented", count=count, start=items)
 
 
 def _setup() -> Setup:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import sightline as sl
 from evaluate.breaking import Sleeping
-from sightline.data.collection import collection
-from sightline.data.item import Item
+from sightline.data.classes import match
+from sightline.data.opening import open_samples
 from sightline.errors import BadField, SightlineWarning
 from sightline.evaluate import plan as setups
 from sightline.evaluate.measurement import Finished, Job, Task
@@ -20,6 +20,7 @@ from sightline.evaluate.progress import Board
 from sightline.evaluate.workers.pool import Crew, Loaded, Report, Reports, Worker
 from sightline.jobs import ledger
 from sightline.jobs.time_limit import Patience
+from sightline.sample import Sample
 from sightline.worlds import analytic
 
 ENDED: list[Worker] = []
@@ -37,7 +38,7 @@ class Pretending(Worker):
         self.reports.put(Report(worker=self, what=what))
 
     def send(self, task: Task) -> None:
-        if task.item.name == "stuck":
+        if task.sample.name == "stuck":
             return
         self._say(Loaded())
         for job in task.jobs:
@@ -53,7 +54,7 @@ class Pretending(Worker):
 
 def _task(name: str, *keys: str) -> Task:
     jobs = tuple(Job(column=k, key=key, judges=()) for k, key in enumerate(keys))
-    return Task(item=Item(name=name), jobs=jobs)
+    return Task(sample=Sample(name=name), jobs=jobs)
 
 
 def test_a_worker_that_takes_too_long_is_stopped_and_its_cell_given_up() -> None:
@@ -95,21 +96,21 @@ def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
 ) -> None:
     for name in "abc":
         Image.new("RGB", (9, 9), (ord(name), 1, 2)).save(tmp_path / f"{name}.png")
-    held, digest = threading.Event(), Item.digest
+    held, digest = threading.Event(), Sample.digest
 
-    def slow(item: Item) -> str:
+    def slow(item: Sample) -> str:
         if item.name == "b.png":
             held.wait()
         return digest(item)
 
-    monkeypatch.setattr(Item, "digest", slow)
+    monkeypatch.setattr(Sample, "digest", slow)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
     model = sl.Model(net, sl.Preprocess(size=8))
     setup = setups.planned(model, [sl.create("explainer", "gradient")], ["complexity"])
     with ledger.opened(tmp_path / "run") as book:
-        board = Board(setup, collection(tmp_path, model), book, patience=Patience(0.5))
+        board = Board(setup, match(open_samples(tmp_path), model), book, patience=Patience(0.5))
         tasks, _ = board.work()
-        assert [task.item.name for task in tasks] == ["a.png", "c.png"]
+        assert [task.sample.name for task in tasks] == ["a.png", "c.png"]
         errors = {row["error"] for row in board.rows() if row["picture"] == "b.png"}
         assert len(book) == 0
     held.set()

@@ -131,6 +131,7 @@ def _arenas(
     data: str | None, track: str, limit: int, names: Sequence[str], range: str | None
 ) -> "list[Arena]":
     """The contests that were asked for. Raises: BadField where none is, or a word is wrong."""
+    from ..data import drawn_worlds
     from ..errors import BadField
     from ..evaluate.benchmark import tracks as arenas
     from ..pictures.formats.levels import Range, parse_range
@@ -140,7 +141,7 @@ def _arenas(
         raise BadField(f"--track is known, real or all; got {track!r}.")
     if track == "real" and data is None:
         raise BadField("the real track needs photographs; name a folder, a CSV or a glob.")
-    drawn = data in arenas.WORLDS
+    drawn = data in drawn_worlds.SEEDS
     if track == "real" and drawn:
         raise BadField(f"--track real is for photographs; {data} is drawn. Use --track known.")
     if data is not None and (drawn or track != "known"):

@@ -222,12 +222,12 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 def _estimated(plan: "Plan", data: str, limit: int | None, workers: int | None) -> str:
     """How long a folder will take; empty where that is under a minute, or not known."""
-    from ..data.collection import collection
+    from ..data.opening import open_samples
     from ..evaluate.plan import BLIND
     from ..jobs.capacity import cores
     from .waiting import estimate
 
-    count = collection(data, plan.model, limit).count if Path(data).is_dir() else None
+    count = open_samples(data, limit).count if Path(data).is_dir() else None
     processes = workers or (cores() if plan.model.device.type == "cpu" else 1)
     return estimate.sentence(plan, count or 0, baselines=len(BLIND), workers=processes)
 

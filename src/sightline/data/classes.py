@@ -20,19 +20,31 @@
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache, cached_property
 
 import torch
 
 from ..errors import SightlineError
-from ..files.finding import printable
 from ..model import Model
 from ..network.labels import matches, nearest, several
+from ..sample import UNKNOWN, Meaning, Sample, Samples
 
-UNKNOWN, NUMBER, ORDER, OWN = "unknown", "number", "order", "own"
-"""Why a label's class is in doubt: no class of the model; a bare number taken for an index; the
-order of the data's names; the data's own numbers, where the model's classes have no names."""
+__all__ = [
+    "NUMBER",
+    "ORDER",
+    "OWN",
+    "UNKNOWN",
+    "Classes",
+    "Meaning",
+    "count_of",
+    "match",
+    "sentences",
+]
+
+NUMBER, ORDER, OWN = "number", "order", "own"
+"""Why a label's class is in doubt, beside `UNKNOWN`: a bare number taken for an index; the order of
+the data's names; the data's own numbers, where the model's classes have no names."""
 
 _WNID = re.compile(r"n\d{8}")
 _NUMBERED = re.compile(r"(\d+)(?:\s*[-.:]\s*|_+)(.*\D.*)")
@@ -40,23 +52,23 @@ _PLACEHOLDER = re.compile(r"label_\d+|class[ _]?\d+", re.IGNORECASE)
 _AGREED = 990  # of 1000 labels: lists of ImageNet's differ in a few names
 
 
-@dataclass(frozen=True, kw_only=True)
-class Meaning:
-    """What a label of the data means to the model.
+def match(samples: Samples, model: Model) -> Samples:
+    """The samples, each with the model's class that its label means."""
+    known: dict[tuple[str, ...], Classes] = {}
 
-    told: the label as the data says it. index: the class, None where the model does not know it, or
-    where nothing was said. doubt: `UNKNOWN`, `NUMBER`, `ORDER` or `OWN` where it stands on less
-    than a name. note: a sentence on that.
-    """
+    def matched(sample: Sample) -> Sample:
+        names = sample.names
+        if names not in known:
+            known[names] = Classes(model, names)
+        if sample.number is not None:
+            meaning = known[names].number(sample.number)
+        elif sample.label:
+            meaning = known[names].word(sample.label)
+        else:
+            return sample
+        return replace(sample, meaning=meaning, names=())  # names would travel with every task
 
-    told: str = ""
-    index: int | None = None
-    doubt: str = ""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        for text in ("told", "note"):  # a folder's name need not be UTF-8
-            object.__setattr__(self, text, printable(getattr(self, text)))
+    return samples.map(matched)
 
 
 class Classes:
@@ -78,16 +90,16 @@ class Classes:
     def number(self, number: int) -> Meaning:
         """What a number of the data's own means."""
         if self.names is None:
-            return Meaning(told=str(number), index=number)
+            return Meaning(text=str(number), index=number)
         if not 0 <= number < len(self.names):
             return Meaning() if number < 0 else self._unknown(str(number), ".")
         name = self.names[number]
         found = self.word(name)
         if self._ordered and not self.labels and not self._numeric(self.names):
             note = f"The model names no classes: {name!r} is the data's own {number}."
-            return Meaning(told=name, index=number, doubt=OWN, note=note)
+            return Meaning(text=name, index=number, doubt=OWN, note=note)
         if found.doubt == NUMBER and found.index == number:  # both readings agree
-            return Meaning(told=name, index=number)
+            return Meaning(text=name, index=number)
         return found
 
     @cached_property
@@ -104,13 +116,13 @@ class Classes:
     def _word(self, word: str) -> Meaning:
         found = self._named(word)
         if len(found) == 1:
-            return Meaning(told=word, index=found[0])
+            return Meaning(text=word, index=found[0])
         if found:
             return self._unknown(word, f": {several(word, found, self.model.labels or [])}.")
         if self._ordered and self.names is not None and word in self.names:
             place = self.names.index(word)
             return Meaning(
-                told=word,
+                text=word,
                 index=place,
                 doubt=ORDER,
                 note=f"{word!r} is taken for class {place}, by the order of the data's names.",
@@ -119,10 +131,10 @@ class Classes:
         if index is None or self._numeric(self.labels) or not self._there(index):
             return self._unknown(word, nearest(word, self.model.labels or []))
         if not self.labels:
-            return Meaning(told=word, index=index)
+            return Meaning(text=word, index=index)
         called = f"the model calls class {index} {self.model.label(index)!r}"
         return Meaning(
-            told=word,
+            text=word,
             index=index,
             doubt=NUMBER,
             note=f"{word!r} is a bare number, taken for an index; {called}.",
@@ -161,7 +173,7 @@ class Classes:
 
     def _unknown(self, word: str, why: str) -> Meaning:
         note = f"The label {word!r} is no class of the model{why}"
-        return Meaning(told=word, doubt=UNKNOWN, note=note)
+        return Meaning(text=word, doubt=UNKNOWN, note=note)
 
 
 def _whole(word: str) -> int | None:
@@ -220,7 +232,7 @@ def sentences(
 
 
 def _sentence(model: Model, doubt: str, found: Sequence[Meaning]) -> str:
-    first, labels = found[0], list(dict.fromkeys(each.told for each in found))
+    first, labels = found[0], list(dict.fromkeys(each.text for each in found))
     which = ", ".join(map(repr, labels[:3])) + (
         f" and {len(labels) - 3} more" if labels[3:] else ""
     )

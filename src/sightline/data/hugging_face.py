@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadField, BadImage, MissingExtra, near
-from ..model import Model
-from .classes import Classes, Meaning
-from .item import TOP, Collection, Encoded, Item
+from ..pictures.encoded import Encoded
+from ..sample import TOP, Sample, Samples
+from .openers import opener
 from .shards import with_boxes
 
 log = logging.getLogger("sightline")
@@ -26,7 +26,8 @@ _LABELS = ("label", "labels", "class")
 _BOXES = ("box", "boxes")
 
 
-def stream(name: str, model: Model) -> Collection:
+@opener("hf", form="hf:NAME[:SPLIT]")
+def samples(name: str) -> Samples:
     """The pictures of a data set's split; without a split its test part, or what is nearest to one.
 
     Raises: MissingExtra without the library, BadImage where there is no such data set, BadField for
@@ -46,12 +47,12 @@ def stream(name: str, model: Model) -> Collection:
                 f"hf:{place} has no split {split!r}{near(split, splits)} Splits:"
                 f" {', '.join(splits)}."
             )
-        data, columns = _columns(splits[split], place, model)
+        data, columns = _columns(splits[split], place)
     notes = () if wanted or len(splits) == 1 else (f"hf:{place}: the split {split} is used.",)
-    return Collection(
+    return Samples(
         name=f"hf:{name}",
         count=columns.count,
-        items=lambda: _items(data, columns, place),
+        start=lambda: _rows(data, columns, place),
         notes=(*notes, *columns.notes),
     )
 
@@ -108,25 +109,27 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Columns:
-    """Which column is what. named: whether the label's column holds numbers of named classes."""
+    """Which column is what. names: of the classes that the label's numbers count through."""
 
     picture: str
     label: str | None
     box: str | None
-    classes: Classes
-    named: bool
+    names: tuple[str, ...]
     count: int | None
     notes: tuple[str, ...] = ()
 
-    def meaning(self, row: dict[str, Any]) -> Meaning:
-        """What the label of a row means."""
-        held = row[self.label] if self.label else None
-        if held in (None, ""):
-            return Meaning()
-        return self.classes.number(held) if self.named else self.classes.word(str(held))
+    def label_of(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What a row says of its label, as a sample's fields."""
+        value = row[self.label] if self.label else None
+        if value in (None, "") or (self.names and value < 0):  # -1: the hub's word for none
+            return {}
+        if not self.names:
+            return {"label": str(value)}
+        text = self.names[value] if value < len(self.names) else str(value)
+        return {"label": text, "number": value, "names": self.names}
 
 
-def _columns(data: Any, place: str, model: Model) -> tuple[Any, _Columns]:
+def _columns(data: Any, place: str) -> tuple[Any, _Columns]:
     import datasets
 
     features = data.features or data._resolve_features().features or {}
@@ -145,14 +148,13 @@ def _columns(data: Any, place: str, model: Model) -> tuple[Any, _Columns]:
         picture=pictures[0],
         label=label,
         box=next((n for n in _BOXES if n in features), None),
-        classes=Classes(model, names),
-        named=bool(names),
+        names=tuple(names or ()),
         count=(known.num_examples or None) if known else None,
         notes=() if label else (f"The pictures have no labels: the target is {TOP}",),
     )
 
 
-def _items(data: Any, columns: _Columns, place: str) -> Iterator[Item]:
+def _rows(data: Any, columns: _Columns, place: str) -> Iterator[Sample]:
     rows, k = iter(data), 0
     while True:
         try:
@@ -161,18 +163,18 @@ def _items(data: Any, columns: _Columns, place: str) -> Iterator[Item]:
             return
         except Exception as error:  # the network or a broken file: nothing comes after it
             why = f"hf:{place} breaks off here ({_first_line(error)}). Start the same run again."
-            yield Item(name=f"{k:06d}", error=why)
+            yield Sample(name=f"{k:06d}", error=why)
             return
-        yield _item(row, columns, f"{k:06d}")
+        yield _sample(row, columns, f"{k:06d}")
         k += 1
 
 
-def _item(row: dict[str, Any], columns: _Columns, number: str) -> Item:
-    held = row[columns.picture] or {}
-    data, path = held.get("bytes"), held.get("path")
+def _sample(row: dict[str, Any], columns: _Columns, number: str) -> Sample:
+    cell = row[columns.picture] or {}
+    data, path = cell.get("bytes"), cell.get("path")
     name = f"{number} {Path(path).name}" if path else number
     if data is None and path is None:
-        return Item(name=name, error=f"row {number} has no picture.")
+        return Sample(name=name, error=f"row {number} has no picture.")
     picture = Encoded(data=data, name=name) if data is not None else Path(str(path))
-    item = Item(name=name, picture=picture).labelled(columns.meaning(row))
-    return with_boxes(item, row[columns.box] if columns.box else None)
+    sample = Sample(name=name, source=picture, **columns.label_of(row))
+    return with_boxes(sample, row[columns.box] if columns.box else None)

@@ -19,9 +19,10 @@ from typing import Any
 
 from ..errors import BadField, BadImage
 from ..files.finding import existing
-from ..model import Model
-from .classes import Classes
-from .item import Collection, Encoded, Item, boxes_of
+from ..pictures.annotations import boxes_of
+from ..pictures.encoded import Encoded
+from ..sample import Sample, Samples
+from .openers import opener
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm")
 _LABELS = ("cls", "label")
@@ -29,16 +30,16 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
-def stream(pattern: str, model: Model) -> Collection:
+@opener("webdataset", "wds", form="webdataset:PATTERN")
+def samples(pattern: str) -> Samples:
     """The samples of the shards that a pattern names: `shards/train-{000..012}.tar`, or a glob.
 
     Raises: BadImage where there is no such file, BadField for an address in place of a path.
     """
-    files, classes = _files(pattern), Classes(model)
-    return Collection(
+    files = _files(pattern)
+    return Samples(
         name=f"webdataset:{pattern}",
-        count=None,
-        items=lambda: (item for file in files for item in _items(file, classes)),
+        start=lambda: (sample for file in files for sample in _samples(file)),
     )
 
 
@@ -76,15 +77,15 @@ def _expanded(pattern: str) -> list[str]:
     return [name for word in words for name in _expanded(f"{start}{word}{end}")]
 
 
-def _items(file: Path, classes: Classes) -> Iterator[Item]:
+def _samples(file: Path) -> Iterator[Sample]:
     """The samples of a shard; where it breaks off, one that says so."""
     try:
         with tarfile.open(file, "r|*") as shard:
-            for key, held in _samples(shard):
-                yield _item(f"{file.name}/{key}", held, classes)
+            for key, files in _groups(shard):
+                yield _sample(f"{file.name}/{key}", files)
         _check_end(file)
     except (tarfile.TarError, OSError, EOFError) as error:
-        yield Item(
+        yield Sample(
             name=file.name,
             error=f"{file} is no whole tar file ({error}); what stands before is used. Fetch it"
             " again.",
@@ -102,7 +103,7 @@ def _check_end(file: Path) -> None:
             raise tarfile.ReadError("it breaks off")
 
 
-def _samples(shard: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _groups(shard: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The name of each sample, and the bytes of its files by their endings."""
     key, held = "", dict[str, bytes]()
     for member in shard:
@@ -123,33 +124,33 @@ def _samples(shard: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
         yield key, held
 
 
-def _item(name: str, parts: Mapping[str, bytes], classes: Classes) -> Item:
+def _sample(name: str, parts: Mapping[str, bytes]) -> Sample:
     pictures = [e for e in parts if e.rpartition(".")[2] in _PICTURES]
     if not pictures:
-        held = ", ".join(sorted(parts)) or "nothing"
-        return Item(name=name, error=f"{name} holds no picture, but {held}.")
-    item = Item(name=name, picture=Encoded(data=parts[pictures[0]], name=name))
+        names = ", ".join(sorted(parts)) or "nothing"
+        return Sample(name=name, error=f"{name} holds no picture, but {names}.")
+    sample = Sample(name=name, source=Encoded(data=parts[pictures[0]], name=name))
     try:
-        held = json.loads(parts["json"]) if "json" in parts else {}
-        told = held if isinstance(held, dict) else {}
-        label = next((_text(parts[e]) for e in _LABELS if e in parts), told.get("label"))
-        known = item if label in (None, "") else item.labelled(classes.word(str(label)))
-        return with_boxes(known, told.get("box"))
+        facts = json.loads(parts["json"]) if "json" in parts else {}
+        facts = facts if isinstance(facts, dict) else {}
+        label = next((_text(parts[e]) for e in _LABELS if e in parts), facts.get("label"))
+        known = sample if label is None else replace(sample, label=str(label))
+        return with_boxes(known, facts.get("box"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        return replace(item, error=f"what {name} says of its picture cannot be read: {error}.")
+        return replace(sample, error=f"what {name} says of its picture cannot be read: {error}.")
 
 
 def _text(data: bytes) -> str:
     return data.decode().strip()
 
 
-def with_boxes(item: Item, box: Any) -> Item:
-    """The item with boxes (text, four numbers, or several of them), or with what is wrong with
+def with_boxes(sample: Sample, box: Any) -> Sample:
+    """The sample with boxes (text, four numbers, or several of them), or with what is wrong with
     them."""
     try:
-        return replace(item, boxes=None if box in (None, "", []) else boxes_of(_as_text(box)))
+        return replace(sample, boxes=None if box in (None, "", []) else boxes_of(_as_text(box)))
     except BadField as error:
-        return replace(item, error=str(error))
+        return replace(sample, error=str(error))
 
 
 def _as_text(box: str | Sequence[Any]) -> str:

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.item import Item
 from ..errors import BadField, BadImage
 from ..model import Model
 from ..pictures.preprocess import Frame
 from ..pictures.reading import Picture
-from ..sample import Truth
+from ..sample import Sample, Truth
 
 AVERAGE_LOCATION = "average location"
 
@@ -52,14 +51,16 @@ class AverageLocation:
         return torch.from_numpy(total / max(count, 1))[None].float()
 
 
-def average_location(model: Model, items: Iterable[Item], part: str = "") -> AverageLocation | None:
+def average_location(
+    model: Model, samples: Iterable[Sample], part: str = ""
+) -> AverageLocation | None:
     """The mean over pictures, one at a time; None where fewer than two have a known place, or their
     inputs differ in size."""
     total, count = None, 0
-    for item in items:
+    for sample in samples:
         try:
-            picture = item.load(model)
-            truth = item.truth(model, picture)
+            picture = sample.load(model.preprocess)
+            truth = sample.truth(model.preprocess, picture)
             images = model.prepare([picture] if isinstance(picture, Picture) else picture)
         except (BadImage, BadField):  # its cells say why
             continue

@@ -23,9 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.item import Encoded, Item
 from ..errors import BadField, FileProblem, MissingExtra
 from ..jobs.time_limit import limit_of
+from ..pictures.encoded import Encoded
+from ..sample import Sample
 from .measurement import Task, compute
 from .plan import Setup
 from .workers.parcel import pack, unpack
@@ -182,7 +183,7 @@ class _Actor(Worker):
 
     def send(self, task: Task) -> None:
         self.loaded = True  # its picture goes along
-        self.tasks.put(pickle.dumps(replace(task, item=_carried(task.item))))
+        self.tasks.put(pickle.dumps(replace(task, sample=_carried(task.sample))))
 
     def end(self) -> str:
         self.tasks.put(None)
@@ -209,15 +210,15 @@ class _Actor(Worker):
         self.reports.put(Report(worker=self, what=what))
 
 
-def _carried(item: Item) -> Item:
-    """The item with its picture's bytes in place of a path, which another machine may lack."""
-    if not isinstance(item.picture, Path):
-        return item
+def _carried(sample: Sample) -> Sample:
+    """The sample with its picture's bytes in place of a path, which another machine may lack."""
+    if not isinstance(sample.source, Path):
+        return sample
     try:
-        data = item.picture.read_bytes()
+        data = sample.source.read_bytes()
     except OSError:
-        return item  # reading it there says what is wrong
-    return replace(item, picture=Encoded(data=data, name=str(item.picture)))
+        return sample  # reading it there says what is wrong
+    return replace(sample, source=Encoded(data=data, name=str(sample.source)))
 
 
 def _brief(error: BaseException) -> str:

@@ -19,7 +19,6 @@ import numpy as np
 import tomli_w
 
 from ..data.classes import OWN, Meaning, sentences
-from ..data.item import TOP, Collection
 from ..errors import BadField, FileProblem, SightlineWarning
 from ..explainer import Explainer
 from ..files.display import without_folders
@@ -29,6 +28,7 @@ from ..jobs.time_limit import Patience, limit_of
 from ..metric import Metric
 from ..model import Model
 from ..pictures.reading import printable
+from ..sample import TOP, Samples
 from .average_location import AverageLocation
 from .cluster import RayEngine
 from .local import LocalEngine
@@ -98,7 +98,7 @@ def engine(
 
 def evaluate(
     setup: Setup,
-    collection: Collection,
+    samples: Samples,
     out: Path,
     using: Engine | None = None,
     progress: Progress | None = None,
@@ -111,26 +111,26 @@ def evaluate(
     the folder was removed meanwhile: then everything was written once more.
     """
     if setup.target is not None:
-        kept = tuple(note for note in collection.notes if not note.endswith(TOP))
-        collection = replace(collection, notes=kept)
-    for note in collection.notes:
+        kept = tuple(note for note in samples.notes if not note.endswith(TOP))
+        samples = replace(samples, notes=kept)
+    for note in samples.notes:
         log.info("%s", note)
-    if collection.listed:
-        _say(setup, (item.meaning for item in collection.items() if not item.error))
+    if samples.listed:
+        _say(setup, (sample.meaning for sample in samples if not sample.error))
     only = using if isinstance(using, PageOnly) else None
     with (
         ledger.opened(out, reading=only is not None) as kept,
         closing(baselines.opened(cache=cache and only is None)) as known,
     ):
         if only is None:
-            write_bytes(out / "run.toml", _toml(setup, collection))
+            write_bytes(out / "run.toml", _toml(setup, samples))
         patience = Patience(limit_of(getattr(using, "cell_timeout", None)))
-        board = Board(setup, collection, kept, progress, patience, known)
+        board = Board(setup, samples, kept, progress, patience, known)
         (using or LocalEngine()).run(setup, *board.work(), board.take)
         doubts = _doubts(setup, (e.meaning for e in board.entries))
-        if not collection.listed:
+        if not samples.listed:
             _say(setup, (e.meaning for e in board.entries))
-        notes = (*collection.notes, *doubts.values())
+        notes = (*samples.notes, *doubts.values())
         return _saved(board, notes, out) if only is None else _shown(board, notes, out, only)
 
 
@@ -139,7 +139,7 @@ def _saved(board: Board, notes: Sequence[str], out: Path) -> Table:
     for _ in range(_TRIES):
         board.kept.check()
         table = table_of(board, notes, out)
-        write_bytes(out / "run.toml", _toml(board.setup, board.collection))
+        write_bytes(out / "run.toml", _toml(board.setup, board.samples))
         _write_json(table, out / "table.json")
         write_bytes(out / "report.html", table.html().encode())
         if not board.kept.check():
@@ -169,7 +169,7 @@ def table_of(board: Board, notes: Sequence[str], out: Path | None) -> Table:
     rows, costs = (None, None) if out is None else (out / "table.parquet", out / "costs.parquet")
     return Table(
         setup=board.setup,
-        data=without_folders(printable(board.collection.name)),
+        data=without_folders(printable(board.samples.name)),
         rows=written(board.rows(), ROW_TYPES, rows),
         costs=written(board.costs(), COST_TYPES, costs),
         notes=tuple(without_folders(printable(note)) for note in notes),
@@ -209,7 +209,7 @@ def prepared(
     model: Model,
     explainers: Sequence[Explainer],
     metrics: Sequence[Metric | str],
-    pictures: Collection,
+    pictures: Samples,
     out: Path,
     *,
     target: Any = None,
@@ -244,9 +244,9 @@ def _remembered_batch(out: Path, model: Model) -> int | None:
         return None
 
 
-def _toml(setup: Setup, collection: Collection) -> bytes:
+def _toml(setup: Setup, samples: Samples) -> bytes:
     told: dict[str, Any] = setup.to_toml()
-    told["data"] = collection.to_toml()
+    told["data"] = samples.to_toml()
     return tomli_w.dumps(_printed(told)).encode()
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.item import Item
 from ..errors import (
     BadField,
     FileProblem,
@@ -33,6 +32,7 @@ from ..metric import Case, Metric, Truth
 from ..model import Model
 from ..ops.null_maps import reference
 from ..pictures.reading import Picture
+from ..sample import Sample
 from ..target import Class, Target, Top
 from ..targets.words import in_words, prediction
 from .plan import IMAGE_ITSELF, Column, Setup
@@ -56,7 +56,7 @@ class Job:
 class Task:
     """A picture with what is to be computed of it."""
 
-    item: Item
+    sample: Sample
     jobs: tuple[Job, ...]
 
 
@@ -85,7 +85,7 @@ def compute(
     """The cells of a task, in order; what fails becomes a record with its reason. loaded: called
     when the picture was read."""
     try:
-        scene = _scene(setup, task.item)
+        scene = _scene(setup, task.sample)
     except Exception as error:
         yield from (failed(job.key, error) for job in task.jobs)
         return
@@ -109,16 +109,16 @@ def _reason(error: Exception | str) -> str:
     return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
-def _scene(setup: Setup, item: Item) -> _Scene:
-    picture = item.load(setup.model)
-    if item.error:
-        raise BadField(item.error)
+def _scene(setup: Setup, sample: Sample) -> _Scene:
     model = setup.model
+    picture = sample.load(model.preprocess)
+    if sample.error:
+        raise BadField(sample.error)
     # What is true of a label that is not explained would judge another class's map.
-    strange = setup.target is None and item.strange
-    truth = None if strange else item.truth(model, picture)
+    strange = setup.target is None and sample.unknown
+    truth = None if strange else sample.truth(model.preprocess, picture)
     images = model.prepare([picture] if isinstance(picture, Picture) else picture)
-    own = Top() if item.label is None else Class(item.label)
+    own = Top() if sample.class_index is None else Class(sample.class_index)
     target = setup.target or own
     return _Scene(model=model, images=images, target=target, truth=truth, strange=strange)
 

@@ -24,13 +24,13 @@ import torch
 
 from .. import __version__, registry
 from ..data.classes import count_of
-from ..data.item import Item
 from ..errors import BadField, BadTarget, SightlineWarning
 from ..explainer import Explainer, versions
 from ..explanation import Explanation, Heatmap
 from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.null_maps import NULLS
+from ..sample import Sample
 from ..target import Class, Target, to_target
 from .average_location import AVERAGE_LOCATION, AverageLocation
 from .stability import Probe, probes
@@ -124,21 +124,23 @@ class Setup:
         """The keys of the judges' metrics."""
         return self.measure_keys[: len(self.judges)]
 
-    def cells(self, item: Item, digest: str) -> list[str]:
+    def cells(self, sample: Sample, digest: str) -> list[str]:
         """The key of each column's cell for a picture."""
-        aimed = self._aimed(item)
+        aimed = self._aimed(sample)
         return [
-            _hash([*self._model_facts, digest, aimed, facts, item.truth_digest])
+            _hash([*self._model_facts, digest, aimed, facts, sample.truth_digest])
             for facts in self._column_facts
         ]
 
-    def _aimed(self, item: Item) -> str:
+    def _aimed(self, sample: Sample) -> str:
         """What is explained of a picture, with the content of tensors and what is true of it."""
         if self.target is None:
-            return f"label {item.label}" + (" not known" if item.strange else "")
+            return f"label {sample.class_index}" + (" not known" if sample.unknown else "")
         tensors = [v for v in vars(self.target).values() if isinstance(v, torch.Tensor)]
         held = "".join(f" {_plain(v.detach().cpu())['sha256']}" for v in tensors)
-        return f"{self.target!r}{held}" + ("" if item.label is None else f" of {item.label}")
+        return f"{self.target!r}{held}" + (
+            "" if sample.class_index is None else f" of {sample.class_index}"
+        )
 
     def to_toml(self) -> dict[str, Any]:
         """The run as plain data: no dates, no times, nothing that differs between two like it."""

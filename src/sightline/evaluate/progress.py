@@ -17,12 +17,12 @@ import numpy as np
 from torch import Tensor
 
 from ..data.classes import UNKNOWN, Meaning
-from ..data.item import Collection, Item
 from ..errors import BadImage
 from ..jobs.ledger import Ledger, Record, short
 from ..jobs.time_limit import Patience
 from ..model import Model
 from ..pictures.reading import Picture, printable
+from ..sample import Sample, Samples
 from .measurement import Finished, Job, Task, failed
 from .plan import Column, Setup
 from .small_map import unpacked
@@ -52,13 +52,13 @@ class Board:
     def __init__(
         self,
         setup: Setup,
-        collection: Collection,
+        samples: Samples,
         kept: Ledger,
         progress: Progress | None = None,
         patience: Patience | None = None,
         baselines: Baselines | None = None,
     ) -> None:
-        self.setup, self.collection, self.kept = setup, collection, kept
+        self.setup, self.samples, self.kept = setup, samples, kept
         self.progress = progress or (lambda _done, _total: None)
         self.patience = patience or Patience(math.inf)
         self.baselines = baselines or Baselines(None)
@@ -71,7 +71,7 @@ class Board:
     @property
     def total(self) -> int:
         """All cells; of a stream without a known end, those up to its limit, or of what came."""
-        count, limit = self.collection.count, self.collection.limit
+        count, limit = self.samples.count, self.samples.limit
         known = count if count is not None else limit or len(self.entries)
         return known * len(self.setup.columns)
 
@@ -79,27 +79,27 @@ class Board:
         """The tasks, made as they are asked for, and about how many; None for a stream."""
         tasks = self._tasks()
         if not len(self.kept):
-            return tasks, self.collection.count
+            return tasks, self.samples.count
         first = list(islice(tasks, _AHEAD))  # how much of an earlier run is missing?
-        rest = len(first) if len(first) < _AHEAD else self.collection.count
+        rest = len(first) if len(first) < _AHEAD else self.samples.count
         return chain(first, tasks), rest
 
     def _tasks(self) -> Iterator[Task]:
-        for item in self.collection.items():
-            jobs = self._jobs(item)
+        for sample in self.samples:
+            jobs = self._jobs(sample)
             if jobs:
-                yield Task(item=item, jobs=jobs)
+                yield Task(sample=sample, jobs=jobs)
         self.patience.close()
 
-    def _jobs(self, item: Item) -> tuple[Job, ...]:
+    def _jobs(self, sample: Sample) -> tuple[Job, ...]:
         """The cells of a picture that are missing, or lack a metric."""
         try:
-            digest = item.error or self._digest(item)
+            digest = sample.error or self._digest(sample)
         except (BadImage, OSError) as error:
-            self._unreadable(item, str(error))
+            self._unreadable(sample, str(error))
             return ()
-        keys = self.setup.cells(item, digest)
-        index = self._enter(item, digest, keys)
+        keys = self.setup.cells(sample, digest)
+        index = self._enter(sample, digest, keys)
         jobs = []
         for column, key in enumerate(keys):
             blind = self.setup.columns[column].blind
@@ -113,24 +113,28 @@ class Board:
             jobs.append(Job(column=column, key=key, judges=lacking))
         return tuple(jobs)
 
-    def _digest(self, item: Item) -> str:
+    def _digest(self, sample: Sample) -> str:
         """Its fingerprint. Raises: BadImage, OSError; also for a file that is not read in time."""
-        return self.patience.call(item.digest) if isinstance(item.picture, Path) else item.digest()
+        return (
+            self.patience.call(sample.digest)
+            if isinstance(sample.source, Path)
+            else sample.digest()
+        )
 
-    def _unreadable(self, item: Item, why: str) -> None:
+    def _unreadable(self, sample: Sample, why: str) -> None:
         """Enters a picture without a fingerprint: its cells are known to this run alone."""
-        number, place = len(self.entries), item.picture if isinstance(item.picture, Path) else ""
+        number, place = len(self.entries), sample.source if isinstance(sample.source, Path) else ""
         keys = [_own(f"{number} {column.label}") for column in self.setup.columns]
-        self._enter(item, str(place or number), keys)
+        self._enter(sample, str(place or number), keys)
         for key in keys:
             self.take(failed(key, BadImage(why)), keep=False)
 
-    def _enter(self, item: Item, digest: str, keys: Sequence[str]) -> int:
+    def _enter(self, sample: Sample, digest: str, keys: Sequence[str]) -> int:
         """Keeps what the table says of a picture; its index."""
-        meaning = _NOTHING if item.error or item.meaning == _NOTHING else item.meaning
+        meaning = _NOTHING if sample.error or sample.meaning == _NOTHING else sample.meaning
         entry = Entry(
-            name=self._apart(item.name, digest),
-            label=item.label,
+            name=self._apart(sample.name, digest),
+            label=sample.class_index,
             keys=tuple(short(key) for key in keys),
             meaning=meaning,
         )
@@ -241,10 +245,10 @@ class Board:
     def look(self, wanted: Sequence[int]) -> dict[int, Picture | Tensor]:
         """The pictures of these indices, those that can be read; from the start, in one go."""
         found: dict[int, Picture | Tensor] = {}
-        for index, item in enumerate(islice(self.collection.items(), max(wanted, default=-1) + 1)):
+        for index, sample in enumerate(islice(self.samples, max(wanted, default=-1) + 1)):
             if index in wanted:
                 with suppress(BadImage):
-                    found[index] = item.load(self.setup.model)
+                    found[index] = sample.load(self.setup.model.preprocess)
         return found
 
     def small_map(self, index: int, label: str) -> np.ndarray | None:
@@ -276,7 +280,7 @@ class Board:
         told = [meaning.note, "The model's top class is explained." if top else ""]
         known = {
             **{key: _called(model, record.get(key, "")) for key in ("target", "prediction")},
-            "label": printable(meaning.told if entry.label is None else model.label(entry.label)),
+            "label": printable(meaning.text if entry.label is None else model.label(entry.label)),
             "note": printable(" ".join(filter(None, [*told, *record.get("notes", ())]))),
         }
         for judge, key in zip(self.setup.judges, self.setup.judge_keys, strict=True):

@@ -233,12 +233,12 @@ def test_pictures_of_other_bands_than_the_network_takes_are_refused_by_number():
 
 
 def test_masks_keep_their_place_beside_pictures_of_many_bands_and_a_range(tmp_path):
-    from sightline.data.item import Item
+    from sightline.sample import Sample
 
     mask = np.zeros((30, 20), bool)
     mask[5:15, 4:12] = True
     picture = images.read(bands(5, "uint16", 30, 20))
-    truth = Item(name="x", picture=picture, mask=mask).truth(
+    truth = Sample(name="x", source=picture, mask=mask).truth(
         five(size=None, crop=None, range=(0, 60000), fill=1.0), picture
     )
     np.testing.assert_array_equal(truth.masks[0], mask)

@@ -13,19 +13,19 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...data.item import Collection, Item
 from ...errors import NotExplainable
 from ...explainer import Explainer, part_method
 from ...files.display import without_folders
 from ...files.writing import write_bytes
 from ...metric import Metric
 from ...model import Model
+from ...sample import Sample, Samples
 from .. import evaluation
 from ..average_location import AverageLocation, average_location
 from ..comparison import Scores
@@ -98,7 +98,7 @@ class Contest:
         able, refused = _able(model, readers, arena.metrics, pictures)
         start = _first(pictures, self.few)
         folder = self.out / arena.key
-        average = average_location(model, pictures.items(), arena.part)
+        average = average_location(model, pictures, arena.part)
         trial = self._table(model, able, arena.metrics, start, folder, average)
         refused |= _hopeless(trial)
         costs = _costs(trial)
@@ -123,7 +123,7 @@ class Contest:
         model: Model,
         explainers: Sequence[Explainer],
         metrics: Sequence[Metric],
-        pictures: Collection,
+        pictures: Samples,
         folder: Path,
         average: AverageLocation | None,
     ) -> Table:
@@ -187,11 +187,11 @@ def _able(
     model: Model,
     explainers: Sequence[Explainer],
     metrics: Sequence[Metric],
-    pictures: Collection,
+    pictures: Samples,
 ) -> tuple[list[Explainer], dict[str, str]]:
     """The methods that can treat the model and that the metrics can read, and why the others do not
     take part."""
-    size, channels = _shape(model, next(pictures.items(), None))
+    size, channels = _shape(model, next(iter(pictures), None))
     able, refused = [], {}
     for explainer in explainers:
         if not any(issubclass(explainer.gives, metric.takes) for metric in metrics):
@@ -206,17 +206,17 @@ def _able(
     return able, refused
 
 
-def _shape(model: Model, item: Item | None) -> tuple[tuple[int, int] | None, int | None]:
-    if item is None or isinstance(item.picture, Path) or model.preprocess is not None:
+def _shape(model: Model, sample: Sample | None) -> tuple[tuple[int, int] | None, int | None]:
+    if sample is None or isinstance(sample.source, Path) or model.preprocess is not None:
         return model.size, None
-    shape = np.shape(item.picture)  # type: ignore[arg-type]
+    shape = np.shape(sample.source)  # type: ignore[arg-type]
     return (shape[-2], shape[-1]), shape[-3]
 
 
-def _first(pictures: Collection, count: int) -> Collection:
+def _first(pictures: Samples, count: int) -> Samples:
     if pictures.count is not None and count >= pictures.count:
         return pictures
-    return replace(pictures, count=count, items=lambda: islice(pictures.items(), count))
+    return replace(pictures[:count], count=count)
 
 
 def _hopeless(table: Table) -> dict[str, str]:

@@ -7,20 +7,21 @@ is all that its network looks at. Real: any photographs, best with boxes.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Literal
 
 from ... import registry, zoo
-from ...data.collection import collection
-from ...data.item import Collection, Item
+from ...data import drawn_worlds
+from ...data.classes import match
+from ...data.opening import open_samples
 from ...errors import BadField
 from ...files.display import display_name
 from ...metric import Metric
 from ...model import Model
-from ...worlds import analytic
-from ...worlds.aviary import Aviary
+from ...sample import Samples
 
 Track = Literal["known", "real"]
 
@@ -30,9 +31,6 @@ STEPS = 12
 TRUTH = ("part-importance", "false-credit", "part-iou")
 FAITHFUL = ("insertion", "deletion")
 BOXES = ("pointing", "energy-pointing", "pxap")
-
-WORLDS: dict[str, int] = {"aviary": 1001, "aviary:planted": 1002}
-"""Drawn birds as DATA, and their seeds: pictures that no network was trained on."""
 
 _USUAL = {
     "sightline:default": "aviary",
@@ -60,7 +58,7 @@ class Arena:
     about: str
     source: str
     model: Callable[[], Model]
-    pictures: Callable[[Model], Collection]
+    pictures: Callable[[Model], Samples]
     metrics: Sequence[Metric]
     shown: Sequence[str]
     sanity: Sequence[Metric] = ()
@@ -83,7 +81,7 @@ def given(data: str, limit: int, models: Sequence[str] = ()) -> list[Arena]:
 
     Raises: BadField where no network is named.
     """
-    if data in WORLDS:
+    if data in drawn_worlds.SEEDS:
         usual = [name for name, world in _USUAL.items() if world == data]
         return [_birds(data, name, limit) for name in models or usual]
     if not models:
@@ -118,8 +116,6 @@ def _key(*words: str) -> str:
 def _birds(world: str, name: str, limit: int) -> Arena:
     """Drawn birds under a network."""
     planted = world == "aviary:planted"
-    seed = WORLDS[world]
-    birds = Aviary(seed=seed, count=limit, shortcut="planted" if planted else None, masks=True)
     metrics: list[Metric] = [*_made(TRUTH), _exact_pointing(), *_curves()]
     shown = ["part-importance", "false-credit", "part-iou", "insertion"]
     about = (
@@ -142,11 +138,9 @@ def _birds(world: str, name: str, limit: int) -> Arena:
         track="known",
         title=f"Drawn birds{' with a badge' if planted and not usual else ''}, {short}",
         about=about,
-        source=f"{world} {seed}",
+        source=f"{world} {drawn_worlds.SEEDS[world]}",
         model=lambda: zoo.load(name),
-        pictures=lambda model: replace(
-            collection(birds, model), name=f"{limit} birds of the aviary, seed {seed}"
-        ),
+        pictures=partial(match, drawn_worlds.aviary(world, limit)),
         metrics=metrics,
         shown=shown,
         sanity=_sanity(),
@@ -156,20 +150,9 @@ def _birds(world: str, name: str, limit: int) -> Arena:
 
 def _planted(limit: int) -> Arena:
     def model() -> Model:
-        made = _world(1).model
+        made = drawn_worlds.pattern_world(1).model
         made.name = "planted pattern"
         return made
-
-    def pictures(model: Model) -> Collection:
-        images, right = _world(limit).images, _world(limit).expected
-        assert right is not None
-
-        def items() -> Iterator[Item]:
-            for k in range(limit):
-                mask = (right[k] > 0.5).numpy()
-                yield Item(name=f"pattern {k}", picture=images[k : k + 1], label=0, mask=mask)
-
-        return Collection(name=f"{limit} planted patterns", count=limit, items=items, handed=True)
 
     return Arena(
         key="known-planted",
@@ -179,16 +162,12 @@ def _planted(limit: int) -> Arena:
         about="Faint noise with one pattern of 3 x 3 pixels, which is all that the network answers"
         " to: a right map marks these nine pixels and nothing else.",
         model=model,
-        pictures=pictures,
+        pictures=partial(match, drawn_worlds.patterns(limit)),
         metrics=[*_made(("part-iou",)), _exact_pointing(), *_made(("pxap",)), *_curves()],
         shown=["part-iou", "pointing", "pxap", "insertion"],
         layer="maps",
         trained=False,
     )
-
-
-def _world(count: int) -> analytic.Known:
-    return analytic.planted_patch(batch=count)
 
 
 def _photographs(data: str, name: str, limit: int) -> Arena:
@@ -206,7 +185,7 @@ def _photographs(data: str, name: str, limit: int) -> Arena:
         " rests on." + (f" {caution}" if drawn else ""),
         source=str(place),
         model=lambda: zoo.load(name),
-        pictures=lambda model: replace(collection(data, model, limit), name=shown),
+        pictures=lambda model: replace(match(open_samples(data, limit), model), name=shown),
         metrics=[*_made(BOXES), *_curves()],
         shown=["pointing", "energy-pointing", "insertion", "deletion"],
         sanity=_sanity(),
@@ -214,10 +193,10 @@ def _photographs(data: str, name: str, limit: int) -> Arena:
     )
 
 
-def fitting(arena: Arena, pictures: Collection) -> Arena:
+def fitting(arena: Arena, pictures: Samples) -> Arena:
     """The arena with the metrics that its pictures allow: without boxes and masks, those that read
     the network alone."""
-    if arena.track == "known" or any(i.boxes or i.mask is not None for i in pictures.items()):
+    if arena.track == "known" or any(i.boxes or i.mask is not None for i in pictures):
         return arena
     about = "Photographs without boxes: the curves say what the score rests on."
     return replace(
