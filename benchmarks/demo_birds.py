@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from sightline import explain_pictures as survey
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METHODS, METRICS, source
-from sightline.pages.record import Item
+from sightline.pages.record import PictureEntry
 from sightline.pages.report import agreement, summary
 from sightline.worlds import demonstration
 from sightline.worlds.aviary import Aviary
@@ -43,7 +43,7 @@ class Measured:
         return self.right and min(self.wins.values()) >= MOST and self.parts >= PARTS
 
 
-def measured(item: Item) -> Measured:
+def measured(item: PictureEntry) -> Measured:
     wins: dict[str, int] = {}
     for metric in (m for entry in item.maps for m in entry.metrics):
         wins[metric.name] = wins.get(metric.name, 0) + (summary.beats(metric) is True)

@@ -15,7 +15,7 @@ from sightline.errors import BadField, NotExplainable, SightlineWarning, Unknown
 from sightline.metric import Case, Truth
 from sightline.nets.default import WEIGHTS
 from sightline.ops.null_maps import NULLS
-from sightline.pages.record import Report
+from sightline.pages.record import PageRecord
 from sightline.pages.report.page import build
 from sightline.pictures.reading import Picture
 from sightline.worlds import aviary
@@ -190,7 +190,7 @@ def failing() -> object:
 def page_of(plan: survey.Plan, look: survey.Look) -> str:
     """The report of one picture."""
     facts = survey.facts(plan.model)
-    return build(Report(title="A test", items=(look.item,), facts=facts))
+    return build(PageRecord(title="A test", items=(look.item,), facts=facts))
 
 
 def test_a_look_has_classes_maps_numbers_and_reasons(

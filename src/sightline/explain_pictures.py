@@ -23,7 +23,7 @@ from .metric import Case, Metric, Truth
 from .model import Model
 from .network.labels import class_name
 from .ops.null_maps import NULLS
-from .pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
+from .pages.record import Curve, MapEntry, Method, MetricEntry, PanelEntry, PictureEntry
 from .pictures.reading import Picture
 from .target import PerImage, Target
 from .targets.words import in_words, prediction, share_of
@@ -54,7 +54,7 @@ class Look:
     """What was found in one picture: the record for the report, and the explanations by method
     name."""
 
-    item: Item
+    item: PictureEntry
     results: Mapping[str, Explanation] = field(default_factory=dict)
 
     @property
@@ -223,7 +223,7 @@ def _failed(explainer: Explainer, error: str) -> MapEntry | PanelEntry:
     return kind(method=described(explainer), error=error)
 
 
-def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Item:
+def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> PictureEntry:
     """What the model says of a picture, before any map."""
     aimed = aimed.targets[0] if isinstance(aimed, PerImage) else aimed
     predicted = prediction(model, tensors, aimed)
@@ -233,7 +233,7 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Ite
     frames = model.frames(tensors)
     picture = (model.pictures(tensors) or [picture])[0]  # with the range and bands as they are read
     shown, box = page_picture(picture, frames[0].box if frames else None)
-    return Item(
+    return PictureEntry(
         name=picture.name,
         picture=shown,
         shown=seen(tensors[0].clamp(0, 1).permute(1, 2, 0).cpu().numpy(), picture.shown)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline.pages.record import Item, MapEntry, Method, Report
+from sightline.pages.record import MapEntry, Method, PageRecord, PictureEntry
 from sightline.pages.report.page import write
 from sightline.views import encode, paint
 
@@ -27,16 +27,16 @@ PIXELS = """() => {
 }"""
 
 
-def _page(values: np.ndarray) -> Report:
+def _page(values: np.ndarray) -> PageRecord:
     entry = MapEntry(method=Method(name="m", title="m"), values=values)
-    item = Item(
+    item = PictureEntry(
         name="x.png",
         picture=np.full((56, 56, 3), 120, np.uint8),
         box=(0.0, 0.0, 56.0, 56.0),
         top=(("wren", 0.9),),
         maps=(entry,),
     )
-    return Report(title="t", items=(item,))
+    return PageRecord(title="t", items=(item,))
 
 
 def test_the_evidence_switch_holds_for_maps_with_signs_of_their_own(

@@ -10,7 +10,7 @@ import torch
 
 from sightline import registry
 from sightline.explanations.regions import Regions
-from sightline.pages.record import Item, Method, PanelEntry, Report
+from sightline.pages.record import Method, PageRecord, PanelEntry, PictureEntry
 from sightline.pages.report.page import write
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -51,12 +51,14 @@ def regions() -> Regions:
     )
 
 
-def page() -> Report:
+def page() -> PageRecord:
     body = registry.view(Regions, "panel")(regions(), 0)
     panel = PanelEntry(method=Method(name="sag", title="SAG", doubt="Do not."), body=body)
     picture = (regions().images[0].permute(1, 2, 0) * 255).byte().numpy()
-    item = Item(name="bird.png", picture=picture, box=(0.0, 0.0, 48.0, 48.0), panels=(panel,))
-    return Report(title="What is enough?", items=(item,))
+    item = PictureEntry(
+        name="bird.png", picture=picture, box=(0.0, 0.0, 48.0, 48.0), panels=(panel,)
+    )
+    return PageRecord(title="What is enough?", items=(item,))
 
 
 @pytest.fixture(scope="module")

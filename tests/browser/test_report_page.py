@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline.pages.record import Curve, Item, MapEntry, Method, MetricEntry, Report
+from sightline.pages.record import Curve, MapEntry, Method, MetricEntry, PageRecord, PictureEntry
 from sightline.pages.report.page import write
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -44,7 +44,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
     contexts = []
 
     def open_page(
-        content: Report, width: int = 1280, theme: str = "light", script: bool = True
+        content: PageRecord, width: int = 1280, theme: str = "light", script: bool = True
     ) -> Any:
         goal = write(content, tmp_path / "report.html")
         context = browser.new_context(
@@ -97,7 +97,7 @@ def entry(name: str, values: np.ndarray, native: np.ndarray | None = None) -> Ma
     )
 
 
-def item(k: int = 0, label: str = "wren", size: tuple[int, int] = (80, 120)) -> Item:
+def item(k: int = 0, label: str = "wren", size: tuple[int, int] = (80, 120)) -> PictureEntry:
     rows, cols = size
     side = float(min(size))
     left, top = (cols - side) / 2, (rows - side) / 2
@@ -106,7 +106,7 @@ def item(k: int = 0, label: str = "wren", size: tuple[int, int] = (80, 120)) -> 
         entry("rise", spot(22, 30) + np.float32(0.4)),
         entry("gradient", spot(20, 28) - spot(40, 40)),
     )
-    return Item(
+    return PictureEntry(
         name=f"picture-{k}.jpg",
         picture=np.random.default_rng(k).integers(0, 255, (*size, 3), dtype=np.uint8),
         box=(left, top, left + side, top + side),
@@ -118,14 +118,14 @@ def item(k: int = 0, label: str = "wren", size: tuple[int, int] = (80, 120)) -> 
     )
 
 
-def one(**more: Any) -> Report:
-    return Report(
+def one(**more: Any) -> PageRecord:
+    return PageRecord(
         title="Where it looks", items=(item(**more),), next_steps=("Type `sightline demo`",)
     )
 
 
-def ten() -> Report:
-    return Report(title="Where it looks", items=tuple(item(k) for k in range(10)))
+def ten() -> PageRecord:
+    return PageRecord(title="Where it looks", items=tuple(item(k) for k in range(10)))
 
 
 def sideways(tab: Any) -> int:
@@ -149,13 +149,13 @@ def pixel(tab: Any, card: str, x: float = 0.5, y: float = 0.4) -> list[int]:
     [
         pytest.param(one(), id="one"),
         pytest.param(ten(), id="ten"),
-        pytest.param(Report(title="No picture"), id="none"),
+        pytest.param(PageRecord(title="No picture"), id="none"),
         pytest.param(one(label=LONG), id="long label"),
         pytest.param(one(size=(240, 70)), id="portrait"),
         pytest.param(one(size=(60, 260)), id="panorama"),
     ],
 )
-def test_nothing_but_the_grids_scrolls_sideways(visit: Any, content: Report) -> None:
+def test_nothing_but_the_grids_scrolls_sideways(visit: Any, content: PageRecord) -> None:
     tab = visit(content, 390, "dark")
     for width in (390, 768, 1280):
         tab.set_viewport_size({"width": width, "height": 844})
@@ -320,11 +320,11 @@ def test_print_shows_contours_and_no_controls(visit: Any) -> None:
     assert len(tab.pdf(prefer_css_page_size=True)) > 10_000
 
 
-def six() -> Report:
+def six() -> PageRecord:
     maps = tuple(
         entry(name, spot(20, 30)) for name in ("a", "bb", "smooth-gradient", "d", "e", "f")
     )
-    return Report(title="Six methods", items=(replace(item(), maps=maps),) * 3)
+    return PageRecord(title="Six methods", items=(replace(item(), maps=maps),) * 3)
 
 
 def test_cards_reflow_and_nothing_in_them_is_cut(visit: Any) -> None:
@@ -346,7 +346,7 @@ def test_cards_reflow_and_nothing_in_them_is_cut(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [ten(), six(), one(label=LONG)], ids=["ten", "six", "long"])
-def test_the_first_screen_of_a_telephone_shows_a_map(visit: Any, content: Report) -> None:
+def test_the_first_screen_of_a_telephone_shows_a_map(visit: Any, content: PageRecord) -> None:
     tab = visit(content, 390)
     stage = tab.locator(".map-card .stage").first.bounding_box()
     bar = tab.locator("#controls").bounding_box()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline.pages.record import Item, MapEntry, Method, Report
+from sightline.pages.record import MapEntry, Method, PageRecord, PictureEntry
 from sightline.pages.report.page import build
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -32,10 +32,10 @@ def page() -> bytes:
     )
     picture = dice.integers(0, 255, (160, 200, 3), dtype=np.uint8)
     items = tuple(
-        Item(name=f"{k}.jpg", picture=picture, box=(20.0, 0.0, 180.0, 160.0), maps=maps)
+        PictureEntry(name=f"{k}.jpg", picture=picture, box=(20.0, 0.0, 180.0, 160.0), maps=maps)
         for k in range(4)
     )
-    return build(Report(title="Slow", items=items)).encode()
+    return build(PageRecord(title="Slow", items=items)).encode()
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import Result
 
 from sightline.cli.results import item_files, pages, store
-from sightline.pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
+from sightline.pages.record import Curve, MapEntry, Method, MetricEntry, PanelEntry, PictureEntry
 from sightline.targets.words import Predicted
 
 Command = Callable[..., Result]
 METHOD = Method(name="grad-cam", title="Grad-CAM", question="Where?")
 
 
-def _item(k: int, side: int = 32) -> Item:
+def _item(k: int, side: int = 32) -> PictureEntry:
     rng = np.random.default_rng(k)
     metric = MetricEntry(
         name="deletion",
@@ -27,7 +27,7 @@ def _item(k: int, side: int = 32) -> Item:
         nulls={"random": 0.3},
         curve=Curve(x=[0.0, 1.0], y=[0.9, 0.1], low=[0.8, 0.1], high=[0.9, 0.2]),
     )
-    return Item(
+    return PictureEntry(
         name=f"folder/{k}.png",
         picture=np.broadcast_to(
             np.linspace(0, 255 - k, side + 8)[None, :, None], (side, side + 8, 3)
@@ -90,6 +90,17 @@ def test_a_picture_comes_back_from_its_file(side: int, tmp_path: Path) -> None:
     assert again.maps[1].error == "no <layer>"
     apart = np.abs(again.picture.astype(int) - item.picture)
     assert apart.max() <= (0 if side < 400 else 3)
+
+
+def test_the_names_in_files_of_finished_runs_stay(tmp_path: Path) -> None:
+    path = item_files.write(_item(3), tmp_path / "a.npz")
+    told = str(np.load(path)["about"])
+    assert re.findall(r'"kind": "(\w+)"', told)[:3] == ["Item", "Predicted", "MapEntry"]
+    names = set(re.findall(r'"kind": "(\w+)"', told))
+    assert names == {
+        *("Item", "Predicted", "MapEntry", "PanelEntry"),
+        *("MetricEntry", "Curve", "Method"),
+    }
 
 
 def test_few_pictures_are_one_file(shelf: Callable[..., store.Store]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sightline.errors import FileProblem
 from sightline.pages import shell
-from sightline.pages.record import Curve, Item, MapEntry, Method, MetricEntry, Report
+from sightline.pages.record import Curve, MapEntry, Method, MetricEntry, PageRecord, PictureEntry
 from sightline.pages.report import summary
 from sightline.pages.report.page import build, write
 from sightline.pages.report.provenance import plain
@@ -43,7 +43,7 @@ def entry(values: np.ndarray | None = None, **more: object) -> MapEntry:
     return MapEntry(method=CAM, values=values, provenance=facts, **{**given, **more})
 
 
-def item(label: str = "wren", size: tuple[int, int] = (60, 90), **more: object) -> Item:
+def item(label: str = "wren", size: tuple[int, int] = (60, 90), **more: object) -> PictureEntry:
     picture = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
     given = {
         "picture": picture,
@@ -52,7 +52,7 @@ def item(label: str = "wren", size: tuple[int, int] = (60, 90), **more: object) 
         "name": "a.jpg",
     }
     given |= {"top": ((label, 0.97), ("robin", 0.02)), "target": label, "probability": 0.97}
-    return Item(**{**given, **more})
+    return PictureEntry(**{**given, **more})
 
 
 def maps_of(text: str) -> list[dict]:
@@ -87,7 +87,7 @@ class Reader(HTMLParser):
 
 
 def test_the_page_needs_nothing_but_itself() -> None:
-    text = build(Report(title="t", items=(item(),)))
+    text = build(PageRecord(title="t", items=(item(),)))
     for tag, attributes in Reader(text).tags:
         address = attributes.get("src") or attributes.get("href") or "#"
         assert address.startswith(("data:", "#")), (tag, address)
@@ -97,7 +97,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
 
 def test_only_our_own_script_may_run() -> None:
     scripts = [
-        a for t, a in Reader(build(Report(title="t", items=(item(),)))).tags if t == "script"
+        a for t, a in Reader(build(PageRecord(title="t", items=(item(),)))).tags if t == "script"
     ]
     assert [a.get("type") for a in scripts] == ["application/json", "module"]
 
@@ -116,7 +116,7 @@ def test_html_in_names_stays_text(where: str) -> None:
         ),
     )
     text = build(
-        Report(
+        PageRecord(
             title=EVIL if where == "title" else "t",
             items=(bad,),
             notes=(EVIL,),
@@ -135,7 +135,7 @@ def test_json_in_the_page_cannot_end_its_element() -> None:
 
 
 def test_the_script_gets_maps_that_come_back() -> None:
-    text = build(Report(title="t", items=(item(),)))
+    text = build(PageRecord(title="t", items=(item(),)))
     sent = maps_of(text)[0]
     back = encode.heat_back(sent)
     assert abs(float(back.max()) - float(spot().max())) < 0.02
@@ -144,7 +144,7 @@ def test_the_script_gets_maps_that_come_back() -> None:
 
 def test_the_heading_states_the_finding() -> None:
     parts = {"crest": spot() > 0.5, "bird": spot() > 0.01}
-    headings = Reader(build(Report(title="t", items=(item(parts=parts),)))).headings
+    headings = Reader(build(PageRecord(title="t", items=(item(parts=parts),)))).headings
     assert any(
         h.startswith("Prediction: wren (97") and "Grad-CAM peaks on the crest." in h
         for h in headings
@@ -154,7 +154,11 @@ def test_the_heading_states_the_finding() -> None:
 def test_a_wrong_answer_and_another_target_are_said() -> None:
     told = " ".join(
         Reader(
-            build(Report(title="t", items=(item(truth="robin", target="robin", probability=0.02),)))
+            build(
+                PageRecord(
+                    title="t", items=(item(truth="robin", target="robin", probability=0.02),)
+                )
+            )
         ).headings
     )
     assert "Prediction: wren (97" in told
@@ -164,35 +168,35 @@ def test_a_wrong_answer_and_another_target_are_said() -> None:
 
 def test_an_empty_map_is_explained_and_its_signed_map_is_sent() -> None:
     empty = entry(np.zeros((40, 40), dtype=np.float32), native=-spot(5, 5, 2, 2))
-    text = build(Report(title="t", items=(item(maps=(empty,)),)))
+    text = build(PageRecord(title="t", items=(item(maps=(empty,)),)))
     assert "No relevance anywhere is positive for wren; this is the signed map." in text
     sent = maps_of(text)[0]
     assert sent["empty"] and sent["signed"]["low"] < 0
 
 
 def test_failures_are_listed_with_their_reason() -> None:
-    broken = Item(name="b.jpg", error="the file ends early; copy it again.")
+    broken = PictureEntry(name="b.jpg", error="the file ends early; copy it again.")
     refused = item(maps=(entry(), MapEntry(method=CAM, error="no attention here.")))
-    text = build(Report(title="t", items=(refused, broken)))
+    text = build(PageRecord(title="t", items=(refused, broken)))
     assert "2 entries failed" in text
     assert "the file ends early; copy it again." in text and "no attention here." in text
 
 
-@pytest.mark.parametrize("items", [(), (Item(name="b.jpg", error="not a picture."),)])
-def test_a_report_without_any_map_is_still_a_page(items: tuple[Item, ...]) -> None:
-    headings = Reader(build(Report(title="t", items=items))).headings
+@pytest.mark.parametrize("items", [(), (PictureEntry(name="b.jpg", error="not a picture."),)])
+def test_a_report_without_any_map_is_still_a_page(items: tuple[PictureEntry, ...]) -> None:
+    headings = Reader(build(PageRecord(title="t", items=items))).headings
     assert any("nothing to show" in h or "None of the pictures" in h for h in headings)
 
 
 @pytest.mark.parametrize("size", [(600, 90), (40, 400), (1, 1)])
 def test_portrait_panorama_and_a_single_pixel_are_drawn(size: tuple[int, int]) -> None:
     box = (0.0, 0.0, float(size[1]), float(size[0]))
-    assert "Prediction: <em>wren" in build(Report(title="t", items=(item(size=size, box=box),)))
+    assert "Prediction: <em>wren" in build(PageRecord(title="t", items=(item(size=size, box=box),)))
 
 
 def test_tensors_without_a_picture_are_shown_as_the_model_saw_them() -> None:
     bare = item(picture=None, box=None, shown=np.random.default_rng(0).random((40, 40, 3)))
-    assert "data:image/" in build(Report(title="t", items=(bare,)))
+    assert "data:image/" in build(PageRecord(title="t", items=(bare,)))
 
 
 def test_ten_pictures_with_three_methods_stay_under_five_megabytes() -> None:
@@ -203,11 +207,11 @@ def test_ten_pictures_with_three_methods_stay_under_five_megabytes() -> None:
         item(picture=picture, box=(180.0, 0.0, 1260.0, 1080.0), maps=tuple(entry(v) for v in noise))
         for _ in range(10)
     )
-    assert len(build(Report(title="t", items=many)).encode()) < 5e6
+    assert len(build(PageRecord(title="t", items=many)).encode()) < 5e6
 
 
 def test_numbers_come_with_their_null_levels_and_a_verdict() -> None:
-    text = build(Report(title="t", items=(item(),)))
+    text = build(PageRecord(title="t", items=(item(),)))
     assert "random\N{NO-BREAK SPACE}0.30" in text
     assert "Beats the baselines on deletion." in text
 
@@ -224,7 +228,7 @@ def test_a_verdict_names_what_does_as_well() -> None:
 def test_baseline_sentence_and_caution_stand_once_per_method() -> None:
     lost = metric("insertion", 0.1, "higher")
     items = (item(), item(maps=(entry(metrics=(metric(), lost)),)), item())
-    text = build(Report(title="t", items=items))
+    text = build(PageRecord(title="t", items=items))
     assert text.count("Do not trust it where") == 1
     assert text.count("the baselines on deletion") == 1
     assert (
@@ -260,7 +264,7 @@ def test_how_a_map_was_made_is_a_table_in_plain_words() -> None:
         "refused": [None],
     }
     made = MapEntry(method=CAM, values=spot(), provenance=facts)
-    text = build(Report(title="t", items=(item(maps=(made,)),)))
+    text = build(PageRecord(title="t", items=(item(maps=(made,)),)))
     table = text[text.index("How it was made") :]
     rows = dict(re.findall(r"<tr><th[^>]*>(.*?)</th><td>(.*?)</td></tr>", table, re.S))
     assert rows == {
@@ -305,8 +309,8 @@ def test_several_pictures_are_summed_up_with_an_interval() -> None:
 
 def test_writing_replaces_in_one_step_and_says_where(tmp_path: Path) -> None:
     goal = tmp_path / "new" / "report.html"
-    assert write(Report(title="one"), goal) == goal
-    write(Report(title="two"), goal)
+    assert write(PageRecord(title="one"), goal) == goal
+    write(PageRecord(title="two"), goal)
     assert "<h1>two</h1>" in goal.read_text("utf-8")
     assert [p.name for p in goal.parent.iterdir()] == ["report.html"]
 
@@ -314,5 +318,5 @@ def test_writing_replaces_in_one_step_and_says_where(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(FileProblem, match="could not be written"):
-        write(Report(title="t"), tmp_path / "report.html")
+        write(PageRecord(title="t"), tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

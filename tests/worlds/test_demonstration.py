@@ -6,13 +6,13 @@ from sightline import explain_pictures as survey
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METRICS, source
 from sightline.errors import BadField
-from sightline.pages.record import Item
+from sightline.pages.record import PictureEntry
 from sightline.pages.report import summary
 from sightline.worlds import demonstration
 from sightline.worlds.aviary import Aviary
 
 
-def explained(number: int, methods: str) -> Item:
+def explained(number: int, methods: str) -> PictureEntry:
     net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
     plan = survey.plan(net, _settings.methods(net, methods), metrics=_settings.judges(METRICS))
     drawn = source(Aviary(seed=demonstration.SEED, count=1000, masks=True)[number])

@@ -12,7 +12,7 @@ from .console import habits
 from .results.folders import Command
 
 if TYPE_CHECKING:
-    from ..pages.record import Item
+    from ..pages.record import PictureEntry
     from ..worlds.aviary import Bird
     from .picture_run import Source
 
@@ -92,7 +92,7 @@ def source(bird: "Bird") -> "Source":
     )
 
 
-def _with_failure(item: "Item") -> "Item":
+def _with_failure(item: "PictureEntry") -> "PictureEntry":
     """The picture with a heading that says which methods fail on it, where some do."""
     from ..pages.report import picture_row, summary
 

@@ -16,7 +16,7 @@ from ..evaluate.plan import told_model
 from ..explain_pictures import Look, Plan
 from ..files.display import without_folders
 from ..metric import Truth
-from ..pages.record import Item
+from ..pages.record import PictureEntry
 from ..pictures.reading import Picture
 from ..views.wording import NARROW, counted, percent
 from . import output_files as _written
@@ -46,8 +46,8 @@ class Source:
     digest: Callable[[], str]
     path: PurePath
     truth: Truth | None = None
-    known: dict[str, Any] = field(default_factory=dict)  # fields of the report's Item
-    finished: Callable[[Item], Item] = lambda item: item
+    known: dict[str, Any] = field(default_factory=dict)  # fields of the report's PictureEntry
+    finished: Callable[[PictureEntry], PictureEntry] = lambda item: item
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,7 +210,7 @@ def _explained(plan: Plan, source: Source, held: Store, key: str) -> int:
     except (BadTarget, UnknownName, *_LASTING):
         raise
     except SightlineError as error:
-        item = Item(name=name, error=without_folders(str(error)))
+        item = PictureEntry(name=name, error=without_folders(str(error)))
         return held.add(key, stem, _record(item, {}), Look(item=item).errors, item)
     item = source.finished(replace(found.item, **{**source.known, "name": name}))
     found = replace(found, item=item)
@@ -246,7 +246,7 @@ def _conclude(done: Collected, held: Store, run: Run, page: Path, telling: Telli
 
 def _json(done: Collected, held: Store, run: Run, page: Path) -> JSON:
     records = [_placed(held.record(place)["record"], held.folder) for place in done.places]
-    records += [_record(Item(name=name, error=why), {}) for name, why in done.failed]
+    records += [_record(PictureEntry(name=name, error=why), {}) for name, why in done.failed]
     return {
         "report": str(page),
         "model": run.model,
@@ -329,7 +329,7 @@ def _reason(error: Exception) -> str:
     return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
-def _told(item: Item) -> str:
+def _told(item: PictureEntry) -> str:
     """The prediction first, then what was explained where that is something else."""
     said = [_sentence("Prediction", *item.predicted)] if item.predicted else []
     other = [_sentence("Explained", item.target, item.probability)] if item.asked else []
@@ -341,19 +341,19 @@ def _sentence(word: str, label: str, share: float | None) -> str:
     return f"{word}: {label}{told}."
 
 
-def _predicted(item: Item) -> JSON | None:
+def _predicted(item: PictureEntry) -> JSON | None:
     said = item.prediction
     if said is None:
         return None
     return {"label": said.label, "class": said.index, "probability": said.share}
 
 
-def _record(item: Item, files: JSON) -> JSON:
+def _record(item: PictureEntry, files: JSON) -> JSON:
     """A picture as plain data, with null for numbers that JSON does not know."""
     return finite(_told_of(item, files))
 
 
-def _told_of(item: Item, files: JSON) -> JSON:
+def _told_of(item: PictureEntry, files: JSON) -> JSON:
     return {
         "name": item.name,
         "error": item.error,

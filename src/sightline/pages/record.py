@@ -109,7 +109,7 @@ class PanelEntry:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Item:
+class PictureEntry:
     """One picture with what the model calls it and its maps, or the reason why it could not be
     explained.
 
@@ -152,7 +152,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class PageRange:
     """Which pictures of a larger report stand on a page, and the addresses of its neighbours.
 
     first, last: the number of the first and the last picture, from 1. previous, next: empty where
@@ -168,7 +168,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Report:
+class PageRecord:
     """Everything that the page shows, in order.
 
     facts: (name, value) pairs about the model. notes: sentences about the run (what was chosen or
@@ -179,11 +179,11 @@ class Report:
     """
 
     title: str
-    items: tuple[Item, ...] = ()
+    items: tuple[PictureEntry, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
     caution: str = ""
     refused: tuple[tuple[str, str], ...] = ()
-    part: Part | None = None
+    part: PageRange | None = None
     made: str = ""

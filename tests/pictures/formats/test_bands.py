@@ -188,10 +188,10 @@ def test_a_report_says_which_bands_are_shown(tmp_path):
     plan = survey.plan(model, [sl.create("explainer", "grad-cam")])
     found = survey.look(plan, images.read(bands(5)))
     assert found.item.notes == ("bands 0, 1 and 2 of 5 are shown as red, green, blue",)
-    from sightline.pages.record import Report
+    from sightline.pages.record import PageRecord
     from sightline.pages.report.page import write
 
-    path = write(Report(title="x", items=(found.item,)), tmp_path / "r.html")
+    path = write(PageRecord(title="x", items=(found.item,)), tmp_path / "r.html")
     assert "Bands 0, 1 and 2 of 5 are shown" in Path(path).read_text("utf-8")
 
 

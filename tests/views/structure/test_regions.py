@@ -12,7 +12,7 @@ import torch
 
 from sightline import registry
 from sightline.explanations.regions import Regions
-from sightline.views.structure.drawing import Plate, Shown, name, rules, stage, told
+from sightline.views.structure.drawing import GridPlate, SetLayer, name, rules, stage, told
 from sightline.views.structure.layout import laid_out
 from sightline.views.structure.regions import counting, finding
 from sightline.views.structure.sentences import shown_first
@@ -107,7 +107,7 @@ def test_a_set_that_is_reached_twice_is_drawn_once() -> None:
 
 
 def test_the_veil_covers_what_is_not_in_the_set_and_the_border_runs_around_it() -> None:
-    plate = Plate(address="data:,", size=(60, 40), grid=(2, 3))
+    plate = GridPlate(address="data:,", size=(60, 40), grid=(2, 3))
     assert plate.veil([(0, 0), (1, 2)]).count("z") == 4
     assert plate.border([(0, 0)]).count("M") == 4
     assert plate.border([(0, 0), (0, 1)]).count("M") == 6
@@ -190,9 +190,9 @@ def test_the_set_of_the_headline_stands_on_the_left() -> None:
 
 
 def test_a_long_line_below_the_picture_is_wrapped_and_has_room() -> None:
-    plate = Plate(address="data:,", size=(480, 480), grid=(7, 7))
+    plate = GridPlate(address="data:,", size=(480, 480), grid=(7, 7))
     cells = tuple((r, 0) for r in range(7))
-    text = stage(plate, [Shown(cells=cells, line=told(cells, 1.01, 0.92))])
+    text = stage(plate, [SetLayer(cells=cells, line=told(cells, 1.01, 0.92))])
     lines = re.findall(r'<text class="line" x="0" y="([\d.]+)" font-size="([\d.]+)">([^<]*)<', text)
     assert len(lines) == 2 and max(len(words) for _, _, words in lines) <= 47
     _, top, _, high = map(float, re.findall(r'viewBox="([^"]*)"', text)[0].split())

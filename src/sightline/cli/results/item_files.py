@@ -16,20 +16,29 @@ from PIL import Image
 
 from ...errors import FileProblem
 from ...files.writing import write_bytes
-from ...pages.record import Curve, Item, MapEntry, Method, MetricEntry, PanelEntry
+from ...pages.record import Curve, MapEntry, Method, MetricEntry, PanelEntry, PictureEntry
 from ...pictures import reading as images
 from ...targets.words import Predicted
 
 JSON = Any  # whatever JSON holds
-_KINDS = {
-    k.__name__: k for k in (Item, MapEntry, PanelEntry, MetricEntry, Curve, Method, Predicted)
+_KINDS: dict[str, type] = {
+    "Item": PictureEntry,
+    "MapEntry": MapEntry,
+    "PanelEntry": PanelEntry,
+    "MetricEntry": MetricEntry,
+    "Curve": Curve,
+    "Method": Method,
+    "Predicted": Predicted,
 }
+"""Records by the names that they have in files, which stay whatever the classes are called."""
+
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 _HEAVY = {"body", "curve", "parts", "provenance"}  # left out with the arrays
 _SMALL = 400  # pixels on the long side, up to which a picture is kept without loss
 _QUALITY = 95
 
 
-def write(item: Item, path: Path) -> Path:
+def write(item: PictureEntry, path: Path) -> Path:
     """Writes all that a report shows of a picture. Raises: FileProblem."""
     arrays: dict[str, np.ndarray] = {}
     about = json.dumps(_plain(item, arrays), ensure_ascii=False, default=str)
@@ -39,7 +48,7 @@ def write(item: Item, path: Path) -> Path:
     return write_bytes(path, stream.getvalue())
 
 
-def read(path: Path, *, arrays: bool = True) -> Item:
+def read(path: Path, *, arrays: bool = True) -> PictureEntry:
     """What `write` wrote; without pictures, maps and all that is large where `arrays` is False.
 
     Raises: FileProblem where the file is missing or spoiled.
@@ -62,7 +71,7 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> JSON:
         return {"array": name, "jpeg": photograph}
     if is_dataclass(value) and not isinstance(value, type):
         held = {f.name: _plain(getattr(value, f.name), arrays) for f in fields(value)}
-        return {"kind": type(value).__name__, **held}
+        return {"kind": _NAMES[type(value)], **held}
     if isinstance(value, Mapping):
         return {"mapping": [[k, _plain(v, arrays)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...files.writing import write_bytes
-from ...pages.record import Item, Part, Report
+from ...pages.record import PageRange, PageRecord, PictureEntry
 from ...pages.report import agreement, index, page
 from .store import PAGES, REPORT, Run, Store
 
@@ -24,7 +24,7 @@ def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: Non
     """Writes the report of all finished pictures; its entrance. advance: called for each picture.
     Raises: FileProblem."""
     report = run.report(datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"))
-    failed = tuple(Item(name=name, error=reason) for name, reason in run.failed)
+    failed = tuple(PictureEntry(name=name, error=reason) for name, reason in run.failed)
     path, folder = store.folder / REPORT, store.folder / PAGES
     if len(store) <= PER_PAGE:
         items = [store.item(place) for place in range(len(store))]
@@ -65,7 +65,7 @@ class _Splitting:
     """Pages written one after another, each as long as its size allows."""
 
     store: Store
-    report: Report
+    report: PageRecord
     advance: Callable[[str], None]
     sheets: list[index.Sheet] = field(default_factory=list)
 
@@ -99,9 +99,9 @@ class _Splitting:
             self.advance(item.name)
         return group.count
 
-    def _part(self, items: list[Item], start: int) -> Report:
+    def _part(self, items: list[PictureEntry], start: int) -> PageRecord:
         end, total = start + len(items), len(self.store)
-        part = Part(
+        part = PageRange(
             first=start + 1,
             last=end,
             total=total,

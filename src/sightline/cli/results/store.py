@@ -18,7 +18,7 @@ from ...errors import BadField, FileProblem, SightlineError
 from ...files.writing import write_bytes
 from ...jobs import ledger
 from ...jobs.ledger import Ledger
-from ...pages.record import Item, Report
+from ...pages.record import PageRecord, PictureEntry
 from . import item_files, names
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
@@ -48,9 +48,9 @@ class Run:
     refused: Sequence[tuple[str, str]] = ()
     failed: Sequence[tuple[str, str]] = ()
 
-    def report(self, made: str) -> Report:
+    def report(self, made: str) -> PageRecord:
         """The report without its pictures. made: date and time."""
-        return Report(
+        return PageRecord(
             title=self.title,
             facts=tuple(self.facts),
             notes=tuple(self.notes),
@@ -111,7 +111,7 @@ class Store:
         stem: str,
         record: JSON,
         errors: Sequence[str] = (),
-        item: Item | None = None,
+        item: PictureEntry | None = None,
     ) -> int:
         """Keeps a finished picture; its place. item: what a page shows of it, where there is one.
         Raises: FileProblem."""
@@ -132,7 +132,7 @@ class Store:
             self._index(place, kept)
         return place
 
-    def item(self, place: int, *, arrays: bool = True) -> Item:
+    def item(self, place: int, *, arrays: bool = True) -> PictureEntry:
         """The picture at a place as the report shows it. Raises: FileProblem."""
         return item_files.read(self._path(self.record(place)["key"]), arrays=arrays)
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...views import encode
 from ...views.wording import counted, listed
 from .. import shell
-from ..record import Item, Report
+from ..record import PageRecord, PictureEntry
 from . import page, picture_row, summary
 
 _SIDE = 96  # pixels of a thumbnail
@@ -37,7 +37,7 @@ class Sheet:
     links: tuple[Link, ...]
 
 
-def link(item: Item, place: int, address: str) -> Link:
+def link(item: PictureEntry, place: int, address: str) -> Link:
     """The link to a picture. place: 1 is the first picture of its page."""
     base = encode.fit_picture(picture_row.base(item), _SIDE)
     return Link(
@@ -53,13 +53,13 @@ def sparse(links: list[Link], total: int) -> tuple[Link, ...]:
     return tuple(links if total <= _WITH_ALL else links[:1])
 
 
-def build(report: Report, sheets: list[Sheet], agreement: str) -> str:
+def build(report: PageRecord, sheets: list[Sheet], agreement: str) -> str:
     """The page as one HTML text. report: with all pictures, their arrays left out. agreement: a
     sentence on how far the methods agree."""
     return shell.rendered("index.html.j2", context(report, sheets, agreement), _STYLES)
 
 
-def context(report: Report, sheets: list[Sheet], agreement: str) -> dict[str, Any]:
+def context(report: PageRecord, sheets: list[Sheet], agreement: str) -> dict[str, Any]:
     """Everything that `index.html.j2` names."""
     good = [item for item in report.items if not item.error]
     methods = page.methods(good)

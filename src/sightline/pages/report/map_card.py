@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ...targets.words import AGAINST
 from ...views import colour, curve, encode, paint
 from ...views.wording import number, percent, seconds, with_interval
-from ..record import Item, MapEntry, MetricEntry, PanelEntry
+from ..record import MapEntry, MetricEntry, PanelEntry, PictureEntry
 from . import provenance, summary
 
 _LONG = 40  # characters of a label in a caption; the title attribute has all of it
@@ -20,7 +20,7 @@ _FRAME = 2000  # units on the long side of the outlines' coordinate system
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class CardSetting:
     """What all cards of a page share: sizes, the ranges of the strips, the colours of the parts."""
 
     detail: encode.Detail
@@ -29,11 +29,11 @@ class Setting:
 
 
 def card(
-    item: Item,
+    item: PictureEntry,
     entry: MapEntry,
     place: tuple[int, int],
     window: colour.Pixels,
-    setting: Setting,
+    setting: CardSetting,
 ) -> dict[str, Any]:
     """The context of one map. place: which picture, which method. window: the picture in the
     model's frame.
@@ -72,7 +72,7 @@ def card(
 
 
 def panel(
-    item: Item, entry: PanelEntry, place: tuple[int, int], setting: Setting
+    item: PictureEntry, entry: PanelEntry, place: tuple[int, int], setting: CardSetting
 ) -> dict[str, Any]:
     """The context of one result that is no map: its fragment, and what every card says."""
     index, k = place
@@ -113,7 +113,7 @@ def _encoded(values: colour.Values, signed: colour.Values | None, side: int) -> 
     }
 
 
-def _details(item: Item, entry: MapEntry | PanelEntry) -> provenance.Rows:
+def _details(item: PictureEntry, entry: MapEntry | PanelEntry) -> provenance.Rows:
     """How the result was made, as a table; first the method's own map, before it was enlarged."""
     table = provenance.rows(entry.provenance, entry.target or item.target)
     own = getattr(entry, "native", None)
@@ -132,7 +132,7 @@ def _for(label: str) -> str:
     return _short(label) if label.startswith(AGAINST) else f"for {_short(label)}"
 
 
-def _caption(item: Item, entry: MapEntry | PanelEntry) -> list[dict[str, str]]:
+def _caption(item: PictureEntry, entry: MapEntry | PanelEntry) -> list[dict[str, str]]:
     """The quiet line: (text, what it means) for layer, target, passes and time."""
     forward, backward = entry.passes
     label = entry.target or item.target or (item.top[0][0] if item.top else "")

@@ -11,7 +11,7 @@ from ...files.writing import write_bytes
 from ...views import colour, encode
 from ...views.wording import counted, listed
 from .. import shell
-from ..record import Item, Method, Report
+from ..record import Method, PageRecord, PictureEntry
 from . import agreement, map_card, part_list, picture_row, summary
 
 _STYLES = ("page.css", "small.css", "panel.css", "index.css")
@@ -19,7 +19,7 @@ _VERSION = 1
 _LIMIT = 4_500_000  # bytes for ten pictures
 
 
-def build(report: Report) -> str:
+def build(report: PageRecord) -> str:
     """The page as one HTML text; labels, names and errors in it are escaped."""
     told = context(report)
     payload = {
@@ -30,7 +30,7 @@ def build(report: Report) -> str:
     return shell.rendered("page.html.j2", told, _STYLES, payload)
 
 
-def write(report: Report, path: str | os.PathLike[str]) -> Path:
+def write(report: PageRecord, path: str | os.PathLike[str]) -> Path:
     """Write the page to `path` in one step: a reader never meets half a page, and a failure leaves
     the old one.
 
@@ -39,7 +39,7 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
     return write_bytes(Path(path), build(report).encode())
 
 
-def context(report: Report) -> dict[str, Any]:  # Any: what a template reads
+def context(report: PageRecord) -> dict[str, Any]:  # Any: what a template reads
     """Everything that `page.html.j2` names, and the maps that its script paints."""
     good = [item for item in report.items if not item.error]
     cards, part = _cards(good), report.part
@@ -72,9 +72,9 @@ def context(report: Report) -> dict[str, Any]:  # Any: what a template reads
     }
 
 
-def _cards(good: list[Item]) -> list[dict[str, Any]]:
+def _cards(good: list[PictureEntry]) -> list[dict[str, Any]]:
     """The rows of the page, in the richest detail at which ten pictures stay under the limit."""
-    setting = map_card.Setting(
+    setting = map_card.CardSetting(
         detail=encode.DETAILS[0], domains=summary.domains(good), tints=part_list.tints(good)
     )
     cards = [picture_row.row(item, k, setting) for k, item in enumerate(good)]
@@ -95,7 +95,7 @@ def _weight(card: dict[str, Any]) -> int:
     return sum(map(len, [*texts, *lines])) + 8_000 * len(sent)
 
 
-def _lead(report: Report, good: list[Item]) -> str:
+def _lead(report: PageRecord, good: list[PictureEntry]) -> str:
     if not report.items:
         return "There is no picture in this report."
     names = list(dict.fromkeys(m.method.title for item in good for m in (*item.maps, *item.panels)))
@@ -114,7 +114,7 @@ def _lead(report: Report, good: list[Item]) -> str:
     return " ".join(filter(None, sentences))
 
 
-def failures(report: Report) -> list[dict[str, str]]:
+def failures(report: PageRecord) -> list[dict[str, str]]:
     """What could not be explained: methods that fit no picture first."""
     rows = [{"name": "Every picture", "method": m, "error": why} for m, why in report.refused]
     rows += [{"name": i.name, "method": "", "error": i.error} for i in report.items if i.error]
@@ -127,7 +127,7 @@ def failures(report: Report) -> list[dict[str, str]]:
     return rows
 
 
-def methods(good: list[Item]) -> list[Method]:
+def methods(good: list[PictureEntry]) -> list[Method]:
     """The methods of all pictures, each once."""
     every = [m.method for item in good for m in (*item.maps, *item.panels)]
     return list({method.name: method for method in every}.values())

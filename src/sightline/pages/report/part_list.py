@@ -9,7 +9,7 @@ import numpy as np
 
 from ...views import colour, paint
 from ...views.wording import percent
-from ..record import Item
+from ..record import PictureEntry
 from . import agreement, map_card
 
 Tints = Mapping[str, tuple[str, str]]
@@ -18,7 +18,7 @@ _NEUTRAL = ("#ffffff", "")
 _ROWS = 6  # parts told apart on a card; the rest is summed up
 
 
-def tints(items: Sequence[Item]) -> Tints:
+def tints(items: Sequence[PictureEntry]) -> Tints:
     """A colour and a dash for the parts that hold most evidence on the page, at most eight; the
     rest is white.
     """
@@ -35,7 +35,7 @@ def tints(items: Sequence[Item]) -> Tints:
     return dict(zip(ordered, colour.CATEGORIES, strict=False))
 
 
-def outlined(item: Item, shape: tuple[int, int], tinted: Tints) -> list[dict[str, Any]]:
+def outlined(item: PictureEntry, shape: tuple[int, int], tinted: Tints) -> list[dict[str, Any]]:
     """The outline of each part that is seen, in the coordinates of the picture's maps."""
     rows = []
     for name, mask in _visible(item).items():
@@ -46,7 +46,7 @@ def outlined(item: Item, shape: tuple[int, int], tinted: Tints) -> list[dict[str
     return rows
 
 
-def shares(item: Item) -> list[list[dict[str, Any]]]:
+def shares(item: PictureEntry) -> list[list[dict[str, Any]]]:
     """For each map of a picture the share in its foremost parts, the same parts on every card, and
     elsewhere.
     """
@@ -66,7 +66,7 @@ def shares(item: Item) -> list[list[dict[str, Any]]]:
     return [[_bar(share, longest) for share in row] for row in rows]
 
 
-def _visible(item: Item) -> dict[str, np.ndarray]:
+def _visible(item: PictureEntry) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in (item.parts or {}).items() if mask.any()}
 
 

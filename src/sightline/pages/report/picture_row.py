@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from ...views import colour, curve, encode, paint
 from ...views.wording import percent
-from ..record import Curve, Item
+from ..record import Curve, PictureEntry
 from . import agreement, map_card, part_list
 
 
-def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
+def row(item: PictureEntry, index: int, setting: map_card.CardSetting) -> dict[str, Any]:
     """The context of one picture: what it is called, how it is framed, its parts and the cards of
     its maps.
     """
@@ -49,13 +49,13 @@ def row(item: Item, index: int, setting: map_card.Setting) -> dict[str, Any]:
     }
 
 
-def where(item: Item) -> str:
+def where(item: PictureEntry) -> str:
     """Where the maps of a picture peak or whether they agree, in one or two sentences."""
     shown = [(m.method.title, m.values) for m in item.maps if m.values is not None]
     return agreement.located([name for name, _ in shown], [v for _, v in shown], item.parts)
 
 
-def base(item: Item) -> colour.Pixels:
+def base(item: PictureEntry) -> colour.Pixels:
     """The picture where its geometry is known, otherwise what the model was given."""
     for source in (item.picture if item.box else None, item.shown, item.picture):
         if source is not None:
@@ -64,7 +64,7 @@ def base(item: Item) -> colour.Pixels:
     return np.full((*shape, 3), 128, dtype=np.uint8)
 
 
-def _frame(item: Item, size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _frame(item: PictureEntry, size: tuple[int, int]) -> tuple[float, float, float, float]:
     """x, y, width, height of the model's frame as shares of the shown picture."""
     if item.picture is None or item.box is None:
         return 0.0, 0.0, 1.0, 1.0
@@ -76,7 +76,7 @@ def _frame(item: Item, size: tuple[int, int]) -> tuple[float, float, float, floa
     return (0.0, 0.0, 1.0, 1.0) if whole else (rounded[0], rounded[1], rounded[2], rounded[3])
 
 
-def _map_shape(item: Item) -> tuple[int, int]:
+def _map_shape(item: PictureEntry) -> tuple[int, int]:
     for entry in item.maps:
         if entry.values is not None:
             return entry.values.shape[0], entry.values.shape[1]
@@ -84,7 +84,7 @@ def _map_shape(item: Item) -> tuple[int, int]:
     return (source.shape[0], source.shape[1]) if source is not None else (1, 1)
 
 
-def _window(item: Item, base: colour.Pixels, frame: tuple[float, ...]) -> colour.Pixels:
+def _window(item: PictureEntry, base: colour.Pixels, frame: tuple[float, ...]) -> colour.Pixels:
     """The model's frame as pixels, for drawings that need no script."""
     if item.shown is not None:
         return paint.as_bytes(item.shown)
@@ -97,7 +97,7 @@ def _window(item: Item, base: colour.Pixels, frame: tuple[float, ...]) -> colour
     ]
 
 
-def _class(item: Item, label: str, probability: float) -> dict[str, Any]:
+def _class(item: PictureEntry, label: str, probability: float) -> dict[str, Any]:
     return {
         "label": label,
         "share": round(float(probability) * 100, 2),
@@ -107,7 +107,7 @@ def _class(item: Item, label: str, probability: float) -> dict[str, Any]:
     }
 
 
-def _plots(item: Item) -> list[dict[str, Any]]:
+def _plots(item: PictureEntry) -> list[dict[str, Any]]:
     """For each metric with curves one drawing with the curves of all methods."""
     found: dict[str, list[tuple[str, Curve]]] = {}
     for entry in item.maps:
@@ -131,7 +131,7 @@ def _plot(name: str, named: list[tuple[str, Curve]]) -> dict[str, Any]:
     }
 
 
-def called(item: Item) -> Markup:
+def called(item: PictureEntry) -> Markup:
     """What the model says of the picture; then what is true, and what was explained, where that is
     something else."""
     emphasised = Markup("{} <em>{}</em>{}")

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...views import curve
 from ...views.wording import counted, listed, number, seconds, with_interval
-from ..record import Item, MapEntry, MetricEntry, PanelEntry
+from ..record import MapEntry, MetricEntry, PanelEntry, PictureEntry
 
 Domains = Mapping[str, tuple[float, float]]
 
 
-def domains(items: Sequence[Item]) -> Domains:
+def domains(items: Sequence[PictureEntry]) -> Domains:
     """For each metric the range that its strips show, the same on the whole page; zero is always in
     it.
     """
@@ -56,7 +56,7 @@ def verdict(metrics: Sequence[MetricEntry]) -> str:
     return f"{sentence}; {doubtful}." if doubtful else f"{sentence}."
 
 
-def verdicts(items: Sequence[Item]) -> dict[str, str]:
+def verdicts(items: Sequence[PictureEntry]) -> dict[str, str]:
     """For each method, by name, one sentence over all pictures: on which metrics it beats every
     baseline, and on how many pictures; nothing without metrics."""
     found: dict[str, list[Sequence[MetricEntry]]] = {}
@@ -83,7 +83,7 @@ def _over(measured: Sequence[Sequence[MetricEntry]]) -> str:
     return f"Beats the baselines {listed(counts)}."
 
 
-def failing(item: Item) -> list[str]:
+def failing(item: PictureEntry) -> list[str]:
     """The names of the methods that beat no baseline on any of several metrics, while others do."""
     won: dict[str, list[bool]] = {}
     for entry in (*item.maps, *item.panels):
@@ -92,7 +92,7 @@ def failing(item: Item) -> list[str]:
     return lost if any(map(any, won.values())) else []
 
 
-def failure(item: Item) -> str:
+def failure(item: PictureEntry) -> str:
     """Which methods fail on this picture, and on what, as a sentence; nothing where none does."""
     names = failing(item)
     if not names:
@@ -106,13 +106,13 @@ def failure(item: Item) -> str:
     )
 
 
-def baselines(items: Sequence[Item]) -> list[str]:
+def baselines(items: Sequence[PictureEntry]) -> list[str]:
     """The names of the maps that the scores are compared with, in the order of the page."""
     entries = (e for item in items for e in (*item.maps, *item.panels))
     return list(dict.fromkeys(n for e in entries for m in e.metrics for n in m.nulls))
 
 
-def table(items: Sequence[Item]) -> dict[str, Any] | None:  # Any: what a template reads
+def table(items: Sequence[PictureEntry]) -> dict[str, Any] | None:  # Any: what a template reads
     """Means over all pictures with 95 % intervals, or None where nothing was measured."""
     names = list(dict.fromkeys(m.name for i in items for e in i.maps for m in e.metrics))
     by_method: dict[str, list[MapEntry | PanelEntry]] = {}

@@ -200,7 +200,7 @@ def _paretos(table: Table) -> list[Markup]:
             level = scores.level(name)
             if name in table.spent and math.isfinite(level.value):
                 points.append(
-                    plots.Point(
+                    plots.CostPoint(
                         name=name,
                         cost=table.spent[name][0],
                         value=level.value,

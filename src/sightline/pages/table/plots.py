@@ -16,7 +16,7 @@ _LETTER = 6.2  # pixels of a letter, about
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class CostPoint:
     """A method's price in passes and its mean by one metric."""
 
     name: str
@@ -25,7 +25,7 @@ class Point:
     interval: tuple[float, float] | None = None
 
 
-def front(points: Sequence[Point], sign: int) -> list[bool]:
+def front(points: Sequence[CostPoint], sign: int) -> list[bool]:
     """Which methods no other beats in price and quality at once; sign: 1 where more is better."""
     return [
         not any(
@@ -38,7 +38,7 @@ def front(points: Sequence[Point], sign: int) -> list[bool]:
     ]
 
 
-def pareto(points: Sequence[Point], nulls: Sequence[float], metric: str, sign: int) -> str:
+def pareto(points: Sequence[CostPoint], nulls: Sequence[float], metric: str, sign: int) -> str:
     """Quality over cost: a dot and its interval for each method, the baselines as a band."""
     ends = [e for p in points for e in (p.value, *(p.interval or ()))]
     low, high = min([*ends, *nulls]), max([*ends, *nulls])
@@ -94,7 +94,7 @@ def _grid(x, y, powers: tuple[int, int], levels: tuple[float, float]) -> list[st
     return parts
 
 
-def _dot(point: Point, across: float, height, on: bool) -> str:
+def _dot(point: CostPoint, across: float, height, on: bool) -> str:
     down, y = height
     whisker = ""
     if point.interval:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ..wording import percent
-from .layout import Edge, Layout
+from .layout import Edge, GraphLayout
 
 Cells = Sequence[Sequence[int]]
 _NAMED = 8  # patches; more are counted
@@ -22,7 +22,7 @@ _SHRUNK = 0.92  # of its width: then the smallest text, of 12 units, has 11 px
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plate:
+class GridPlate:
     """A picture with a grid over it. address: `data:`; size: width and height in its own units."""
 
     address: str
@@ -73,7 +73,7 @@ class Plate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class SetLayer:
     """A set as the large picture shows it: its cells, and the line below."""
 
     cells: Cells
@@ -133,7 +133,7 @@ def rules(count: int, first: int = 0) -> str:
     return "".join(lines)
 
 
-def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
+def stage(plate: GridPlate, shown: Sequence[SetLayer]) -> Markup:
     """The large picture, with the grid's names around it and one layer for each set."""
     (width, height), unit = plate.size, plate.unit
     wide, high = stage_size(plate, shown)
@@ -167,19 +167,19 @@ def stage(plate: Plate, shown: Sequence[Shown]) -> Markup:
     return Markup("").join([*parts, Markup("</svg>")])
 
 
-def stage_size(plate: Plate, shown: Sequence[Shown]) -> tuple[float, float]:
+def stage_size(plate: GridPlate, shown: Sequence[SetLayer]) -> tuple[float, float]:
     """Width and height of the large picture with its names and the lines below."""
     lines = max([1, *(len(_wrapped(each.line, plate)) for each in shown)])
     below = 2 + _LINE * lines
     return plate.size[0] + (_EDGE + 1) * plate.unit, plate.size[1] + (_EDGE + below) * plate.unit
 
 
-def _wrapped(line: str, plate: Plate) -> list[str]:
+def _wrapped(line: str, plate: GridPlate) -> list[str]:
     """A line in pieces as wide as the picture, a letter at about half its height."""
     return textwrap.wrap(line, max(16, int(plate.size[0] / (plate.unit * _LETTER))))
 
 
-def _below(line: str, plate: Plate) -> Markup:
+def _below(line: str, plate: GridPlate) -> Markup:
     texts = [
         Markup('<text class="line" x="0" y="{}" font-size="{}">{}</text>').format(
             _n(plate.size[1] + plate.unit * (0.2 + _LINE * (k + 1))), _n(plate.unit * 4), words
@@ -189,7 +189,7 @@ def _below(line: str, plate: Plate) -> Markup:
     return Markup("").join(texts)
 
 
-def _ruler(plate: Plate, unit: float) -> Markup:
+def _ruler(plate: GridPlate, unit: float) -> Markup:
     wide, high = plate.cell
     rows, cols = plate.grid
     size = min(unit * 3.8, wide * 0.6, high * 0.8)
@@ -202,7 +202,7 @@ def _ruler(plate: Plate, unit: float) -> Markup:
     return Markup("").join([start, *texts, Markup("</g>")])
 
 
-def thumbnail(plate: Plate, cells: Cells, size: tuple[float, float]) -> Markup:
+def thumbnail(plate: GridPlate, cells: Cells, size: tuple[float, float]) -> Markup:
     """The picture at (0, 0) with all but these cells veiled."""
     scale = f"scale({size[0] / plate.size[0]:.5f} {size[1] / plate.size[1]:.5f})"
     return Markup('<g transform="{}"><use href="#{}"/><path class="veil" d="{}"/></g>').format(
@@ -210,7 +210,9 @@ def thumbnail(plate: Plate, cells: Cells, size: tuple[float, float]) -> Markup:
     )
 
 
-def graph(plate: Plate, layout: Layout, faded: float, whole: float | None = None) -> Markup:
+def graph(
+    plate: GridPlate, layout: GraphLayout, faded: float, whole: float | None = None
+) -> Markup:
     """The graph: thumbnails, outlines as long as the confidence, labelled removals. It shrinks only
     as far as its text stays readable. whole: the whole picture's probability."""
     width, height = layout.width, layout.height
@@ -225,7 +227,7 @@ def graph(plate: Plate, layout: Layout, faded: float, whole: float | None = None
     return Markup("").join([head, *edges, *labels, *nodes, Markup("</svg>")])
 
 
-def _edge(layout: Layout, edge: Edge) -> Markup:
+def _edge(layout: GraphLayout, edge: Edge) -> Markup:
     above, below = layout.nodes[edge.above], layout.nodes[edge.below]
     wide, high = layout.picture
     x0, y0 = above.x + wide / 2, above.y + high + 20
@@ -249,7 +251,7 @@ def weight(drop: float) -> str:
     return "large" if drop >= 0.6 else "middling" if drop >= 0.2 else "small"
 
 
-def _label(plate: Plate, edge: Edge) -> Markup:
+def _label(plate: GridPlate, edge: Edge) -> Markup:
     wide, high = plate.cell
     row, col = edge.removed
     side = 16.0
@@ -277,7 +279,9 @@ def _label(plate: Plate, edge: Edge) -> Markup:
     )
 
 
-def _node(plate: Plate, layout: Layout, k: int, levels: tuple[float, float | None]) -> Markup:
+def _node(
+    plate: GridPlate, layout: GraphLayout, k: int, levels: tuple[float, float | None]
+) -> Markup:
     (wide, high), node, (faded, whole) = layout.picture, layout.nodes[k], levels
     length = max(0.0, min(1.0, node.confidence)) * 100
     kinds = f"node n{k}{' root' if node.root else ''}{' faded' if node.confidence < faded else ''}"

@@ -44,7 +44,7 @@ class Edge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class GraphLayout:
     """A drawing's size, the size of the nodes' pictures, and everything in place."""
 
     width: float
@@ -54,7 +54,7 @@ class Layout:
     edges: tuple[Edge, ...]
 
 
-def laid_out(link: Mapping[str, Any], aspect: float, first: int = 0) -> Layout:
+def laid_out(link: Mapping[str, Any], aspect: float, first: int = 0) -> GraphLayout:
     """A graph as plain data, in place. aspect: width over height of the pictures. first: the root
     that stands on the left."""
     pairs = [(edge["from"], edge["to"]) for edge in link["edges"]]
@@ -96,7 +96,7 @@ def laid_out(link: Mapping[str, Any], aspect: float, first: int = 0) -> Layout:
         )
         for i, edge in enumerate(link["edges"])
     )
-    return Layout(
+    return GraphLayout(
         width=right - left + 2 * _MARGIN,
         height=max(y.values()) + height + _TEXT + 2 * _MARGIN,
         picture=(width, height),

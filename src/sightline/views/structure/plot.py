@@ -11,7 +11,7 @@ from .. import colour
 from ..overlay.photograph import Photograph, kept_of, photograph
 from ..overlay.photograph import veiled as whole_veiled
 from . import drawing
-from .layout import Layout, laid_out
+from .layout import GraphLayout, laid_out
 from .sentences import shown_first, whole
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def veiled(pixels: colour.Pixels, cells: Sequence[Any], grid: Sequence[int]) -> 
 
 
 def _graph(
-    axes: "Axes", pixels: colour.Pixels, regions: Regions, layout: Layout, tokens: dict[str, str]
+    axes: "Axes",
+    pixels: colour.Pixels,
+    regions: Regions,
+    layout: GraphLayout,
+    tokens: dict[str, str],
 ) -> None:
     wide, high = layout.picture
     axes.set_xlim(0, layout.width)

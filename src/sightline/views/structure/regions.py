@@ -19,8 +19,8 @@ from ..refusal import unless_refused
 from ..standalone import page, rules, tokens
 from ..wording import percent
 from . import drawing
-from .drawing import Plate, Shown
-from .layout import Layout, laid_out
+from .drawing import GridPlate, SetLayer
+from .layout import GraphLayout, laid_out
 from .sentences import counting, finding, leading, shown_first, whole
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def panel(regions: Regions, row: int = 0) -> str:
     start = len(layout.nodes)
     strip = _strip(regions, row)
     shown = _shown(layout, score)
-    shown += [Shown(cells=cells, line=line) for cells, _, line in strip]
+    shown += [SetLayer(cells=cells, line=line) for cells, _, line in strip]
     thumbs = [_thumb(plate, start + i, cells, words) for i, (cells, words, _) in enumerate(strip)]
     notes = [Markup('<p class="doubt">{}</p>').format(note) for note in regions.notes[row]]
     return Markup(
@@ -163,7 +163,7 @@ def _strip(regions: Regions, row: int) -> list[tuple[Sequence[Any], str, str]]:
     return found
 
 
-def _thumb(plate: Plate, k: int, cells: Sequence[Any], words: str) -> Markup:
+def _thumb(plate: GridPlate, k: int, cells: Sequence[Any], words: str) -> Markup:
     aspect = plate.size[0] / plate.size[1]
     size = (_SMALL, _SMALL / aspect) if aspect >= 1 else (_SMALL * aspect, _SMALL)
     return Markup(
@@ -181,14 +181,14 @@ def _key(regions: Regions) -> str:
     )
 
 
-def _shown(layout: Layout, whole: float | None) -> list[Shown]:
+def _shown(layout: GraphLayout, whole: float | None) -> list[SetLayer]:
     lines = ((n.cells, drawing.told(n.cells, n.confidence, whole)) for n in layout.nodes)
-    return [Shown(cells=cells, line=line) for cells, line in lines]
+    return [SetLayer(cells=cells, line=line) for cells, line in lines]
 
 
-def _plate(regions: Regions, row: int) -> Plate:
+def _plate(regions: Regions, row: int) -> GridPlate:
     pixels = _pixels(regions, row)
-    return Plate(
+    return GridPlate(
         address=encode.picture(pixels, long_side=_SIDE),
         size=(pixels.shape[1], pixels.shape[0]),
         grid=(regions.grid[0], regions.grid[1]),

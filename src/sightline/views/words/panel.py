@@ -18,7 +18,7 @@ from ..refusal import unless_refused
 from ..standalone import page
 from ..wording import number
 from . import tiles
-from .tiles import Plate
+from .tiles import WordsPlate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @unless_refused("panel")
 def panel(words: Words, row: int = 0) -> str:
     """The words of one image for a report: an HTML fragment without script."""
-    plate, facts = Plate(pixels=pixels(words, row)), words.facts[row]
+    plate, facts = WordsPlate(pixels=pixels(words, row)), words.facts[row]
     ends = tiles.domain(facts)
     cards = [
         Markup(

@@ -25,7 +25,7 @@ _WIDE, _HIGH = 240.0, 30.0  # units of an evidence strip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Plate:
+class WordsPlate:
     """One picture in the model's frame, as bytes and as an address that a page holds once."""
 
     pixels: colour.Pixels
@@ -45,7 +45,7 @@ class Plate:
         return f"words-{hashlib.sha256(self.pixels.tobytes()).hexdigest()[:12]}"
 
 
-def stage(plate: Plate) -> Markup:
+def stage(plate: WordsPlate) -> Markup:
     """The picture alone; the tiles refer to it."""
     width, height = plate.size
     return Markup(
@@ -55,7 +55,7 @@ def stage(plate: Plate) -> Markup:
     ).format(width, height, plate.name, plate.address, width, height, plate.name)
 
 
-def tile(plate: Plate, fact: Mapping[str, Any]) -> Markup:
+def tile(plate: WordsPlate, fact: Mapping[str, Any]) -> Markup:
     """The picture with the word's region outlined: under its map where it has one, else dimmed
     outside of it; the box is dashed."""
     width, height = plate.size
