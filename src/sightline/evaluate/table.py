@@ -98,6 +98,15 @@ class Table:
         place = [c.label for c in self.setup.columns].index(column)
         return self._rows[picture * self._width + place * len(self.setup.judges) + metric]
 
+    def model_inputs(self, pictures: Sequence[int]) -> dict[int, np.ndarray]:
+        """The pictures of these indices as the model gets them, (row, col, band); left out where
+        one cannot be read any more."""
+        model, found = self.setup.model, {}
+        for k, picture in self.look(pictures).items():
+            images = model.prepare([picture] if isinstance(picture, Picture) else picture)
+            found[k] = images[0].cpu().permute(1, 2, 0).numpy()
+        return found
+
     @cached_property
     def errors(self) -> list[str]:
         """What could not be scored, and why; one line where a picture or method failed whole."""

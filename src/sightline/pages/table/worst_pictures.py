@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from ...evaluate.table import BLOB, Table
-from ...pictures.reading import Picture
 from ...views import encode, paint
 from ...views.wording import number
 
@@ -25,15 +24,16 @@ def gallery(table: Table) -> Context | None:
     else:
         return None
     order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_SHOWN]
-    pictures = table.look(order)
+    pictures = table.model_inputs(order)
     maps = {k: table.small_map(k, method) for k in order}
+    bands = getattr(table.setup.model.preprocess, "shown", None)
     shown = [
         {
             "name": table.pictures[k],
             "short": table.pictures[k].rpartition("/")[2],
             "called": _called(table.row(k, method)),
             "text": f"{number(float(ours[k]))}, blob {number(float(blob[k]))}",
-            **_pair(table, pictures.get(k), maps[k]),
+            **_pair(pictures.get(k), maps[k], bands),
         }
         for k in order
     ]
@@ -55,18 +55,12 @@ def _called(row: dict[str, Any]) -> str:
     return "; ".join(filter(None, (first, other)))
 
 
-def _pair(table: Table, found: Any, values: np.ndarray | None) -> Context:
+def _pair(colours: np.ndarray | None, values: np.ndarray | None, bands: Any) -> Context:
     """The picture as the model gets it and the same with the map over it, as `data:` addresses;
-    nothing where it is no picture or gone.
+    nothing where it is no picture or gone. bands: those that stand for red, green and blue.
     """
-    model = table.setup.model
-    if found is None:
+    if colours is None or colours.min() < 0 or colours.max() > 1:
         return {"picture": "", "map": "", "scale": ""}
-    frame = model.prepare([found] if isinstance(found, Picture) else found)[0]
-    colours = frame.cpu().numpy().transpose(1, 2, 0)
-    if colours.min() < 0 or colours.max() > 1:
-        return {"picture": "", "map": "", "scale": ""}
-    bands = getattr(model.preprocess, "shown", None)
     shown = encode.fit_picture(paint.seen(colours, bands), _SIDE)
     if values is None:
         return {"picture": encode.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
