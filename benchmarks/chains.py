@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from sightline.artifact import WEIGHTS
 from sightline.explainers.chain.knowledge import Knowledge, Table, knowledge_of
-from sightline.nets.default import WEIGHTS
 from sightline.nets.query_vae import QueryNetwork
 from sightline.ops.pursuit.questions import Questions
 from sightline.recipes._chain_quality import ORDERS, curve, foresight

@@ -5,8 +5,8 @@ are.
 import os
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,13 +59,11 @@ def two_threads() -> Iterator[None]:
 def learned_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tiny untrained networks for methods with learned parts, made for whatever model comes."""
     import learned
-    from sightline.explainers.chain import _asking
-    from sightline.explainers.mask import realtime_saliency
-    from sightline.explainers.structure import xnn
-    from sightline.explainers.words import attribute_words, part_words
+    from sightline.artifact import Artifact
+    from sightline.explainers.words import part_words
 
-    monkeypatch.setattr(realtime_saliency, "shipped_for", partial(learned.masks, tmp_path))
-    monkeypatch.setattr(_asking, "shipped_for", partial(learned.questions, tmp_path))
-    monkeypatch.setattr(attribute_words, "shipped_for", partial(learned.attributes, tmp_path))
+    def shipped(kind: Any, model: Any) -> Path:  # Any: the package is imported late
+        return learned.FILES[kind.kind](tmp_path, model)
+
+    monkeypatch.setattr(Artifact, "shipped_for", shipped)
     monkeypatch.setattr(part_words, "unnamed", lambda model: learned.PLACES)
-    monkeypatch.setattr(xnn, "weights_of", partial(learned.x_features, tmp_path))

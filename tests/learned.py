@@ -1,14 +1,15 @@
 """Tiny untrained networks in the place of what methods have learned, one file for each model."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from sightline import Model
 from sightline.nets import masking, query_vae
-from sightline.nets.attributes import Heads, Vocabulary, write_attributes
+from sightline.nets.attributes import HEADS, Heads, Vocabulary
 from sightline.nets.sparse_reconstruction import SparseReconstruction
-from sightline.nets.x_features import About, XFeatures, reading_of, write_x_features
+from sightline.nets.x_features import X_FEATURES, About, XFeatures, reading_of
 
 PLACES = (("crest", "box 1 1 5 4"), ("wing", "box 4 3 6 8"))
 
@@ -23,7 +24,8 @@ def masks(folder: Path, model: Model) -> Path:
     if not path.exists():
         with torch.random.fork_rng(devices=[]):
             _seeded()
-            masking.write_masking(masking.MaskingNetwork(blueprint), path)
+            network = masking.MaskingNetwork(blueprint)
+            masking.MASKS.save(path, blueprint, network.state_dict())
     return path
 
 
@@ -35,7 +37,7 @@ def questions(folder: Path, model: Model) -> Path:
         with torch.random.fork_rng(devices=[]):
             _seeded()
             asked = query_vae.QueryNetwork(blueprint, query_vae.QueryVAE(6, 5, 3, 16))
-            query_vae.write_query(asked, path)
+            query_vae.QUESTIONS.save(path, blueprint, asked.tensors)
     return path
 
 
@@ -50,13 +52,11 @@ def attributes(folder: Path, model: Model) -> Path:
             heads = Heads(filters, model.anatomy.n_classes, 4)
         names = ("red", "long", "spotted", "round")
         words = Vocabulary(attributes=names, layer=layer, digest=model.digest)
-        write_attributes(heads, words, path)
+        HEADS.save(path, words, heads.tensors)
     return path
 
 
-def x_features(folder: Path, given: Path | str | None, model: Model) -> Path:
-    if given is not None:
-        return Path(given)
+def x_features(folder: Path, model: Model) -> Path:
     path = folder / f"{model.digest}-features.safetensors"
     if path.exists():
         return path
@@ -78,5 +78,13 @@ def x_features(folder: Path, given: Path | str | None, model: Model) -> Path:
         model=model.name,
         classes={c: {"label": model.label(c), **empty} for c in classes},
     )
-    write_x_features(XFeatures(about=about, nets=nets), path)
+    X_FEATURES.save(path, about, XFeatures(about=about, nets=nets).tensors)
     return path
+
+
+FILES: dict[str, Callable[[Path, Model], Path]] = {
+    masking.MASKS.kind: masks,
+    query_vae.QUESTIONS.kind: questions,
+    HEADS.kind: attributes,
+    X_FEATURES.kind: x_features,
+}

@@ -24,6 +24,7 @@ ORDER = (
     "explanation",
     "explainers.contract",
     "explanations",
+    "artifact",
     "explainer",
     "metric attack recipe",
     "nets",
@@ -167,4 +168,20 @@ def test_modules_are_found_by_walking_not_by_name() -> None:
         parts = [t.split(".") for t in texts if isinstance(t, str) and "." in t and " " not in t]
         named = [".".join(p) for p in parts if p[0] == "" and len(p) > 2 and p[1] in rooms]
         offenders += [f"{_name(path)}: {each}" for each in named]
+    assert not offenders
+
+
+def test_networks_read_no_files() -> None:
+    """Architectures are nets/; what was learned for them is read and written by artifact.py."""
+    readers = {"json", "pathlib", "safetensors", "io", "os"}
+    offenders = []
+    for path in MODULES:
+        if path.relative_to(PACKAGE).parts[0] != "nets":
+            continue
+        for node in ast.walk(_tree(path)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found = readers & {name.split(".")[0] for name in names}
+            if found or (isinstance(node, ast.Name) and node.id == "open"):
+                offenders.append(f"{_name(path)}: {found or 'open'}")
     assert not offenders

@@ -11,9 +11,9 @@ import torch
 import sightline as sl
 from sightline import explain_pictures as survey
 from sightline import registry, run
+from sightline.artifact import WEIGHTS
 from sightline.errors import BadField, NotExplainable, SightlineWarning, UnknownName
 from sightline.metric import Case, Truth
-from sightline.nets.default import WEIGHTS
 from sightline.ops.null_maps import NULLS
 from sightline.pages.record import PageRecord
 from sightline.pages.report.page import build

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .errors import BadField, BadModel, MissingExtra, UnknownName, near
-from .loading.attribute_files import read_network
+from .loading.attribute_files import NETWORKS
 from .loading.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, Parts
 from .loading.fetching import fetched
 from .loading.weight_files import read_weight_file
@@ -155,5 +155,5 @@ _LOADERS: dict[str, Callable[[str, bool], Parts]] = {
     "hf": _hugging_face,
     "file": _file,
     "sightline": _sightline,
-    "attributes": lambda path, pretrained: read_network(Path(path).expanduser()),
+    "attributes": lambda path, pretrained: NETWORKS.load(Path(path).expanduser()),
 }

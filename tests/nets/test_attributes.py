@@ -9,19 +9,14 @@ from torch.testing import assert_close
 
 from sightline import Model, Preprocess, create, load
 from sightline.errors import BadModel, FileProblem, NotExplainable
-from sightline.loading import attribute_files
-from sightline.loading.attribute_files import About, read_network, write_network
-from sightline.nets import attributes
+from sightline.loading.attribute_files import NETWORKS, About
 from sightline.nets.attributes import (
+    HEADS,
     AttributeNet,
     Heads,
     Vocabulary,
     attribute_net,
     own_reader,
-    read_attributes,
-    shipped_for,
-    vocabulary_of,
-    write_attributes,
 )
 from sightline.worlds.miniatures import MINIATURES
 
@@ -67,30 +62,32 @@ def test_a_head_in_a_file_is_read_for_its_own_model_alone(tmp_path: Path) -> Non
     net = attribute_net(model, 5, NAMES)
     net.heads.usual[1, 2] = 0.5
     words = Vocabulary(attributes=NAMES, layer=net.layer, digest=model.digest, model="a model")
-    write_attributes(net.heads, words, tmp_path / "head.safetensors")
-    reader = read_attributes(tmp_path / "head.safetensors", model)
+    HEADS.save(tmp_path / "head.safetensors", words, net.heads.tensors)
+    reader = HEADS.load(tmp_path / "head.safetensors", model)
     assert_close(reader.weight, net.heads.attributes.weight.detach())
     assert reader.correlation(2).tolist() == [0, 0.5, 0] and not reader.correlation(9).any()
-    assert vocabulary_of(tmp_path / "head.safetensors") == words
+    assert HEADS.read(tmp_path / "head.safetensors") == words
     explain = create(
         "explainer", "attribute-words", weights=tmp_path / "head.safetensors", seen=0.2
     )
     assert len(explain(model, torch.rand(2, 3, *mini.size))) == 2
     other = Model(MINIATURES["token-net"](), size=MINIATURES["token-net"].size)
-    with pytest.raises(BadModel, match=r"was trained on a model with weights .* this is TokenNet"):
-        read_attributes(tmp_path / "head.safetensors", other)
+    with pytest.raises(BadModel, match=r"was trained for a model with weights .* this is TokenNet"):
+        HEADS.load(tmp_path / "head.safetensors", other)
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(BadModel, match="holds no attribute head"):
-        vocabulary_of(tmp_path / "other.safetensors")
+        HEADS.read(tmp_path / "other.safetensors")
     with pytest.raises(BadModel, match="holds no network with attribute heads"):
-        read_network(tmp_path / "head.safetensors")
+        NETWORKS.load(tmp_path / "head.safetensors")
     with pytest.raises(FileProblem, match="there is no file"):
-        vocabulary_of(tmp_path / "none.safetensors")
+        HEADS.read(tmp_path / "none.safetensors")
 
 
 def test_a_model_without_a_head_and_a_black_box_are_refused_with_what_to_do() -> None:
     mini = MINIATURES["pooled-cnn"]
-    with pytest.raises(NotExplainable, match=r"has none. Train one with `python -m .*attributes"):
+    with pytest.raises(
+        NotExplainable, match=r"none is known. Train one with `python -m .*attributes"
+    ):
         create("explainer", "attribute-words")(
             Model(mini(), size=mini.size), torch.rand(1, 3, 32, 32)
         )
@@ -103,8 +100,8 @@ def test_a_whole_network_comes_back_from_its_file(tmp_path: Path) -> None:
     base = Model(load("sightline:default", pretrained=False).module, Preprocess(size=128, mean=0.5))
     net = attribute_net(base, 2, NAMES, (32, 32)).eval()
     about = About.of(base, "sightline:default", net, ["owl", "hen"], (32, 32))
-    write_network(net, about, tmp_path / "net.safetensors")
-    parts = read_network(tmp_path / "net.safetensors")
+    NETWORKS.save(tmp_path / "net.safetensors", about, net.state_dict())
+    parts = NETWORKS.load(tmp_path / "net.safetensors")
     assert isinstance(parts.module, AttributeNet) and parts.labels == ["owl", "hen"]
     assert parts.transform.size == (32, 32) and parts.transform.mean == (0.5,) * 3
     images = torch.rand(1, 3, 32, 32)
@@ -114,10 +111,10 @@ def test_a_whole_network_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_the_shipped_head_is_that_of_the_embedded_network() -> None:
     model = load("sightline:default")
-    path = shipped_for(model)
-    assert path is not None and "long crest" in vocabulary_of(path).attributes
-    assert shipped_for(load("sightline:clever-hans")) is None
-    assert attributes.KIND != attribute_files.KIND
+    path = HEADS.shipped_for(model)
+    assert path is not None and "long crest" in HEADS.read(path).attributes
+    assert HEADS.shipped_for(load("sightline:clever-hans")) is None
+    assert HEADS.kind != NETWORKS.kind
 
 
 def test_names_must_be_as_many_as_attributes() -> None:

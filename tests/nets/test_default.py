@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from sightline.artifact import WEIGHTS
 from sightline.errors import UnknownName
-from sightline.nets.default import NAMES, WEIGHTS, build, details, load
+from sightline.loading.embedded import details, load
+from sightline.nets.default import NAMES, build
 from sightline.worlds.aviary import SPECIES, Aviary, bundle, render
 
 torch.set_num_threads(2)

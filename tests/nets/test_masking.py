@@ -11,12 +11,10 @@ from torch.testing import assert_close
 from sightline import Model, load
 from sightline.errors import BadModel, FileProblem, NotExplainable
 from sightline.nets.masking import (
+    MASKS,
     Blueprint,
     MaskingNetwork,
-    blueprint_of,
-    read_masking,
     share,
-    write_masking,
 )
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
@@ -111,9 +109,9 @@ def test_a_picture_alone_is_as_in_a_batch() -> None:
 def test_it_comes_back_from_its_file_in_half_precision(tmp_path: Path) -> None:
     model, network, images = made("channels-last")
     path = tmp_path / "folder" / "masks.safetensors"
-    write_masking(network, path)
-    again = read_masking(path, model)
-    assert again.blueprint == network.blueprint == blueprint_of(path)
+    MASKS.save(path, network.blueprint, network.state_dict())
+    again = MASKS.load(path, model)
+    assert again.blueprint == network.blueprint == MASKS.read(path)
     assert load_file(path)["embedding"].dtype == torch.float16
     assert not again.training and not any(p.requires_grad for p in again.parameters())
     maps, classes = network.blueprint.maps(model, images), torch.tensor([0, 1])
@@ -123,16 +121,16 @@ def test_it_comes_back_from_its_file_in_half_precision(tmp_path: Path) -> None:
 
 def test_reading_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
     model, network, _ = made()
-    write_masking(network, tmp_path / "m.safetensors")
+    MASKS.save(tmp_path / "m.safetensors", network.blueprint, network.state_dict())
     state = torch.get_rng_state()
-    read_masking(tmp_path / "m.safetensors", model)
+    MASKS.load(tmp_path / "m.safetensors", model)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_another_classifier_is_refused_with_both_named(tmp_path: Path) -> None:
     model, network, _ = made()
     path = tmp_path / "m.safetensors"
-    write_masking(network, path)
+    MASKS.save(path, network.blueprint, network.state_dict())
     other = CNN()
     with torch.no_grad():
         other.head.bias += 1
@@ -140,19 +138,19 @@ def test_another_classifier_is_refused_with_both_named(tmp_path: Path) -> None:
     with pytest.raises(
         BadModel, match=f"trained for PooledCNN with weights {model.digest}.*stranger"
     ):
-        read_masking(path, stranger)
+        MASKS.load(path, stranger)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     model, _, _ = made()
     with pytest.raises(FileProblem, match="no file"):
-        read_masking(tmp_path / "none.safetensors", model)
+        MASKS.load(tmp_path / "none.safetensors", model)
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     with pytest.raises(BadModel, match="holds no masking network"):
-        read_masking(tmp_path / "a.safetensors", model)
+        MASKS.load(tmp_path / "a.safetensors", model)
     (tmp_path / "b.safetensors").write_text("nothing")
     with pytest.raises(BadModel, match="not a safetensors file"):
-        read_masking(tmp_path / "b.safetensors", model)
+        MASKS.load(tmp_path / "b.safetensors", model)
 
 
 def test_models_without_layers_or_classes_are_refused() -> None:

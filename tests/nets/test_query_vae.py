@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from sightline import Model
 from sightline.errors import BadModel, FileProblem
 from sightline.nets.query_vae import (
+    QUESTIONS,
     Blueprint,
     ConceptReader,
     QueryNetwork,
@@ -17,8 +18,6 @@ from sightline.nets.query_vae import (
     pixels,
     pooled,
     query_loss,
-    read_query,
-    write_query,
 )
 from sightline.ops.pursuit.questions import Known
 from sightline.worlds.miniatures import MINIATURES
@@ -79,8 +78,8 @@ def test_a_file_brings_everything_back(tmp_path: Path) -> None:
     )
     network = QueryNetwork(network.blueprint, network.vae, ConceptReader(10, 3))
     state = torch.get_rng_state()
-    write_query(network, path)
-    back = read_query(path)
+    QUESTIONS.save(path, network.blueprint, network.tensors)
+    back = QUESTIONS.load(path)
     assert torch.equal(torch.get_rng_state(), state)
     assert back.blueprint == network.blueprint and back.reader is not None
     places = torch.randn(2, 5, 4)
@@ -90,13 +89,13 @@ def test_a_file_brings_everything_back(tmp_path: Path) -> None:
 
 def test_other_files_are_refused_by_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match="no file"):
-        read_query(tmp_path / "absent.safetensors")
+        QUESTIONS.load(tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(BadModel, match="not a safetensors file"):
-        read_query(tmp_path / "text.safetensors")
+        QUESTIONS.load(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(BadModel, match="holds no query network"):
-        read_query(tmp_path / "other.safetensors")
+        QUESTIONS.load(tmp_path / "other.safetensors")
 
 
 def test_a_picture_is_read_as_coarse_pixels_that_are_bright_or_not() -> None:

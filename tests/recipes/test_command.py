@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sightline.artifact import WEIGHTS
 from sightline.errors import FileProblem
-from sightline.nets.default import WEIGHTS
 from sightline.recipes import attributes, query_chains, saliency_masks, steady_maps, x_features
 from sightline.recipes._command import command, place_for, stem_of
 

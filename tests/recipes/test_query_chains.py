@@ -11,7 +11,7 @@ import torch
 
 from sightline.errors import FileProblem
 from sightline.explainers.chain.knowledge import Table
-from sightline.nets.query_vae import read_query
+from sightline.nets.query_vae import QUESTIONS
 from sightline.ops.pursuit.questions import Questions
 from sightline.recipes import _asked_birds as birds
 from sightline.recipes._chain_quality import foresight, wilson
@@ -44,7 +44,7 @@ def test_a_table_becomes_a_network_with_a_log_and_a_control(tmp_path: Path) -> N
     assert len(things.labels) == 48 and len(things.test_labels) == 12
     out = tmp_path / "pets.safetensors"
     run(TINY, blueprint, things, out)
-    found = read_query(out)
+    found = QUESTIONS.load(out)
     assert found.blueprint.order[0] in (0, 2) and len(found.blueprint.order) == 3
     log = json.loads(out.with_suffix(".json").read_text())
     for one in ("trained", "naive Bayes, as long"):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sightline import Model, Preprocess
 from sightline.errors import BadField, NotExplainable, UnknownName
 from sightline.nets.sparse_reconstruction import ReconstructionLoss, pull_away, relative_errors
-from sightline.nets.x_features import Reading, read_x_features, reading_of
+from sightline.nets.x_features import X_FEATURES, Reading, reading_of
 from sightline.recipes import _x_pictures
 from sightline.recipes.x_features import Plan, classes_of, learn, measures, run
 from sightline.worlds.aviary import SPECIES, Aviary
@@ -115,7 +115,7 @@ def test_the_recipe_writes_weights_and_a_log_with_its_control(
     assert {"r2", "agreement", "kept", "given_up", "pull_away"} <= told["control"].keys()
     assert told["x-features"]["trained_on"] == 32 and told["x-features"]["pictures"] == 8
     assert log["plan"]["loss"] == {"beta": 1.0, "q": 10.0, "eta": 1.0, "concave": True}
-    held = read_x_features(out, model())
+    held = X_FEATURES.load(out, model())
     for name, value in trained[0].net.state_dict().items():
         assert torch.equal(held.nets[0].state_dict()[name], value)
     first = held.about.classes[0]["examples"][0]

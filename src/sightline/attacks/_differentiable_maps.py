@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from ..errors import NotExplainable
 from ..explainer import Explainer
 from ..explainers.mask.iterative_saliency import IterativeSaliency
 from ..model import Model
-from ..nets.masking import MaskingNetwork, read_masking, shipped_for
+from ..nets.masking import MaskingNetwork
 from ..network.costs import spend
 from ..network.trace import Trace
 from ..network.tracing.layouts import to_maps
@@ -163,10 +162,7 @@ def _gradient(explainer: Any, model: Model) -> Follower:
 
 
 def _mask_network(explainer: Any, model: Model) -> Follower:
-    explainer.reads(model)  # refuses a model without a masking network, in its own words
-    path = Path(explainer.weights).expanduser() if explainer.weights else shipped_for(model)
-    assert path is not None
-    network = read_masking(path, model)
+    network = explainer.network(model)
     reads = network.blueprint.read
     return _MaskNetwork(reads, (), network=network, confidence=explainer.confidence)
 

@@ -1,28 +1,21 @@
 """Networks with attribute heads in files: written whole, and read as what a `Model` is made of."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 
+from ..artifact import Artifact, Tensors
 from ..errors import BadModel
-from ..files.writing import write_bytes
 from ..model import Model
 from ..nets import default
 from ..nets.attributes import RECIPE, AttributeNet, Heads
-from ..nets.told import told_by
 from ..network.calling.modules import blank
 from ..network.tracing.layouts import Layout
 from ..pictures.preprocess import Preprocess
 from .builders import LIBRARIES, Parts
 from .same_padding import SamePadConv2d, pad_same
-
-KIND = "attribute network"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +29,19 @@ class About:
     layer: str
     layout: dict[str, Any]  # Any: the fields of a Layout
     filters: int
-    labels: list[str]
-    attributes: list[str]
+    labels: tuple[str, ...]
+    attributes: tuple[str, ...]
     preprocess: dict[str, Any] | None = None  # Any: the fields of a Preprocess
     padded: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Empty: the backbone is in the file itself."""
+        return ""
+
+    @property
+    def model(self) -> str:
+        return self.backbone
 
     @classmethod
     def of(
@@ -60,38 +62,23 @@ class About:
             layer=net.layer,
             layout=asdict(net.layout),
             filters=net.heads.classes.in_features,
-            labels=list(labels),
-            attributes=list(net.heads.names),
+            labels=tuple(labels),
+            attributes=tuple(net.heads.names),
             preprocess=known.to_json() if known else None,
             padded=any(isinstance(m, SamePadConv2d) for m in net.backbone.modules()),
         )
 
 
-def write_network(net: AttributeNet, about: About, path: Path) -> None:
-    """The whole network as safetensors, with what rebuilds it as metadata."""
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
-    told = {"kind": KIND, "about": json.dumps(asdict(about))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(state, metadata=told))
-
-
-def read_network(path: Path) -> Parts:
-    """The network in the file, with its preprocessing and labels.
-
-    Raises: FileProblem, or BadModel for another kind of file or a backbone that cannot be built.
-    """
-    told = told_by(path, KIND, "network with attribute heads", RECIPE)
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    about = About(**json.loads(told["about"]))
+def _built(about: About, tensors: Tensors) -> Parts:
+    """Raises: BadModel for a backbone that cannot be built."""
     counts = (about.filters, len(about.labels), len(about.attributes))
     heads = blank(lambda: Heads(*counts, about.attributes))
     layout: dict[str, Any] = dict(about.layout)
     layout["grid"] = tuple(layout["grid"]) if layout["grid"] else None
     net = blank(lambda: AttributeNet(_backbone(about), about.layer, Layout(**layout), heads))
-    net.load_state_dict(state)
+    net.load_state_dict(dict(tensors))
     fields = about.preprocess
-    return Parts(net.eval(), Preprocess(**fields) if fields else None, about.labels)
+    return Parts(net.eval(), Preprocess(**fields) if fields else None, list(about.labels))
 
 
 def _backbone(about: About) -> torch.nn.Module:
@@ -106,3 +93,13 @@ def _backbone(about: About) -> torch.nn.Module:
         if about.padded:
             pad_same(built)
         return built
+
+
+NETWORKS = Artifact(
+    kind="attribute network",
+    section="about",
+    what="a network with attribute heads",
+    recipe=RECIPE,
+    facts=About,
+    build=_built,
+)

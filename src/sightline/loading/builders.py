@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from ..artifact import WEIGHTS
 from ..errors import BadField, BadModel, UnknownName, near
 from ..nets import default
 from ..pictures.preprocess import Preprocess, understand
+from . import embedded
 from .fetching import fetched
 
 Fields = Mapping[str, Any]  # Any: what builders take, by keyword
@@ -172,17 +174,17 @@ def _sightline_names() -> list[str]:
 def _build_sightline(name: str, pretrained: bool, fields: Fields) -> nn.Module:
     if name not in default.NAMES:
         raise UnknownName(f"sightline ships no network {name!r}{near(name, default.NAMES)}")
-    if not (default.WEIGHTS / f"{name}.json").is_file():
+    if not (WEIGHTS / f"{name}.json").is_file():
         raise BadModel(f"this installation lacks the weights of sightline:{name}. Reinstall it.")
     if set(fields) - {"num_classes"}:
         raise BadField(f"sightline:{name} takes num_classes and no other key; got {dict(fields)}.")
     if pretrained:
-        return default.load(name)
-    return default.build(name, fields.get("num_classes") or len(default.details(name)["labels"]))
+        return embedded.load(name)
+    return default.build(name, fields.get("num_classes") or len(embedded.details(name)["labels"]))
 
 
 def _dress_sightline(name: str, module: nn.Module) -> Parts:
-    about = default.details(name)
+    about = embedded.details(name)
     size = about["size"]
     sides = (size, size) if isinstance(size, int) else (size[0], size[1])
     transform = Preprocess(size=sides, mean=about["mean"], std=about["std"])

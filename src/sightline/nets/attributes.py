@@ -6,26 +6,17 @@ IEEE JSTSP 2020, arXiv:2009.13862), of which only the abstract was available: at
 task, a sentence of attributes, their grounding in the picture. Nothing here is the paper's design.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..artifact import Artifact, Tensors
 from ..errors import BadModel
-from ..files.writing import write_bytes
 from ..model import Model
 from ..network.tracing.layouts import Layout, to_maps
-from .default import WEIGHTS
-from .told import told_by
 
-KIND = "attribute head"
-SHIPPED = "default-attributes.safetensors"
 RECIPE = "python -m sightline.recipes.attributes"
 
 
@@ -65,6 +56,16 @@ class Heads(nn.Module):
         self.register_buffer(
             "usual", torch.zeros(attributes, classes, dtype=torch.float32, device="cpu")
         )
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The attribute head alone, as a file of HEADS holds it, in float32."""
+        held = {
+            "weight": self.attributes.weight,
+            "bias": self.attributes.bias,
+            "usual": self.usual,
+        }
+        return {name: value.float() for name, value in held.items()}
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         """`logits` (batch, class), `attributes` (batch, attribute), and the `maps` themselves."""
@@ -181,44 +182,18 @@ def own_reader(model: Model, names: Sequence[str] = ()) -> Reader | None:
     )
 
 
-def write_attributes(heads: Heads, vocabulary: Vocabulary, path: Path) -> None:
-    """The attribute head of a model that is kept elsewhere, with its words as metadata."""
-    state = {
-        "weight": heads.attributes.weight,
-        "bias": heads.attributes.bias,
-        "usual": heads.usual,
-    }
-    stored = {k: v.detach().cpu().float().contiguous() for k, v in state.items()}
-    about = {"kind": KIND, "vocabulary": json.dumps(asdict(vocabulary))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(stored, metadata=about))
+def _built(words: Vocabulary, tensors: Tensors) -> Reader:
+    weight, bias, usual = (tensors[name] for name in ("weight", "bias", "usual"))
+    return Reader(words.layer, words.attributes, weight, bias, usual)
 
 
-def read_attributes(path: Path, model: Model) -> Reader:
-    """The attribute head in the file, for the model that it was trained on.
-
-    Raises: FileProblem, or BadModel for another kind of file or another model.
-    """
-    words = vocabulary_of(path)
-    if words.digest != model.digest:
-        raise BadModel(
-            f"{path.name} was trained on {words.model} with weights {words.digest}; this is"
-            f" {model.name} with weights {model.digest}. Train one with `{RECIPE}`."
-        )
-    with safe_open(path, "pt") as file:
-        held = {name: file.get_tensor(name).to(model.device) for name in file.keys()}
-    return Reader(words.layer, words.attributes, held["weight"], held["bias"], held["usual"])
-
-
-def shipped_for(model: Model) -> Path | None:
-    """The head in this package that was trained on this very model, or None."""
-    path = WEIGHTS / SHIPPED
-    return path if path.is_file() and vocabulary_of(path).digest == model.digest else None
-
-
-def vocabulary_of(path: Path) -> Vocabulary:
-    """What is written in the file's metadata. Raises: FileProblem, BadModel."""
-    about = told_by(path, KIND, "attribute head", RECIPE)
-    held: dict[str, Any] = json.loads(about["vocabulary"])
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in held.items()}
-    return Vocabulary(**plain)
+HEADS = Artifact(
+    kind="attribute head",
+    section="vocabulary",
+    what="an attribute head",
+    recipe=RECIPE,
+    options="--model NAME --table CSV --head-only",
+    facts=Vocabulary,
+    build=_built,
+    shipped="default-attributes.safetensors",
+)

@@ -5,12 +5,7 @@
 `default`.
 """
 
-import json
-from pathlib import Path
-from typing import Any
-
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,7 +13,6 @@ from ..errors import UnknownName, near
 
 NAMES = ("default", "clever-hans", "default-vit")
 WIDTHS = (40, 80, 144)
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Residual(nn.Module):
@@ -131,26 +125,11 @@ class TinyViT(nn.Module):
 
 def build(name: str, classes: int) -> nn.Module:
     """The named network with fresh weights."""
-    _check(name)
+    check_name(name)
     return TinyViT(classes) if name == "default-vit" else SmallResNet(classes)
 
 
-def details(name: str) -> dict[str, Any]:
-    """The training log: labels, size, mean, std, accuracy, seeds, one entry per epoch."""
-    _check(name)
-    return json.loads((WEIGHTS / f"{name}.json").read_text())
-
-
-def load(name: str) -> nn.Module:
-    """The named network as it was trained, in evaluation mode.
-
-    It takes images normalised by the mean and std of `details(name)`.
-    """
-    module = build(name, len(details(name)["labels"]))
-    module.load_state_dict(load_file(WEIGHTS / f"{name}.safetensors"))
-    return module.eval()
-
-
-def _check(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises: UnknownName for a network that is not embedded."""
     if name not in NAMES:
         raise UnknownName(f"no embedded network named {name!r}{near(name, NAMES)}")

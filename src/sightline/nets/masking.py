@@ -7,28 +7,19 @@ network holds its own layers only; a resolution that the classifier lacks gets a
 skip; the default width is half the authors' code's 64.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import BadModel, NotExplainable
-from ..files.writing import write_bytes
+from ..artifact import Artifact, Tensors, filled
+from ..errors import NotExplainable
 from ..model import Model
 from ..network.calling.modules import blank
 from ..ops.resize import resize
-from .default import WEIGHTS
-from .told import told_by
 
-KIND = "sightline masking network 1"
-RECIPE = "python -m sightline.recipes.saliency_masks"
 EPSILON = 1e-6  # where both channels are 0 the mask is 0, not NaN
 FLOOR = -30.0  # a gate of 1e-13 is shut; below, numbers so small are slow on CPUs
 NEARLY = 0.8  # of the wanted grid is fine enough: 55 cells for 56 need no further block
@@ -96,6 +87,11 @@ class Blueprint:
             digest=model.digest,
             name=model.name,
         )
+
+    @property
+    def model(self) -> str:
+        """The classifier's name."""
+        return self.name
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -209,48 +205,18 @@ def share(channels: Tensor, epsilon: float) -> Tensor:
     return a / (a + b + epsilon)
 
 
-def write_masking(network: MaskingNetwork, path: Path) -> None:
-    """The network as safetensors, matrices in float16, with its blueprint as metadata."""
-    state = {
-        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
-    }
-    stored = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in state.items()}
-    about = {"kind": KIND, "blueprint": json.dumps(asdict(network.blueprint))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(stored, metadata=about))
+def _built(blueprint: Blueprint, tensors: Tensors) -> MaskingNetwork:
+    return filled(blank(lambda: MaskingNetwork(blueprint)), tensors)
 
 
-def read_masking(path: Path, model: Model) -> MaskingNetwork:
-    """The network in the file, for the classifier that it was trained on.
-
-    Raises: FileProblem, or BadModel for another kind of file or another classifier.
-    """
-    blueprint = blueprint_of(path)
-    if blueprint.digest != model.digest:
-        raise BadModel(
-            f"{path.name} was trained for {blueprint.name} with weights {blueprint.digest}; this"
-            f" is {model.name} with weights {model.digest}. Masks of one classifier are not"
-            f" valid for another: train a new one with `{RECIPE}`."
-        )
-    network = blank(lambda: MaskingNetwork(blueprint))
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    network.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    )
-    return network.to(model.device).requires_grad_(False).eval()
-
-
-def shipped_for(model: Model) -> Path | None:
-    """The weights in this package that were trained for this very model, or None."""
-    path = WEIGHTS / "default-masks.safetensors"
-    return path if path.is_file() and blueprint_of(path).digest == model.digest else None
-
-
-def blueprint_of(path: Path) -> Blueprint:
-    """What is written in the file's metadata. Raises: FileProblem, BadModel."""
-    about = told_by(path, KIND, "masking network", RECIPE)
-    plain: dict[str, Any] = json.loads(about["blueprint"])
-    plain["grids"] = [tuple(grid) for grid in plain["grids"]]
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-    return Blueprint(**fields)
+MASKS = Artifact(
+    kind="sightline masking network 1",
+    section="blueprint",
+    what="a masking network",
+    recipe="python -m sightline.recipes.saliency_masks",
+    options="--model NAME --folder PICTURES",
+    facts=Blueprint,
+    build=_built,
+    shipped="default-masks.safetensors",
+    half=True,
+)

@@ -11,28 +11,20 @@ A file holds the network, what its questions are, and how their answers are read
 a linear concept reader on the pooled maps of a classifier's layers, or as pixels.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..artifact import Artifact, Tensors, filled
 from ..errors import FileProblem
-from ..files.writing import write_bytes
 from ..model import Model
 from ..network.calling.modules import blank
 from ..ops.pursuit.questions import Known, Questions
 from ..ops.resize import resize
-from .default import WEIGHTS
-from .told import told_by
 
-KIND = "query-vae"
 RECIPE = "python -m sightline.recipes.query_chains"
 
 
@@ -58,6 +50,11 @@ class Blueprint:
     order: tuple[int, ...] = ()
     layers: tuple[str, ...] = ()
     digest: str = ""
+
+    @property
+    def model(self) -> str:
+        """The classifier's name, which is not stored."""
+        return ""
 
     @property
     def bits(self) -> int:
@@ -178,6 +175,17 @@ class QueryNetwork:
     vae: QueryVAE
     reader: ConceptReader | None = None
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file holds, by name."""
+        parts = {"vae": self.vae, "reader": self.reader}
+        return {
+            f"{name}.{key}": value
+            for name, part in parts.items()
+            if part is not None
+            for key, value in part.state_dict().items()
+        }
+
     def read(self, model: Model, images: Tensor) -> Tensor:
         """The probability that each bit of each picture is 1, (picture, bit); pixels are sure.
 
@@ -206,50 +214,24 @@ def pixels(images: Tensor, grid: tuple[int, int], threshold: float = 0.5) -> Ten
     return (coarse > threshold).float().flatten(1)
 
 
-def write_query(network: QueryNetwork, path: Path) -> None:
-    """The network as safetensors, matrices in float16, with its blueprint as metadata."""
-    parts = {"vae": network.vae, "reader": network.reader}
-    state = {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, part in parts.items()
-        if part is not None
-        for key, value in part.state_dict().items()
-    }
-    stored = {k: v.half() if v.ndim > 1 else v for k, v in state.items()}
-    about = {"kind": KIND, "blueprint": json.dumps(asdict(network.blueprint))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(stored, metadata=about))
-
-
-def read_query(path: Path) -> QueryNetwork:
-    """What `write_query` wrote. Raises: FileProblem, BadModel for another kind of file."""
-    blueprint = blueprint_of(path)
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name).float() for name in file.keys()}
+def _built(blueprint: Blueprint, tensors: Tensors) -> QueryNetwork:
     counts = (blueprint.bits, len(blueprint.labels), blueprint.latent, blueprint.width)
-    vae = blank(lambda: QueryVAE(*counts))
-    weight = state.get("reader.linear.weight")
-    reader = None
-    if weight is not None:
-        reader = blank(lambda: ConceptReader(weight.shape[1], weight.shape[0]))
-    for name, part in (("vae", vae), ("reader", reader)):
-        if part is not None:
-            start = f"{name}."
-            own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-            part.load_state_dict(own)
-            part.requires_grad_(False).eval()
-    return QueryNetwork(blueprint, vae, reader)
+    vae = filled(blank(lambda: QueryVAE(*counts)), tensors, "vae.")
+    weight = tensors.get("reader.linear.weight")
+    if weight is None:
+        return QueryNetwork(blueprint, vae)
+    reader = blank(lambda: ConceptReader(weight.shape[1], weight.shape[0]))
+    return QueryNetwork(blueprint, vae, filled(reader, tensors, "reader."))
 
 
-def shipped_for(model: Model) -> Path | None:
-    """The weights in this package whose reader was trained for this very model, or None."""
-    path = WEIGHTS / "aviary-questions.safetensors"
-    return path if path.is_file() and blueprint_of(path).digest == model.digest else None
-
-
-def blueprint_of(path: Path) -> Blueprint:
-    """What is written in the file's metadata. Raises: FileProblem, BadModel."""
-    about = told_by(path, KIND, "query network", RECIPE)
-    plain: dict[str, Any] = json.loads(about["blueprint"])
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-    return Blueprint(**fields)
+QUESTIONS = Artifact(
+    kind="query-vae",
+    section="blueprint",
+    what="a query network",
+    recipe=RECIPE,
+    options="--model NAME --folder PICTURES",
+    facts=Blueprint,
+    build=_built,
+    shipped="aviary-questions.safetensors",
+    half=True,
+)

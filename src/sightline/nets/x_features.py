@@ -2,26 +2,20 @@
 layer of the model that they read, and their strongest examples.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..artifact import Artifact, Tensors, filled
 from ..errors import BadModel, NotExplainable, UnknownName, near
-from ..files.writing import write_bytes
 from ..model import Model
 from ..network.calling.modules import blank
 from ..network.trace import Trace
 from .sparse_reconstruction import SparseReconstruction
-from .told import told_by
 
-KIND = "x-features"
 RECIPE = "python -m sightline.recipes.x_features"
 _LOOKED = 12  # modules before the classifier that are tried
 
@@ -129,6 +123,14 @@ class About:
         """Whether the model has the layer that is read."""
         return self.layer.split(":")[0].split("[")[0] in model.layers
 
+    def check_layer(self, model: Model, file: str) -> None:
+        """Raises: BadModel where the model lacks the layer that is read."""
+        if not self.fits(model):
+            raise BadModel(
+                f"{file} reads the layer {self.layer!r}, which {model.name} does not"
+                f" have{near(self.layer, model.layers)}"
+            )
+
     @property
     def labels(self) -> list[str]:
         return [str(told["label"]) for told in self.classes.values()]
@@ -141,6 +143,15 @@ class XFeatures:
     about: About
     nets: Mapping[int, SparseReconstruction]
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file holds, by name, in float32."""
+        return {
+            f"{index}.{name}": value.float()
+            for index, net in self.nets.items()
+            for name, value in net.state_dict().items()
+        }
+
     def of(self, index: int | None, label: str, file: str) -> SparseReconstruction:
         """The class's autoencoder. Raises: NotExplainable where the file has none."""
         if index is None or index not in self.nets:
@@ -151,51 +162,24 @@ class XFeatures:
         return self.nets[index]
 
 
-def write_x_features(held: XFeatures, path: Path) -> Path:
-    """The autoencoders as safetensors, with what they are for as metadata."""
-    state = {
-        f"{index}.{name}": value.detach().cpu().float().contiguous()
-        for index, net in held.nets.items()
-        for name, value in net.state_dict().items()
-    }
-    about = {"kind": KIND, "about": json.dumps(asdict(held.about), ensure_ascii=False)}
-    return write_bytes(path, save(state, metadata=about))
+def _facts(classes: Mapping[str, Mapping[str, Any]], **plain: Any) -> About:  # Any: JSON
+    return About(classes={int(index): each for index, each in classes.items()}, **plain)
 
 
-def about_of(path: Path) -> About:
-    """What the file is for, without its weights. Raises: FileProblem, BadModel."""
-    told = told_by(path, KIND, "x-features", RECIPE)
-    values = json.loads(told["about"])
-    classes = {int(index): each for index, each in values.pop("classes").items()}
-    return About(**{**values, "hidden": tuple(values["hidden"])}, classes=classes)
+def _built(about: About, tensors: Tensors) -> XFeatures:
+    def empty() -> SparseReconstruction:
+        return SparseReconstruction(about.size, about.features, about.hidden)
 
-
-def read_x_features(path: Path, model: Model) -> XFeatures:
-    """The x-features in the file, for the model that they were trained on.
-
-    Raises: FileProblem, or BadModel for another kind of file, another model or a missing layer.
-    """
-    about = about_of(path)
-    if about.digest != model.digest:
-        raise BadModel(
-            f"{path.name} was trained on {about.model} with weights {about.digest}; this is"
-            f" {model.name} with weights {model.digest}. Train them with `{RECIPE}`."
-        )
-    if not about.fits(model):
-        raise BadModel(
-            f"{path.name} reads the layer {about.layer!r}, which {model.name} does not"
-            f" have{near(about.layer, model.layers)}"
-        )
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    nets = {}
-    for index in about.classes:
-        net = blank(lambda: SparseReconstruction(about.size, about.features, about.hidden))
-        start = f"{index}."
-        own = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
-        try:
-            net.load_state_dict(own)
-        except RuntimeError as error:
-            raise BadModel(f"{path.name} is damaged: {str(error).splitlines()[0]}") from None
-        nets[index] = net.to(model.device).eval().requires_grad_(False)
+    nets = {index: filled(blank(empty), tensors, f"{index}.") for index in about.classes}
     return XFeatures(about=about, nets=nets)
+
+
+X_FEATURES = Artifact(
+    kind="x-features",
+    section="about",
+    what="a set of x-features",
+    recipe=RECIPE,
+    options="--model NAME --label CLASS --data FOLDER --out FILE",
+    facts=_facts,
+    build=_built,
+)

@@ -16,7 +16,7 @@ from ..metric import Case
 from ..metrics.localisation.saliency import SaliencyMetric
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, Shown, margins
-from ..nets.masking import MaskingNetwork, read_masking
+from ..nets.masking import MASKS, MaskingNetwork
 from ..ops.noise import generator
 from ..ops.resize import resize
 from ..target import Class
@@ -144,7 +144,7 @@ def write_log(
     birds: bool,
 ) -> None:
     """The log beside the weights `out`, measured on the file as it is read back."""
-    network = read_masking(out, model)
+    network = MASKS.load(out, model)
     if birds:
         exam, told = birds_exam(), f"{PICTURES} birds of seed {SEED}, not seen in training"
     else:

@@ -32,15 +32,15 @@ from torch import Tensor, nn
 from .. import zoo
 from ..errors import BadField
 from ..files.writing import write_bytes
-from ..loading.attribute_files import About, write_network
+from ..loading.attribute_files import NETWORKS, About
 from ..model import Model
 from ..nets.attributes import (
+    HEADS,
     RECIPE,
     AttributeNet,
     Heads,
     Vocabulary,
     attribute_net,
-    write_attributes,
 )
 from ..ops.noise import generator
 from ..recipe import Recipe, fit
@@ -296,7 +296,7 @@ def compared(plan: Plan, source: Source, seeds: int, out: Path) -> dict[str, Any
         if seed == 0:
             last = list(trained.values())[-1].network
             about = About.of(base, plan.backbone, last, lessons.labels, lessons.size)
-            write_network(last, about, out)
+            NETWORKS.save(out, about, last.state_dict())
     names = [name for name in runs[0] if name != "seed"]
     means = {name: _mean([r[name] for r in runs]) for name in names}
     facts = {"plan": asdict(plan), "data": source.told(), "runs": runs, "mean": means}
@@ -336,7 +336,7 @@ def head_only(model: Model, name: str, source: Source, plan: Plan, out: Path) ->
         digest=model.digest,
         model=name,
     )
-    write_attributes(net.heads, words, out)
+    HEADS.save(out, words, net.heads.tensors)
     facts = {"plan": asdict(plan), "data": source.told(), "reached": result}
     write_bytes(out.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
     return facts

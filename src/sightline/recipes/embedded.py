@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..nets.default import NAMES, WEIGHTS, build
+from ..artifact import WEIGHTS
+from ..nets.default import NAMES, build
 from ..worlds.aviary import SPECIES, Aviary, Shortcut
 
 MEAN, STD = (0.50, 0.52, 0.46), (0.22, 0.21, 0.24)

@@ -13,9 +13,9 @@ need no picture. Pass the file as `weights` of `information-pursuit`. An interru
 again, with the birds already drawn. To use a network trained on a table in Python:
 
     from sightline.explainers.chain.knowledge import knowledge_of
-    from sightline.nets.query_vae import read_query
+    from sightline.nets.query_vae import QUESTIONS
 
-    network = read_query(Path("pets-questions.safetensors"))
+    network = QUESTIONS.load(Path("pets-questions.safetensors"))
     chain = sightline.create("explainer", "information-pursuit").ask(
         knowledge_of(network), torch.tensor([[1.0, 0.0, 1.0]]), network.blueprint.order,
         questions=network.blueprint.questions, classes=network.blueprint.labels)
@@ -41,6 +41,7 @@ from ..errors import BadField, FileProblem
 from ..explainers.chain.knowledge import Knowledge, knowledge_of
 from ..model import Model
 from ..nets.query_vae import (
+    QUESTIONS,
     RECIPE,
     Blueprint,
     ConceptReader,
@@ -49,8 +50,6 @@ from ..nets.query_vae import (
     pixels,
     pooled,
     query_loss,
-    read_query,
-    write_query,
 )
 from ..ops.noise import generator
 from ..ops.pursuit.information import bayes, information
@@ -312,11 +311,11 @@ def run(plan: Plan, blueprint: Blueprint, things: Things, out: Path, **told: Any
     knowledge = knowledge_of(QueryNetwork(blueprint, vae), **sampling)
     order = fixed_order(knowledge, things.bits[: plan.things], plan.fixed)
     blueprint = replace(blueprint, order=order)
-    write_query(QueryNetwork(blueprint, vae, reader), out)
+    QUESTIONS.save(out, blueprint, QueryNetwork(blueprint, vae, reader).tensors)
     plain = replace(blueprint, latent=0)
     control = QueryNetwork(plain, train(plan, plain, things))
     facts = {"plan": asdict(plan), "things": len(things.labels), **told}
-    write_log(out, read_query(out), control, (things.test_bits, things.test_labels), facts)
+    write_log(out, QUESTIONS.load(out), control, (things.test_bits, things.test_labels), facts)
     log.info("written: %s and its log", out)
 
 

@@ -30,7 +30,7 @@ from ..data.classes import Classes, Meaning, sentences
 from ..errors import BadField, SightlineWarning, UnknownName
 from ..model import Model
 from ..nets.mask_loss import MaskLoss, Shown
-from ..nets.masking import RECIPE, Blueprint, MaskingNetwork, write_masking
+from ..nets.masking import MASKS, Blueprint, MaskingNetwork
 from ..ops.noise import generator
 from ..pictures.reading import gather
 from ._command import command, folder_of, log_times, parser_of, place_for, stem_of
@@ -344,7 +344,7 @@ class Sums:
 def run(plan: Plan, model: Model, source: Source, data: Path, out: Path) -> None:
     """Train, measure, write the weights and the log beside them."""
     network, history = train(plan, model, source, data)
-    write_masking(network, out)
+    MASKS.save(out, network.blueprint, network.state_dict())
     facts = {"plan": asdict(plan), "pictures": len(source.labels), "history": history}
     birds = isinstance(source, Drawn)
     write_log(out, model, source.batch, source.labels, facts, birds=birds)
@@ -353,7 +353,7 @@ def run(plan: Plan, model: Model, source: Source, data: Path, out: Path) -> None
 
 def main() -> None:
     """The command."""
-    parser = parser_of(__doc__, RECIPE)
+    parser = parser_of(__doc__, MASKS.recipe)
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
     add("--folder", type=Path, help="folders of pictures, one for each class")

@@ -38,7 +38,7 @@ from ..nets.sparse_reconstruction import (
     pull_away,
     relative_errors,
 )
-from ..nets.x_features import RECIPE, About, XFeatures, reading_of, write_x_features
+from ..nets.x_features import RECIPE, X_FEATURES, About, XFeatures, reading_of
 from ..ops.noise import generator
 from ._command import (
     add_numbers,
@@ -216,7 +216,8 @@ def run(plan: Plan, seen: Seen, classes: Sequence[int], out: Path) -> dict[int, 
             for index, t in trained.items()
         },
     )
-    write_x_features(XFeatures(about=about, nets={i: t.net for i, t in trained.items()}), out)
+    learned = XFeatures(about=about, nets={i: t.net for i, t in trained.items()})
+    X_FEATURES.save(out, about, learned.tensors)
     facts = {
         "model": model.name,
         "weights_digest": model.digest,

@@ -14,12 +14,12 @@ from sightline.errors import BadField, BadModel, FileProblem, NotExplainable
 from sightline.explainers.chain.knowledge import Sampled, Table, knowledge_of
 from sightline.explanations.chain import Chain
 from sightline.nets.query_vae import (
+    QUESTIONS,
     Blueprint,
     ConceptReader,
     QueryNetwork,
     QueryVAE,
     pixels,
-    write_query,
 )
 from sightline.ops.pursuit.questions import Known
 from sightline.worlds.aviary import bundle
@@ -43,7 +43,7 @@ def network(seed: int = 0, loud: float = 2.0, **fields: object) -> QueryNetwork:
 @pytest.fixture
 def patches(tmp_path: Path) -> Path:
     path = tmp_path / "patches.safetensors"
-    write_query(network(), path)
+    QUESTIONS.save(path, network().blueprint, network().tensors)
     return path
 
 
@@ -144,12 +144,12 @@ def test_weights_for_other_classes_or_another_model_are_refused(
     model, images = small
     other = tmp_path / "other.safetensors"
     blueprint = Blueprint(labels=("a", "b"), prior=(0.5, 0.5), grid=(4, 4), latent=2, width=8)
-    write_query(QueryNetwork(blueprint, QueryVAE(16, 2, 2, 8)), other)
+    QUESTIONS.save(other, blueprint, QueryNetwork(blueprint, QueryVAE(16, 2, 2, 8)).tensors)
     with pytest.raises(BadModel, match=r"knows 2 classes and .* has 5"):
         create("explainer", "information-pursuit", weights=other)(model, images)
     strange = network(grid=None, questions=("p?", "q?"), layers=("relu:0",), digest="0" * 16)
     strange = QueryNetwork(strange.blueprint, strange.vae, ConceptReader(8, 2))
-    write_query(strange, other)
+    QUESTIONS.save(other, strange.blueprint, strange.tensors)
     with pytest.raises(BadModel, match="was trained for weights 0000"):
         create("explainer", "information-pursuit", weights=other)(model, images)
     net = model.module
@@ -167,7 +167,7 @@ def test_true_answers_come_from_a_table_by_the_pictures_names(
     Image.new("RGB", (32, 32), "grey").save(tmp_path / "one.png")
     asked = network(grid=None, questions=("p?", "q?"), digest="0" * 16)
     weights, table = tmp_path / "w.safetensors", tmp_path / "answers.csv"
-    write_query(QueryNetwork(asked.blueprint, asked.vae), weights)
+    QUESTIONS.save(weights, asked.blueprint, QueryNetwork(asked.blueprint, asked.vae).tensors)
     method = create(
         "explainer", "information-pursuit", weights=weights, answers=table, least=0.0, **FEW
     )
@@ -186,7 +186,7 @@ def test_true_answers_come_from_a_table_by_the_pictures_names(
     with pytest.raises(NotExplainable, match="came as tensors"):
         table.write_text("file,p?,q?\none.png,1,0\n")
         method(model, torch.rand(1, 3, 32, 32))
-    write_query(network(), weights)
+    QUESTIONS.save(weights, network().blueprint, network().tensors)
     with pytest.raises(BadField, match="leave `answers` out"):
         method(model, [tmp_path / "one.png"])
 

@@ -11,11 +11,11 @@ from torch.testing import assert_close
 
 from kernels import rounded_otherwise
 from sightline import Axis, Class, Contrast, Model, Preprocess, Top, create, load
+from sightline.artifact import WEIGHTS
 from sightline.errors import BadField, BadModel, NotExplainable, SightlineWarning
 from sightline.explainers.mask.iterative_saliency import stepped
-from sightline.nets.default import WEIGHTS
 from sightline.nets.mask_loss import MaskLoss, Shown
-from sightline.nets.masking import Blueprint, MaskingNetwork, read_masking, write_masking
+from sightline.nets.masking import MASKS, Blueprint, MaskingNetwork
 from sightline.ops.noise import generator
 from sightline.ops.resize import resize
 from sightline.registry import from_json, to_json
@@ -35,7 +35,8 @@ def model() -> Model:
 
 def tiny(folder: Path, for_model: Model) -> Path:
     path = folder / "tiny.safetensors"
-    write_masking(MaskingNetwork(Blueprint.of(for_model, base=4, cell=2)), path)
+    blueprint = Blueprint.of(for_model, base=4, cell=2)
+    MASKS.save(path, blueprint, MaskingNetwork(blueprint).state_dict())
     return path
 
 
@@ -52,7 +53,7 @@ def test_the_map_is_the_networks_mask_for_the_class_of_each_image(tmp_path: Path
     heat = create("explainer", "realtime-saliency", weights=path, confidence=1.0)(
         net, images, [0, 3, 4]
     )
-    network = read_masking(path, net)
+    network = MASKS.load(path, net)
     with torch.no_grad():
         masks = network(network.blueprint.maps(net, images), torch.tensor([0, 3, 4]), 1.0)
     assert_close(heat.native, masks[:, 0])

@@ -15,12 +15,10 @@ from sightline import Class, Concepts, Contrast, Model, create, registry
 from sightline.errors import BadField, BadModel, FileProblem, NotExplainable, ShapeError
 from sightline.nets.sparse_reconstruction import SparseReconstruction
 from sightline.nets.x_features import (
+    X_FEATURES,
     About,
     XFeatures,
-    about_of,
-    read_x_features,
     reading_of,
-    write_x_features,
 )
 from sightline.worlds.miniatures import MINIATURES
 
@@ -54,7 +52,7 @@ def written(model: Model, images: Tensor, path: Path, classes: tuple[int, ...] =
         nets = {c: SparseReconstruction(size, 2, (6,)) for c in classes}
     for c, net in nets.items():
         net.settle(torch.zeros(size), torch.ones(size), float(c), 2.0)
-    write_x_features(XFeatures(about=about, nets=nets), path)
+    X_FEATURES.save(path, about, XFeatures(about=about, nets=nets).tensors)
     return path
 
 
@@ -66,11 +64,11 @@ def test_contributions_sum_to_the_read_out_and_the_residual_is_the_rest(
     path = written(model, images, tmp_path / "x.safetensors")
     found = create("explainer", "xnn", weights=path)(model, images, [0, 3, 1])
     assert isinstance(found, Concepts) and found.called == ["a", "d", "b"]
-    reading = about_of(path).reading
+    reading = X_FEATURES.read(path).reading
     with torch.no_grad():
         trace = model.trace(images, read=reading.reads)
         vectors = reading.vector(trace)
-    nets = read_x_features(path, model).nets
+    nets = X_FEATURES.load(path, model).nets
     for i, c in enumerate((0, 3, 1)):
         assert_close(found.reconstructed[i], nets[c](vectors[i : i + 1]).score[0])
         assert found.offset[i] == c
@@ -85,7 +83,7 @@ def test_behind_pooling_the_map_sums_to_gradient_times_activations(tmp_path: Pat
     model, images = small()
     path = written(model, images, tmp_path / "x.safetensors", (0,))
     found = create("explainer", "xnn", weights=path)(model, images, 0)
-    held = read_x_features(path, model)
+    held = X_FEATURES.load(path, model)
     with torch.no_grad():
         vectors = held.about.reading.vector(model.trace(images, read=held.about.reading.reads))
     for i in range(3):
@@ -121,14 +119,14 @@ def test_another_model_a_missing_class_and_a_missing_layer_are_refused(tmp_path:
     other, _ = small()
     with torch.no_grad():
         other.module.head.bias += 1
-    with pytest.raises(BadModel, match="was trained on pooled-cnn with weights"):
+    with pytest.raises(BadModel, match="was trained for pooled-cnn with weights"):
         xnn(other, images, 0)
     with pytest.raises(NotExplainable, match="x-features of a, b; asked for d"):
         xnn(model, images, 3)
-    about = replace(about_of(path), layer="nowhere")
+    about = replace(X_FEATURES.read(path), layer="nowhere")
     lost = tmp_path / "lost.safetensors"
     nets = {c: SparseReconstruction(about.size, 2, (6,)) for c in (0, 1)}
-    write_x_features(XFeatures(about=about, nets=nets), lost)
+    X_FEATURES.save(lost, about, XFeatures(about=about, nets=nets).tensors)
     with pytest.raises(BadModel, match="reads the layer 'nowhere'"):
         create("explainer", "xnn", weights=lost)(model, images, 0)
 
@@ -151,7 +149,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
         create("explainer", "xnn", weights=tmp_path / "none.safetensors")(model, images, 0)
     odd = tmp_path / "odd.safetensors"
     save_file({"a": torch.zeros(1)}, odd)
-    with pytest.raises(BadModel, match="holds no x-features"):
+    with pytest.raises(BadModel, match="holds no set of x-features"):
         create("explainer", "xnn", weights=odd)(model, images, 0)
     odd.write_bytes(b"nothing")
     with pytest.raises(BadModel, match="not a safetensors file"):

@@ -24,7 +24,7 @@ from ...explainer import Explainer
 from ...explanation import Explanation
 from ...explanations.chain import Chain
 from ...model import Model
-from ...nets.query_vae import RECIPE, Blueprint, QueryNetwork, read_query, shipped_for
+from ...nets.query_vae import QUESTIONS, Blueprint, QueryNetwork
 from ...ops.pursuit.langevin import CAP, STEP
 from ...shapes import Images
 from ...target import Target
@@ -110,7 +110,7 @@ class Asking(Explainer):
             if scores.shape[1] != len(blueprint.labels):
                 raise BadModel(
                     f"the query network knows {len(blueprint.labels)} classes and {model.name} has"
-                    f" {scores.shape[1]}; train one for it with `{RECIPE}`."
+                    f" {scores.shape[1]}; train one for it with `{QUESTIONS.recipe}`."
                 )
             sure = network.read(model, images).cpu() if not self.answers else None
             bits = self._told(model, images, blueprint) if sure is None else (sure > 0.5).float()
@@ -172,27 +172,16 @@ class Asking(Explainer):
         return {name: getattr(self, name) for name in names}
 
     def _network(self, model: Model) -> QueryNetwork:
-        known = self.weights or shipped_for(model)
-        if known is None:
-            raise NotExplainable(
-                f"{self.registered_name} needs a query network for the classes of {model.name}, and"
-                f" none is known. Train one with `{RECIPE} --model NAME --folder PICTURES`, then"
-                " give its file as `weights`."
-            )
-        network = read_query(Path(known).expanduser())
-        digest = network.blueprint.digest
-        if digest and not self.answers:
+        path = QUESTIONS.require(self.weights, model, self.registered_name)
+        network = QUESTIONS.load(path)
+        if network.blueprint.digest and not self.answers:
             if not model.differentiable:
                 raise NotExplainable(
                     "this query network reads answers from layers, which the black box"
                     f" {model.name} does not have; give the `answers`, or train one that asks"
                     " for patches."
                 )
-            if digest != model.digest:
-                raise BadModel(
-                    f"the reader of {known} was trained for weights {digest}; {model.name} has"
-                    f" {model.digest}. Train a new one with `{RECIPE}`, or give the `answers`."
-                )
+            QUESTIONS.check(path, network.blueprint, model, ", or give the `answers`")
         return network
 
     def _told(self, model: Model, images: Images, blueprint: Blueprint) -> Tensor:

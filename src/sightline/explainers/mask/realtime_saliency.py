@@ -23,14 +23,12 @@ from ...errors import BadField, NotExplainable
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
-from ...nets.masking import MaskingNetwork, read_masking, shipped_for
+from ...nets.masking import MASKS, MaskingNetwork
 from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
 from ._of_class import classes_of
-
-RECIPE = "python -m sightline.recipes.saliency_masks"
 
 
 @register("realtime-saliency", paper="arXiv:1705.07857", claims=("non-negative",))
@@ -63,27 +61,22 @@ class RealtimeSaliency(Explainer):
             raise BadField(f"confidence is a number like 0 or 6; got {self.confidence}.")
 
     def reads(self, model: Model) -> tuple[str, ...]:
-        return tuple(layer for layer in self._network(model).blueprint.layers if layer)
+        return tuple(layer for layer in self.network(model).blueprint.layers if layer)
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         classes = classes_of(target, len(images), self.registered_name)
-        network = self._network(model)
+        network = self.network(model)
         with torch.no_grad():
             masks = network(network.blueprint.maps(model, images), classes, self.confidence)
         return Heatmap(resize(masks, images.shape[-2:])[:, 0], native=masks[:, 0])
 
-    def _network(self, model: Model) -> MaskingNetwork:
+    def network(self, model: Model) -> MaskingNetwork:
+        """The masking network that was trained for the model. Raises: NotExplainable for none."""
         if not model.differentiable:
             raise NotExplainable(
                 f"realtime-saliency reads layers, which the black box {model.name} does not have;"
                 " use rise or occlusion."
             )
-        path = Path(self.weights).expanduser() if self.weights else shipped_for(model)
-        if path is None:
-            raise NotExplainable(
-                f"realtime-saliency needs a masking network that was trained for {model.name},"
-                f" and none is known. Train one with `{RECIPE} --model NAME --folder PICTURES`,"
-                " then give its file as `weights`; or use iterative-saliency, which needs no"
-                " training."
-            )
-        return read_masking(path, model)
+        instead = "; or use iterative-saliency, which needs no training"
+        path = MASKS.require(self.weights, model, self.registered_name, instead)
+        return MASKS.load(path, model)

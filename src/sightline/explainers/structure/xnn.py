@@ -20,11 +20,13 @@ from ...explainer import Explainer
 from ...explanation import Explanation
 from ...explanations.concepts import Concepts
 from ...model import Model
-from ...nets.x_features import RECIPE, about_of, read_x_features
+from ...nets.x_features import X_FEATURES
 from ...network.trace import Trace
 from ...registry import register
 from ...shapes import Images
 from ...target import Class, PerImage, Target
+
+NO_FOLDER = " (for sightline:default no folder is needed)"
 
 
 @register("xnn", paper="project definition, after Qi, Khorram and Li (2017-2020)")
@@ -57,15 +59,16 @@ class XNN(Explainer):
 
     def reads(self, model: Model) -> tuple[str, ...]:
         try:
-            about = about_of(weights_of(self.weights, model))
+            about = X_FEATURES.read(X_FEATURES.require(self.weights, model, self.registered_name))
             layers = dict.fromkeys((about.reading.spatial(model), about.layer))
         except SightlineError:  # `explain` says it, and other methods of the run go on
             return ()
         return tuple(layers) if about.digest == model.digest and about.fits(model) else ()
 
     def explain(self, model: Model, images: Images, target: Target) -> Concepts:
-        path = weights_of(self.weights, model)
-        held, classes = read_x_features(path, model), _classes(target, len(images))
+        path = X_FEATURES.require(self.weights, model, self.registered_name, NO_FOLDER)
+        held, classes = X_FEATURES.load(path, model), _classes(target, len(images))
+        held.about.check_layer(model, path.name)
         nets = [held.of(c, model.label(c), path.name) for c in classes]
         names = self._names(held.about.features)
         reading = held.about.reading
@@ -93,17 +96,6 @@ class XNN(Explainer):
         if self.names and len(self.names) != count:
             raise BadField(f"{len(self.names)} names for {count} x-features; give one for each.")
         return list(self.names) or [f"feature {k + 1}" for k in range(count)]
-
-
-def weights_of(given: str | Path | None, model: Model) -> Path:
-    """The file to read. Raises: NotExplainable where none is given."""
-    if given is None:
-        raise NotExplainable(
-            f"xnn needs x-features that were trained for {model.name}, and no file was given."
-            f" Train them with `{RECIPE} --model NAME --label CLASS --data FOLDER --out FILE` (for"
-            " sightline:default no folder is needed), then give FILE as `weights`."
-        )
-    return Path(given).expanduser()
 
 
 def _classes(target: Target, count: int) -> list[int]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...errors import BadField, NotExplainable, SightlineError
 from ...model import Model
-from ...nets.attributes import RECIPE, Reader, own_reader, read_attributes, shipped_for
+from ...nets.attributes import HEADS, Reader, own_reader
 from ...ops.resize import resize
 from ...pictures.areas import Area, above
 from ...registry import register
@@ -151,12 +151,10 @@ class AttributeWords(Spoken):
         if not model.differentiable:
             return None
         if self.weights:
-            return read_attributes(Path(self.weights).expanduser(), model)
+            return HEADS.load(Path(self.weights).expanduser(), model)
         own = own_reader(model, self.names)
-        if own is not None:
-            return own
-        path = shipped_for(model)
-        return None if path is None else read_attributes(path, model)
+        path = None if own else HEADS.shipped_for(model)
+        return HEADS.load(path, model) if path else own
 
     def _reader(self, model: Model) -> Reader:
         if not model.differentiable:
@@ -164,11 +162,8 @@ class AttributeWords(Spoken):
                 f"attribute-words reads layers, which the black box {model.name} does not have;"
                 " part-words needs none."
             )
-        found = self._known(model)
-        if found is None:
-            raise NotExplainable(
-                f"attribute-words needs an attribute head, and {model.name} has none. Train one"
-                f" with `{RECIPE} --model NAME --table CSV --head-only` and give its file as"
-                " `weights`; or use part-words, with parts that you name."
-            )
-        return found
+        known = self._known(model)
+        if known is not None:
+            return known
+        instead = "; or use part-words, with parts that you name"
+        return HEADS.load(HEADS.require(self.weights, model, self.registered_name, instead), model)
