@@ -1,6 +1,6 @@
 """Passes through a network: shared on every device, counted for who caused them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -12,7 +12,7 @@ from PIL import Image
 
 import sightline as sl
 from sightline import Model
-from sightline.network.costs import recorded, uncounted
+from sightline.network.costs import recorded, uncounted, watched
 from sightline.worlds.miniatures import MINIATURES
 
 CAMS = ["grad-cam", "hires-cam", "layer-cam"]
@@ -96,3 +96,40 @@ def test_each_of_four_threads_pays_for_its_own_passes() -> None:
 
     assert in_threads(costs) == [[1] * 8] * 4
     assert model.evaluations["forward"] - before == 4 * 8
+
+
+# watched and stopped
+
+
+def test_an_error_of_a_watch_is_never_taken_for_one_of_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_CACHE", "")  # every start-up check runs, and forgives nearly all
+    images, method, told = pictures(1), sl.create("explainer", "ablation-cam"), []
+    with watched(lambda kind, count: told.append(kind)):
+        method(small(), images, 1)
+    assert {"check", "forward"} <= set(told)
+
+    for at in range(len(told)):
+        left = iter(range(at))
+
+        def stop(kind: str, count: int, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise RuntimeError("mine")
+
+        with pytest.raises(RuntimeError, match=r"^mine$"), watched(stop):
+            method(small(), images, 1)
+
+
+def test_watches_hear_of_their_own_thread_alone() -> None:
+    model, images = small(), pictures(1)
+    start, told = Barrier(2), [[], []]
+    model.outputs(images)
+
+    def look(which: int) -> None:
+        with watched(lambda kind, count: told[which].append((kind, count))):
+            start.wait()
+            model.outputs(images.expand(1 + which, -1, -1, -1))
+
+    in_threads(look, 2)
+    assert told == [[("forward", 1)], [("forward", 2)]]

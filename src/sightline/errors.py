@@ -51,6 +51,10 @@ class NotExplainable(SightlineError, RuntimeError):
     """This method cannot treat this model or picture; the text says which part is missing."""
 
 
+class Cancelled(SightlineError, RuntimeError):
+    """Whoever watched the passes of a call has stopped it; the model is as it was."""
+
+
 class MissingExtra(SightlineError, ImportError):
     """An optional library is not installed; the text names the extra that brings it."""
 

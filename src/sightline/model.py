@@ -279,7 +279,7 @@ class Model:
             self.engine.running(self.module, images, (*read, *edit), precision) as module,
             torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
         ):
-            run, layouts = partial(self.calling, module), known.layouts if known else {}
+            run, layouts = partial(self.calling.scores, module), known.layouts if known else {}
             chunk, fans = self.batch or BATCH, self.engine.fans
             circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans, self.calling)
             rows = rows_of(images, rows, self.side)

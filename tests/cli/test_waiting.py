@@ -71,20 +71,22 @@ def test_quiet_means_no_line(flock: Path, sightline: Command, monkeypatch) -> No
 
 
 def test_a_meter_learns_the_passes_of_each_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, passes = [100.0], [0]
+    now = [100.0]
     monkeypatch.setattr(meter, "monotonic", lambda: now[0])
-    made = Meter("explaining", 4, lambda: passes[0], ["quick", "slow"], {"slow": 100})
-    passes[0], now[0] = 10, 110.0
+    made = Meter("explaining", 4, ["quick", "slow"], {"slow": 100})
+    made.watch("forward", 10)
+    made.watch("copies", 90)
+    now[0] = 110.0
     made.advance("quick")
     assert made.completed == 1 and made.expected["quick"] == 10
-    passes[0] += 50
+    made.watch("backward", 50)
     assert made.completed == pytest.approx(1.5)
     assert made.line() == "explaining: 1 of 4; slow, 50 of about 100 passes; about 17 s left"
-    passes[0] += 350  # more than expected: not finished all the same
+    made.watch("forward", 350)  # more than expected: not finished all the same
     assert made.completed == pytest.approx(1.99)
     made.advance("slow")
     assert made.expected["slow"] == 400
-    passes[0] += 5
+    made.watch("forward", 5)
     assert made.detail == "quick, 5 of about 10 passes"
     made.reach(4)
     assert made.completed == 4 and "0 ms" not in made.detail

@@ -16,6 +16,7 @@ from ..evaluate.plan import told_model
 from ..explain_pictures import Look, Plan
 from ..files.display import without_folders
 from ..metric import Truth
+from ..network.costs import watched
 from ..pages.record import PictureEntry
 from ..pictures.reading import Picture
 from ..views.wording import NARROW, counted, percent
@@ -162,7 +163,7 @@ def _collect(plan: Plan, sources: Sequence[Source], held: Store, telling: Tellin
     meter = _meter(plan, able, len(sources))
     stepping = replace(plan, step=meter.advance)
     try:
-        with shown(meter, quiet=telling.quiet):
+        with shown(meter, quiet=telling.quiet), watched(meter.watch):
             for number, source in enumerate(sources, 1):
                 try:
                     seen = (Path(source.name).name, source.digest())
@@ -191,11 +192,9 @@ def _collect(plan: Plan, sources: Sequence[Source], held: Store, telling: Tellin
 
 def _meter(plan: Plan, able: Sequence[str], pictures: int) -> Meter:
     """What shows how far the run has come, also within a method."""
-    counted = plan.model.evaluations
     return Meter(
         "explaining",
         pictures * len(able),
-        passes=lambda: counted["forward"] + counted["backward"],
         names=able,
         expected=estimate.expected(plan),
     )

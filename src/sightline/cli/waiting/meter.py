@@ -5,10 +5,8 @@ measured when this version was made.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
-
-Passes = Callable[[], int]
 
 
 def duration(seconds: float) -> str:
@@ -25,22 +23,22 @@ class Meter:
     """What is finished of so many things, and how much of the one that is being done. total: 0
     where it is not known yet.
 
-    passes: counts the images sent through the network so far. names: what comes one after another,
+    names: what comes one after another,
     again and again (the methods of each picture). expected: name -> passes, where they are known.
+    passes: images sent through the network so far, as `watch` is told.
     """
 
     def __init__(
         self,
         what: str,
         total: int,
-        passes: Passes | None = None,
         names: Sequence[str] = (),
         expected: dict[str, int] | None = None,
     ) -> None:
-        self.what, self.total, self.passes, self.names = what, total, passes, names
+        self.what, self.total, self.names, self.passes = what, total, names, 0
         self.expected = dict(expected or {})
         self.done, self.last, self.started = 0, "", monotonic()
-        self._at = self._count()
+        self._at = 0
         self._lock = threading.Lock()
 
     def advance(self, name: str) -> None:
@@ -51,10 +49,15 @@ class Meter:
                 self.expected[name] = spent
             self.done, self.last, self._at = self.done + 1, name, self._at + spent
 
+    def watch(self, kind: str, images: int) -> None:
+        """A pass is about to run, as `network.costs.watched` tells it."""
+        if kind in ("forward", "backward"):
+            self.passes += images
+
     def reach(self, done: int) -> None:
         """So many things are finished, found finished, or given up."""
         with self._lock:
-            self.done, self._at = done, self._count()
+            self.done, self._at = done, self.passes
 
     @property
     def completed(self) -> float:
@@ -67,7 +70,7 @@ class Meter:
     def detail(self) -> str:
         """What is being done: `rise, 120 of about 4,002 passes`."""
         name, expected = self._current, self.expected.get(self._current)
-        if self.passes is None or not name or self.done >= self.total:
+        if not name or self.done >= self.total:
             return self.last
         spent = self._spent
         about = f" of about {expected:,}" if expected and spent <= expected else ""
@@ -89,7 +92,4 @@ class Meter:
 
     @property
     def _spent(self) -> int:
-        return self._count() - self._at
-
-    def _count(self) -> int:
-        return 0 if self.passes is None else self.passes()
+        return self.passes - self._at

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import BadModel, NotExplainable, SightlineWarning
+from ..costs import announce_check
 from ..unharmed import unharmed
 from .checkpointing import plain_segments
 from .conduct import GIVES, Conduct, Observer
@@ -51,7 +52,7 @@ class Settings:
 
 @dataclass(eq=False)
 class Calling:
-    """How one network is called: `calling(module, images)` gives its scores.
+    """How one network is called: `scores(module, images)` of its pictures.
 
     forward, output: the user's own functions; stated: what the user says that the network gives, as
     `Model` takes them. side: inputs beside the pictures, batch first. conduct: what was observed,
@@ -108,7 +109,7 @@ class Calling:
         with unharmed(module), torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             watched = Observer(
                 module=module,
-                run=lambda part, x, known: self._returned(part, x, None, known),
+                run=self._probed,
                 shape=shape,
                 device=images.device,
                 multilabel=self.settings.multilabel,
@@ -125,7 +126,12 @@ class Calling:
             _log.info("%s: %s", type(module).__name__, note)
         return ran
 
-    def __call__(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
+    def __call__(self, module: nn.Module, images: Tensor) -> Any:
+        """The scores of images in a start-up check: announced as one, and on nobody's record."""
+        announce_check(len(images))
+        return self.scores(module, images)
+
+    def scores(self, module: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
         """What the network says of images in [0, 1]: scores (batch, class), or a detector's list.
 
         rows: the image of the batch that each row is a copy of; side inputs follow it.
@@ -136,7 +142,7 @@ class Calling:
         known, count = self.conduct, len(images) if rows is None else len(rows)
         if known.alone and len(images) > 1:
             rows = torch.arange(count, device="cpu") if rows is None else rows
-            each = [self(module, images[i : i + 1], rows[i : i + 1]) for i in range(count)]
+            each = [self.scores(module, images[i : i + 1], rows[i : i + 1]) for i in range(count)]
             return torch.cat(each) if isinstance(each[0], Tensor) else [d for e in each for d in e]
         found = row_each(
             self._returned(module, images, rows, known), count, squeezed=known.squeezed
@@ -147,6 +153,10 @@ class Calling:
     def rows(self, module: nn.Module, images: Tensor) -> Tensor:
         """The same as one tensor with the batch first; detections too."""
         return as_rows(self(module, images))
+
+    def _probed(self, module: nn.Module, images: Tensor, known: Conduct) -> Any:
+        announce_check(len(images))
+        return self._returned(module, images, None, known)
 
     @plain_segments()
     def _returned(
