@@ -166,7 +166,7 @@ def win_shares(
     """The groups that met another one, and the share of its comparisons that each wins on each
     picture, over all metrics, (group, picture): each group of equal methods is one opponent."""
     found = wins.shares([each.better([group[0] for group in groups]) for each in scores])
-    met = np.isfinite(found).any(1)
+    met = np.asarray(np.isfinite(found).any(1))
     return [group for group, known in zip(groups, met, strict=True) if known], found[met]
 
 

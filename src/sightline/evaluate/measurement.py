@@ -4,7 +4,6 @@ Each cell stands alone: nothing that another method or picture left behind is re
 do not depend on what else the run computes, in which order, or in which process.
 """
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +26,6 @@ from ..errors import (
 from ..explainer import Explainer, reading
 from ..explanation import Explanation, Heatmap
 from ..files.display import without_folders
-from ..jobs.ledger import Record
 from ..metric import Case, Metric, Truth
 from ..model import Model
 from ..ops.null_maps import reference
@@ -36,9 +34,9 @@ from ..sample import Sample
 from ..target import Class, Target, Top
 from ..targets.words import in_words, prediction
 from .plan import IMAGE_ITSELF, Column, Setup
+from .record import Measurement, Score, finite
 from .small_map import packed
 
-_COUNTED = ("forward", "backward")
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -62,9 +60,10 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Finished:
-    """A cell's record. sure: the same would come again, so it need not be tried a second time."""
+    """A cell's record, as the ledger holds it. sure: the same would come again, so it need not be
+    tried a second time."""
 
-    record: Record
+    record: dict[str, Any]  # Any: whatever JSON holds
     sure: bool = True
 
 
@@ -100,8 +99,7 @@ def compute(
 def failed(key: str, error: Exception | str) -> Finished:
     """The record of a cell that could not be computed."""
     sure = isinstance(error, SightlineError) and not isinstance(error, (MissingExtra, FileProblem))
-    record = {"cell": key, "error": _reason(error), "metrics": {}}
-    return Finished(record=record, sure=sure)
+    return Finished(record=Measurement(cell=key, error=_reason(error)).to_json(), sure=sure)
 
 
 def _reason(error: Exception | str) -> str:
@@ -134,30 +132,28 @@ def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
         aimed = model.aim(images, scene.target)
         case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
         scores, sure = _judged(setup, case, job.judges, scene.strange)
-        told = _told(model, images, aimed)
-    record = {
-        "cell": job.key,
-        "error": "",
-        **told,
-        "notes": [str(n.message) for n in notes if issubclass(n.category, SightlineWarning)],
-        "passes": [found.provenance.get("evaluations", {}).get(k, 0) for k in _COUNTED],
-        "seconds": round(seconds, 4),
-        "metrics": scores,
-    }
-    if isinstance(found, Heatmap) and not column.blind:
-        record["map"] = packed(found.values[0])
-    return Finished(record=record, sure=sure)
+        explained, predicted = _in_words(model, images, aimed)
+    spent = found.provenance.get("evaluations", {})
+    record = Measurement(
+        cell=job.key,
+        target=explained,
+        prediction=predicted,
+        notes=[str(n.message) for n in notes if issubclass(n.category, SightlineWarning)],
+        passes=(spent.get("forward", 0), spent.get("backward", 0)),
+        seconds=round(seconds, 4),
+        scores=scores,
+        map=packed(found.values[0]) if isinstance(found, Heatmap) and not column.blind else None,
+    )
+    return Finished(record=record.to_json(), sure=sure)
 
 
-def _told(model: Model, images: Tensor, aimed: Target) -> Record:
+def _in_words(model: Model, images: Tensor, aimed: Target) -> tuple[int | str, int | str]:
     """What is explained and what the model says: classes by their numbers, for labels may come
     later; what is no class in words. No prediction where the output is no row of scores."""
-    plain = isinstance(aimed, Class) and not aimed.negated
-    said = prediction(model, images, aimed)
-    return {
-        "target": aimed.indices(1)[0] if plain else in_words(aimed, model.labels),
-        "prediction": "" if said is None else said.label if said.index is None else said.index,
-    }
+    index = aimed.indices(1)[0] if isinstance(aimed, Class) and not aimed.negated else None
+    found = prediction(model, images, aimed)
+    predicted = "" if found is None else found.label if found.index is None else found.index
+    return in_words(aimed, model.labels) if index is None else index, predicted
 
 
 def _remarks() -> Any:  # a context manager
@@ -214,7 +210,7 @@ def blind_map(name: str, images: Tensor) -> Tensor:
 
 def _judged(
     setup: Setup, case: Case, wanted: Sequence[int], strange: bool
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[dict[str, Score], bool]:
     """What each metric says, by its key; and whether all of it would come again. strange: whether
     truth was left out, which the row of a number that lacks it explains."""
     scores, sure = {}, True
@@ -223,14 +219,13 @@ def _judged(
             scores[setup.measure_keys[k]] = score(setup.measures[k], case)
         except Exception as error:
             sure &= isinstance(error, SightlineError)
-            found: dict[str, Any] = {"value": None, "error": _reason(error)}
-            if strange and isinstance(error, NotExplainable):
-                found["strange"] = True
-            scores[setup.measure_keys[k]] = found
+            scores[setup.measure_keys[k]] = Score(
+                error=_reason(error), strange=strange and isinstance(error, NotExplainable)
+            )
     return scores, sure
 
 
-def score(metric: Metric, case: Case) -> dict[str, Any]:
+def score(metric: Metric, case: Case) -> Score:
     """A metric's number of a case with one image, the curve that it was read from, and why it
     could not be scored."""
     with _remarks() as said:
@@ -239,16 +234,13 @@ def score(metric: Metric, case: Case) -> dict[str, Any]:
     for each in said:
         if not issubclass(each.category, NotMeasured):
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    value = float(values[0])
-    record: dict[str, Any] = {"value": value if math.isfinite(value) else None, "error": ""}
-    if not math.isfinite(value):
+    value, error, nulls = finite(float(values[0])), "", None
+    if value is None:
         name = metric.registered_name or type(metric).__name__
         plain = f"{name} could not score this picture."
-        record["error"] = f"undefined: {' '.join(dict.fromkeys(why)) or plain}"
+        error = f"undefined: {' '.join(dict.fromkeys(why)) or plain}"
     if not metric.takes_maps:
-        levels = {name: float(level[0]) for name, level in metric.null_levels(case).items()}
-        record["nulls"] = {n: v if math.isfinite(v) else None for n, v in levels.items()}
-    if curves is not None:
-        curve = curves[0].double().tolist()
-        record["curve"] = [x if math.isfinite(x) else None for x in curve]
-    return record
+        levels = metric.null_levels(case)
+        nulls = {name: finite(float(level[0])) for name, level in levels.items()}
+    curve = None if curves is None else list(map(finite, curves[0].double().tolist()))
+    return Score(value=value, error=error, nulls=nulls, curve=curve)

@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from torch import Tensor
 
 from ..data.classes import UNKNOWN, Meaning
 from ..errors import BadImage
-from ..jobs.ledger import Ledger, Record, short
+from ..jobs.ledger import Ledger, short
 from ..jobs.time_limit import Patience
 from ..model import Model
 from ..pictures.reading import Picture, printable
 from ..sample import Sample, Samples
 from .measurement import Finished, Job, Task, failed
 from .plan import Column, Setup
+from .record import Measurement, Score
 from .small_map import unpacked
 from .stores.baselines import Baselines
 from .stores.rows import Row
@@ -34,6 +35,7 @@ Progress = Callable[[int, int], None]
 
 _AHEAD = 64  # tasks that are looked for before a pool is started
 _NOTHING = Meaning()
+_NO_SCORE = Score()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
@@ -62,7 +64,7 @@ class Board:
         self.progress = progress or (lambda _done, _total: None)
         self.patience = patience or Patience(math.inf)
         self.baselines = baselines or Baselines(None)
-        self.unsure: dict[bytes, Record] = {}
+        self.unsure: dict[bytes, Measurement] = {}
         self.entries: list[Entry] = []
         self.claimed: dict[bytes, bool] = {}  # whether it is a null map's
         self.named: dict[str, bytes] = {}
@@ -178,35 +180,38 @@ class Board:
             if blind:
                 self.baselines.add(record)
         else:
-            self._take_unsure(record)
+            self._take_unsure(Measurement.from_json(record))
         self._step()
 
-    def _take_unsure(self, record: Record) -> None:
-        good = {k: v for k, v in record["metrics"].items() if not v["error"]}
-        if not record["error"]:
-            self.kept.add({**record, "metrics": good})
-        bad = {k: v for k, v in record["metrics"].items() if v["error"]}
-        self.unsure[short(record["cell"])] = {"error": sys.intern(record["error"]), "metrics": bad}
+    def _take_unsure(self, found: Measurement) -> None:
+        good = {key: score for key, score in found.scores.items() if not score.error}
+        if not found.error:
+            self.kept.add(replace(found, scores=good).to_json())
+        bad = {key: score for key, score in found.scores.items() if score.error}
+        self.unsure[short(found.cell)] = Measurement(error=sys.intern(found.error), scores=bad)
 
     def _step(self) -> None:
         self.done += 1
         self.progress(self.done, self.total)
 
-    def _record(self, key: bytes) -> Record:
+    def _measurement(self, key: bytes) -> Measurement:
         """All that is known of a cell."""
-        kept, unsure = self.kept.get(key), self.unsure.get(key)
-        if kept is None or unsure is None:
-            return kept or unsure or {"error": "it was not computed", "metrics": {}}
-        error = kept["error"] or unsure["error"]
-        return {**kept, "error": error, "metrics": {**unsure["metrics"], **kept["metrics"]}}
+        stored, unsure = self.kept.get(key), self.unsure.get(key)
+        if stored is None:
+            return unsure or Measurement(error="it was not computed")
+        kept = Measurement.from_json(stored)
+        if unsure is None:
+            return kept
+        scores = {**unsure.scores, **kept.scores}
+        return replace(kept, error=kept.error or unsure.error, scores=scores)
 
     def rows(self) -> Iterator[Row]:
         """The rows of the table: pictures in order, methods, metrics."""
         for index, entry in enumerate(self.entries):
-            records = [self._record(key) for key in entry.keys]
-            for column, record in zip(self.setup.columns, records, strict=True):
+            known = [self._measurement(key) for key in entry.keys]
+            for column, found in zip(self.setup.columns, known, strict=True):
                 start = {"index": index, "picture": entry.name, "method": column.label}
-                answers = self._answers(index, column, record, records)
+                answers = replace(found, scores=self._answers(index, column, found, known))
                 yield from self._rows(answers, {**start, "blind": column.blind}, entry)
 
     def costs(self) -> Iterator[Row]:
@@ -215,16 +220,16 @@ class Board:
             for column, key in zip(self.setup.columns, entry.keys, strict=True):
                 if column.blind:
                     continue
-                record = self._record(key)
-                if "passes" in record:
-                    forward, backward = record["passes"]
+                found = self._measurement(key)
+                if found.passes is not None:
+                    forward, backward = found.passes
                     yield {
                         "index": index,
                         "picture": entry.name,
                         "method": column.label,
                         "forward": forward,
                         "backward": backward,
-                        "seconds": record["seconds"],
+                        "seconds": found.seconds,
                     }
 
     def probed(self) -> np.ndarray:
@@ -236,9 +241,9 @@ class Board:
         found = np.full((len(keys), len(methods), len(pictures)), np.nan)
         for p, entry in enumerate(pictures):
             for m, column in enumerate(methods):
-                known = self._record(entry.keys[column])["metrics"]
+                scores = self._measurement(entry.keys[column]).scores
                 for k, key in enumerate(keys):
-                    value = known.get(key, {}).get("value")
+                    value = scores.get(key, _NO_SCORE).value
                     found[k, m, p] = np.nan if value is None else value
         return found
 
@@ -254,47 +259,47 @@ class Board:
     def small_map(self, index: int, label: str) -> np.ndarray | None:
         """The map of a method that was kept for the page."""
         column = [c.label for c in self.setup.columns].index(label)
-        held = self._record(self.entries[index].keys[column]).get("map")
+        held = self._measurement(self.entries[index].keys[column]).map
         return None if held is None else unpacked(held)
 
     def _answers(
-        self, index: int, column: Column, record: Record, records: Iterable[Record]
-    ) -> Record:
-        """A cell with an answer of every judge; None, which is no error, for one that cannot read
+        self, index: int, column: Column, found: Measurement, known: Sequence[Measurement]
+    ) -> dict[str, Score]:
+        """What every judge says of a cell; nothing, which is no error, from one that cannot read
         it. A metric that cannot read baselines scores its own instead."""
         asked, answers = self.setup.wanted(index, column), {}
         for k, judge in enumerate(self.setup.judges):
             key = self.setup.judge_keys[k]
             if k in asked:
-                unknown = {"value": None, "error": record["error"]}
-                answers[key] = record["metrics"].get(key, unknown)
+                answers[key] = found.scores.get(key, Score(error=found.error))
             elif column.blind and not judge.metric.takes_maps:
-                answers[key] = {"value": _own_null(records, key, column.label), "error": ""}
+                answers[key] = Score(value=_own_null(known, key, column.label))
             else:
-                answers[key] = {"value": None, "error": ""}
-        return {**record, "metrics": answers}
+                answers[key] = _NO_SCORE
+        return answers
 
-    def _rows(self, record: Record, start: Row, entry: Entry) -> Iterator[Row]:
+    def _rows(self, found: Measurement, start: Row, entry: Entry) -> Iterator[Row]:
         model, meaning = self.setup.model, entry.meaning
         top = meaning.doubt == UNKNOWN and self.setup.target is None
         told = [meaning.note, "The model's top class is explained." if top else ""]
         known = {
-            **{key: _called(model, record.get(key, "")) for key in ("target", "prediction")},
+            "target": _called(model, found.target),
+            "prediction": _called(model, found.prediction),
             "label": printable(meaning.text if entry.label is None else model.label(entry.label)),
-            "note": printable(" ".join(filter(None, [*told, *record.get("notes", ())]))),
+            "note": printable(" ".join(filter(None, [*told, *found.notes]))),
         }
         for judge, key in zip(self.setup.judges, self.setup.judge_keys, strict=True):
-            found = record["metrics"][key]
-            error = found["error"]
-            if found.get("strange"):
+            score = found.scores[key]
+            error = score.error
+            if score.strange:
                 error = f"{error} {meaning.note}".rstrip()
             yield {
                 **start,
                 "metric": judge.label,
-                "value": found["value"],
+                "value": score.value,
                 "error": printable(error),
                 **known,
-                "curve": found.get("curve"),
+                "curve": score.curve,
             }
 
 
@@ -303,11 +308,11 @@ def _own(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def _own_null(records: Iterable[Record], key: str, null: str) -> float | None:
+def _own_null(known: Iterable[Measurement], key: str, null: str) -> float | None:
     """A metric's own score of a baseline, the mean over the methods that it judged."""
-    found = [record["metrics"].get(key, {}).get("nulls", {}).get(null) for record in records]
-    known = [value for value in found if value is not None]
-    return sum(known) / len(known) if known else None
+    nulls = [found.scores.get(key, _NO_SCORE).nulls or {} for found in known]
+    values = [value for each in nulls if (value := each.get(null)) is not None]
+    return sum(values) / len(values) if values else None
 
 
 def _called(model: Model, told: int | str) -> str:

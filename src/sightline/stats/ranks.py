@@ -2,6 +2,7 @@
 together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
     there = np.isfinite(one) & np.isfinite(other)
     if there.sum() < 2:
         return float("nan")
-    return float(kendalltau(_steps(one[there]), _steps(other[there])).statistic)
+    found: Any = kendalltau(_steps(one[there]), _steps(other[there]))  # scipy's types say less
+    return float(found.statistic)
 
 
 def _steps(values: np.ndarray) -> np.ndarray:
