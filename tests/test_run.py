@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,8 @@ import sightline as sl
 from sightline import explain_pictures as survey
 from sightline import registry, run
 from sightline.artifact import WEIGHTS
-from sightline.errors import BadField, NotExplainable, SightlineWarning, UnknownName
+from sightline.errors import BadField, MissingExtra, NotExplainable, SightlineWarning, UnknownName
+from sightline.evaluate import measurement
 from sightline.metric import Case, Truth
 from sightline.ops.null_maps import NULLS
 from sightline.pages.record import PageRecord
@@ -290,9 +292,9 @@ def test_a_number_with_a_curve_is_the_metric_itself(model: sl.Model, bird: aviar
     case = Case(model, images, target, explainer(model, images, target), explainer)
     for name in ("deletion", "insertion"):
         metric = sl.create("metric", name, steps=8)
-        value, curve = survey._measured(metric, case)
-        assert value == pytest.approx(float(metric(case)[0]), abs=1e-5)
-        assert len(curve) == 9
+        found = measurement.score(metric, case)
+        assert found.value == pytest.approx(float(metric(case)[0]), abs=1e-5)
+        assert found.curve is not None and len(found.curve) == 9
 
 
 def test_a_large_picture_is_shown_smaller_with_its_box_in_place(model: sl.Model) -> None:
@@ -319,3 +321,35 @@ def test_sets_of_patches_stand_beside_maps_with_numbers_and_nulls_of_their_own(
     assert not card.metrics[0].nulls  # a blob is always coherent: that says nothing
     text = page_of(plan, look)
     assert "sufficiency" in text and "coherency" in text
+
+
+def test_a_picture_is_judged_as_the_cell_of_a_table_is(
+    model: sl.Model, bird: aviary.Bird, tmp_path: Path
+) -> None:
+    metrics = [sl.create("metric", name) for name in ("deletion", "energy-pointing", "coherency")]
+    table = sl.evaluate(model, [(bird.image, bird.species)], ["grad-cam"], metrics, tmp_path)
+    plan = survey.plan(model, run.chosen(model, ["grad-cam"]), metrics=metrics, target=bird.species)
+    (card,) = survey.look(plan, Picture(bird.image, "bird.png")).item.maps
+    row = {score.label: score.row("grad-cam")[0] for score in table.scores}
+    told = {entry.name: entry.value for entry in card.metrics}
+    assert told == pytest.approx({n: v for n, v in row.items() if np.isfinite(v)}, abs=1e-5)
+    assert set(told) == {"deletion", "coherency"}  # nobody said where the object is
+    (cost,) = table.costs
+    assert (cost["forward"], cost["backward"]) == (1, 1) and sum(card.passes) <= 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unusable(sl.Metric):
+    """What becomes of a map whose metric cannot run here?"""
+
+    def score(self, case):
+        raise MissingExtra("its library is missing")
+
+
+def test_a_metric_that_breaks_costs_the_method_and_one_that_lacks_something_itself(
+    model: sl.Model, bird: aviary.Bird
+) -> None:
+    plan = survey.plan(model, run.chosen(model, ["grad-cam"]), metrics=[Unusable()])
+    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    assert look.item.maps[0].error == "its library is missing"
+    assert list(look.results) == ["grad-cam"]

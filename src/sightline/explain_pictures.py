@@ -5,6 +5,8 @@ Methods share one forward pass; one that fails becomes an entry with its reason.
 """
 
 import logging
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +16,9 @@ import numpy as np
 from torch import Tensor
 
 from . import registry
-from .errors import NotExplainable, SightlineError
+from .errors import NotExplainable, NotMeasured, SightlineError
+from .evaluate.measurement import Judged, Scene, judge, score
+from .evaluate.record import Score
 from .evaluate.stores.baselines import Found, levels
 from .explainer import Explainer, shared, versions
 from .explanation import Explanation, Heatmap
@@ -92,19 +96,40 @@ def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
     entries, results, nulls = [], {}, _Nulls()
     with shared(model, tensors, able):
         aimed = model.aim(tensors, plan.target)
+        scene = Scene(model=model, images=tensors, target=aimed, truth=truth)
         item = _item(model, picture, tensors, aimed)
         for explainer in able:
             name = explainer.registered_name
             try:
-                results[name] = explainer(model, tensors, aimed)
-                case = Case(model, tensors, aimed, results[name], explainer, truth)
-                entries.append(_entry(case, [_judgement(m, case, nulls) for m in plan.metrics]))
+                judged, error = _judged(plan, scene, explainer)
+                results[name] = judged.case.explanation
+                if error is not None:
+                    raise error
+                entries.append(_entry(judged, plan.metrics, nulls))
             except SightlineError as error:
                 entries.append(_failed(explainer, without_folders(str(error))))
             plan.step(name)
     maps = tuple(e for e in entries if isinstance(e, MapEntry))
     panels = tuple(e for e in entries if isinstance(e, PanelEntry))
     return Look(item=replace(item, maps=maps, panels=panels), results=results)
+
+
+def _judged(plan: Plan, scene: Scene, explainer: Explainer) -> tuple[Judged, SightlineError | None]:
+    """What a method gives for a picture and the numbers of the metrics that have what they need;
+    and the first error of another kind that a metric raised."""
+    errors: list[SightlineError] = []
+
+    def failed(error: Exception) -> None:
+        if not isinstance(error, SightlineError):
+            raise error
+        if isinstance(error, NotExplainable):
+            log.debug("%s: %s", explainer.registered_name, error)
+        else:
+            errors.append(error)
+
+    metrics = {str(k): metric for k, metric in enumerate(plan.metrics)}
+    judged = judge(scene, explainer, metrics, failed)
+    return judged, errors[0] if errors else None
 
 
 def facts(model: Model) -> tuple[tuple[str, str], ...]:
@@ -157,34 +182,40 @@ class _Nulls:
         self.known: dict[Metric, Found] = {}
 
     def of(self, metric: Metric, case: Case) -> Found:
-        if not metric.takes_maps:  # its baselines are the method's own
-            return _baselines(metric, case)
         if metric not in self.known:
             self.known[metric] = levels(metric, case, partial(_baselines, metric, case))
         return self.known[metric]
 
 
 def _baselines(metric: Metric, case: Case) -> Found:
-    return {name: _measured(metric, metric.null(name, case, 0)) for name in NULLS}
+    with warnings.catch_warnings(category=NotMeasured, action="ignore"):  # said of the map
+        scores = {name: score(metric, metric.null(name, case, 0)) for name in NULLS}
+    return {name: (_number(each.value), _curve(each)) for name, each in scores.items()}
 
 
-def _measured(metric: Metric, case: Case) -> tuple[float, list[float]]:
-    """The number of one picture and the curve behind it, from one measurement; [] for no curve."""
-    value, curve = metric.measure(case)
-    return float(value[0]), [] if curve is None else curve[0].tolist()
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
-def _judgement(metric: Metric, case: Case, nulls: _Nulls) -> MetricEntry | None:
+def _curve(score: Score) -> list[float]:
+    """The curve behind a number, [] for none."""
+    return [_number(y) for y in score.curve or ()]
+
+
+def _metric_entry(metric: Metric, score: Score, case: Case, nulls: _Nulls) -> MetricEntry | None:
     """One number beside its nulls; None where this picture lacks what the metric needs."""
-    try:
-        value, curve = _measured(metric, case)
-        blind = nulls.of(metric, case)
-    except NotExplainable as error:
-        log.debug("%s: %s", metric.registered_name, error)
-        return None
+    if score.nulls is not None:  # its baselines are the method's own
+        blind: Found = {name: (_number(level), []) for name, level in score.nulls.items()}
+    else:
+        try:
+            blind = nulls.of(metric, case)
+        except NotExplainable as error:
+            log.debug("%s: %s", metric.registered_name, error)
+            return None
+    curve = _curve(score)
     return MetricEntry(
         name=metric.registered_name,
-        value=value,
+        value=_number(score.value),
         direction=metric.direction,
         nulls={} if metric.blind_is_best else {n: level for n, (level, _) in blind.items()},
         curve=_drawn(curve, [y for _, y in blind.values()]) if curve else None,
@@ -199,15 +230,18 @@ def _drawn(y: list[float], blind: list[list[float]]) -> Curve:
     return Curve(x=x, y=y, low=low, high=high)
 
 
-def _entry(case: Case, judged: Sequence[MetricEntry | None]) -> MapEntry | PanelEntry:
+def _entry(judged: Judged, metrics: Sequence[Metric], nulls: _Nulls) -> MapEntry | PanelEntry:
+    case = judged.case
     found, facts = case.explanation, case.explanation.provenance
     assert case.explainer is not None
+    scored = [(m, judged.scores.get(str(k))) for k, m in enumerate(metrics)]
+    entries = [_metric_entry(m, score, case, nulls) for m, score in scored if score is not None]
     told: dict[str, Any] = {
         "method": described(case.explainer),
         "layer": facts["layer"] or "",
         "passes": (facts["evaluations"]["forward"], facts["evaluations"]["backward"]),
         "seconds": facts["seconds"],
-        "metrics": tuple(entry for entry in judged if entry is not None),
+        "metrics": tuple(entry for entry in entries if entry is not None),
         "provenance": facts,
     }
     if not isinstance(found, Heatmap):

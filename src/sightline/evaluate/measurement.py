@@ -1,12 +1,13 @@
 """One picture, one way to make a map: the map is made and every metric reads it.
 
-Each cell stands alone: nothing that another method or picture left behind is read, so its numbers
-do not depend on what else the run computes, in which order, or in which process.
+`judge` does it for a cell of a table and for a picture of `explain_pictures` alike. A cell stands
+alone: nothing that another method or picture left behind is read, so its numbers do not depend on
+what else the run computes, in which order, or in which process.
 """
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,14 +69,74 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Scene:
-    """A picture in the model's frame, what is asked of it, and what is known of it."""
+class Scene:
+    """A picture in the model's frame, what is asked of it, and what is known of it. images: one."""
 
     model: Model
     images: Tensor
     target: Target
-    truth: Truth | None
+    truth: Truth | None = None
     strange: bool = False  # whether truth is left out, as that of a label that is not explained
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """An explanation of a picture and what metrics say of it, by their names. seconds: that it
+    took to explain."""
+
+    case: Case
+    scores: Mapping[str, Score]
+    seconds: float
+
+
+NullMap = Callable[[Tensor], Tensor]
+"""What makes a null map (batch, row, col) from pictures."""
+
+
+def judge(
+    scene: Scene,
+    way: Explainer | NullMap,
+    metrics: Mapping[str, Metric],
+    failed: Callable[[Exception], Score | None],
+) -> Judged:
+    """Explains one picture and measures the explanation. failed: the score of a metric that raised
+    this; None leaves it out, and what it raises ends the whole.
+
+    Raises: what the explainer raises.
+    """
+    started = time.perf_counter()
+    # The map first: its cost includes the clean pass, which the target then finds done.
+    explained = _explained(scene, way)
+    seconds = time.perf_counter() - started
+    case = Case(
+        model=scene.model,
+        images=scene.images,
+        target=scene.model.aim(scene.images, scene.target),
+        explanation=explained,
+        explainer=way if isinstance(way, Explainer) else None,
+        truth=scene.truth,
+        blind=None if isinstance(way, Explainer) else way,
+    )
+    scores: dict[str, Score] = {}
+    for name, metric in metrics.items():
+        try:
+            scores[name] = score(metric, case)
+        except Exception as error:
+            if (found := failed(error)) is not None:
+                scores[name] = found
+    return Judged(case=case, scores=scores, seconds=seconds)
+
+
+def _explained(scene: Scene, way: Explainer | NullMap) -> Explanation:
+    model, images = scene.model, scene.images
+    if isinstance(way, Explainer):
+        return way(model, images, scene.target)
+    return Heatmap(
+        way(images),
+        images=images,
+        pictures=model.pictures(images),
+        frames=model.frames(images),
+    )
 
 
 def compute(
@@ -107,7 +168,7 @@ def _reason(error: Exception | str) -> str:
     return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
-def _scene(setup: Setup, sample: Sample) -> _Scene:
+def _scene(setup: Setup, sample: Sample) -> Scene:
     model = setup.model
     picture = sample.load(model.preprocess)
     if sample.error:
@@ -118,33 +179,43 @@ def _scene(setup: Setup, sample: Sample) -> _Scene:
     images = model.prepare([picture] if isinstance(picture, Picture) else picture)
     own = Top() if sample.class_index is None else Class(sample.class_index)
     target = setup.target or own
-    return _Scene(model=model, images=images, target=target, truth=truth, strange=strange)
+    return Scene(model=model, images=images, target=target, truth=truth, strange=strange)
 
 
-def _cell(setup: Setup, scene: _Scene, job: Job) -> Finished:
+def _cell(setup: Setup, scene: Scene, job: Job) -> Finished:
     model, images, column = scene.model, scene.images, setup.columns[job.column]
-    started = time.perf_counter()
+    metrics = {setup.measure_keys[k]: setup.measures[k] for k in job.judges}
+    sure = True
+
+    def failed(error: Exception) -> Score:
+        nonlocal sure
+        sure &= isinstance(error, SightlineError)
+        # The row of a number that lacks the truth of a strange label explains that.
+        strange = scene.strange and isinstance(error, NotExplainable)
+        return Score(error=_reason(error), strange=strange)
+
     with _remarks() as notes, _alone(model, images, column.explainer):
-        # The map first: its cost includes the clean pass, which the target then finds done.
-        blind = _blind(column, scene) if column.blind else None
-        found = _explanation(column, model, images, scene.target, blind)
-        seconds = time.perf_counter() - started
-        aimed = model.aim(images, scene.target)
-        case = Case(model, images, aimed, found, column.explainer, scene.truth, blind)
-        scores, sure = _judged(setup, case, job.judges, scene.strange)
-        explained, predicted = _in_words(model, images, aimed)
+        judged = judge(scene, column.explainer or _null_map(column, scene), metrics, failed)
+        explained, predicted = _in_words(model, images, judged.case.target)
+    found = judged.case.explanation
     spent = found.provenance.get("evaluations", {})
     record = Measurement(
         cell=job.key,
         target=explained,
         prediction=predicted,
-        notes=[str(n.message) for n in notes if issubclass(n.category, SightlineWarning)],
+        notes=[str(note.message) for note in notes if _is_note(note)],
         passes=(spent.get("forward", 0), spent.get("backward", 0)),
-        seconds=round(seconds, 4),
-        scores=scores,
+        seconds=round(judged.seconds, 4),
+        scores=judged.scores,
         map=packed(found.values[0]) if isinstance(found, Heatmap) and not column.blind else None,
     )
     return Finished(record=record.to_json(), sure=sure)
+
+
+def _is_note(warning: warnings.WarningMessage) -> bool:
+    """Whether a row says it; why a metric has no number stands with the number."""
+    ours = issubclass(warning.category, SightlineWarning)
+    return ours and not issubclass(warning.category, NotMeasured)
 
 
 def _in_words(model: Model, images: Tensor, aimed: Target) -> tuple[int | str, int | str]:
@@ -169,31 +240,13 @@ def _alone(model: Model, images: Tensor, explainer: Explainer | None) -> Any:  #
     return model.shared(images, read, gradients=gradients)
 
 
-def _blind(column: Column, scene: _Scene) -> Callable[[Tensor], Tensor]:
-    """What makes the null map of a column from pictures, (batch, row, col)."""
+def _null_map(column: Column, scene: Scene) -> NullMap:
+    """What makes the null map of a column."""
     if column.average is None:
         return partial(blind_map, column.label)
     frames = scene.model.frames(scene.images)
     values = column.average.map(scene.truth, frames[0] if frames else None)
     return lambda images: values.to(images).expand(len(images), -1, -1)
-
-
-def _explanation(
-    column: Column,
-    model: Model,
-    images: Tensor,
-    target: Target,
-    blind: Callable[[Tensor], Tensor] | None,
-) -> Explanation:
-    if column.explainer is not None:
-        return column.explainer(model, images, target)
-    assert blind is not None
-    return Heatmap(
-        blind(images),
-        images=images,
-        pictures=model.pictures(images),
-        frames=model.frames(images),
-    )
 
 
 def blind_map(name: str, images: Tensor) -> Tensor:
@@ -208,23 +261,6 @@ def blind_map(name: str, images: Tensor) -> Tensor:
     )
 
 
-def _judged(
-    setup: Setup, case: Case, wanted: Sequence[int], strange: bool
-) -> tuple[dict[str, Score], bool]:
-    """What each metric says, by its key; and whether all of it would come again. strange: whether
-    truth was left out, which the row of a number that lacks it explains."""
-    scores, sure = {}, True
-    for k in wanted:
-        try:
-            scores[setup.measure_keys[k]] = score(setup.measures[k], case)
-        except Exception as error:
-            sure &= isinstance(error, SightlineError)
-            scores[setup.measure_keys[k]] = Score(
-                error=_reason(error), strange=strange and isinstance(error, NotExplainable)
-            )
-    return scores, sure
-
-
 def score(metric: Metric, case: Case) -> Score:
     """A metric's number of a case with one image, the curve that it was read from, and why it
     could not be scored."""
@@ -232,8 +268,7 @@ def score(metric: Metric, case: Case) -> Score:
         values, curves = metric.measure(case)
     why = [str(each.message) for each in said if issubclass(each.category, NotMeasured)]
     for each in said:
-        if not issubclass(each.category, NotMeasured):
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     value, error, nulls = finite(float(values[0])), "", None
     if value is None:
         name = metric.registered_name or type(metric).__name__
