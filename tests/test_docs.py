@@ -4,6 +4,8 @@ import doctest
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -30,14 +32,13 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("kind", "name"), NAMES)
-def test_a_method_says_its_question_its_paper_and_when_not_to_trust_it(
-    kind: str, name: str
-) -> None:
-    entry = registry.entry(kind, name)
-    assert entry.question.endswith(("?", "."))
-    assert entry.paper
-    assert entry.caution
+def test_a_method_says_its_question_its_paper_and_when_not_to_trust_it() -> None:
+    silent = []
+    for kind, name in NAMES:
+        entry = registry.entry(kind, name)
+        if not (entry.question.endswith(("?", ".")) and entry.paper and entry.caution):
+            silent.append(f"{kind} {name}: {entry.question!r}, {entry.paper!r}, {entry.caution!r}")
+    assert not silent
 
 
 def test_every_method_has_a_page_and_stands_in_the_index(generator: ModuleType) -> None:
@@ -78,18 +79,24 @@ def test_the_readme_names_every_explainer_and_metric_and_no_other() -> None:
         assert sorted(re.findall(r"`([^`]+)`", " ".join(listed))) == registry.available(kind)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_the_commands_of_the_pages_exist(page: Path) -> None:
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of each line of the page's shell examples."""
     for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["make"]:
-                assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text("utf-8")
-            if words[:1] == ["sightline"]:
-                known = CliRunner().invoke(app, [words[1], "--help"])
-                assert known.exit_code == 0
-                for option in (w for w in words[2:] if w.startswith("--")):
-                    assert option in known.output
+        yield from (shlex.split(line, comments=True) for line in block.splitlines())
+
+
+def test_the_commands_of_the_pages_exist() -> None:
+    helped = cache(lambda verb: CliRunner().invoke(app, [verb, "--help"]))
+    missing = []
+    for page, words in [(p, words) for p in PAGES for words in commands(p)]:
+        if words[:1] == ["make"] and f"\n{words[1]}:" not in (ROOT / "Makefile").read_text("utf-8"):
+            missing.append(f"{page.name}: {words}")
+        if words[:1] == ["sightline"]:
+            known = helped(words[1])
+            options = [w for w in words[2:] if w.startswith("--") and w not in known.output]
+            if known.exit_code or options:
+                missing.append(f"{page.name}: {words}: {options}")
+    assert not missing
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""Pictures drawn again, and pictures left out: how a number depends on the pictures at hand."""
+"""Pictures drawn again, and pictures left out: how a number depends on its pictures."""
 
 from collections.abc import Callable, Iterator
 

@@ -33,7 +33,7 @@ def pair_signs(values: np.ndarray) -> np.ndarray:
 
 def equal_groups(tables: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
     """The rows in groups: those that are equal in all tables (row, picture), or NaN in the same
-    places, stand together. A row without a number stands alone."""
+    places, stand together. A row of which nothing was measured stands alone."""
     groups: list[list[int]] = []
     for row in range(len(tables[0])):
         known = any(np.isfinite(table[row]).any() for table in tables)

@@ -1,5 +1,5 @@
 """How often rows win: a row wins against another one on a picture by one metric, and a tie is half
-a win. Tables are (row, picture), larger is better, NaN where there is no number."""
+a win. Tables are (row, picture), larger is better, NaN where nothing was measured."""
 
 from collections.abc import Sequence
 
