@@ -13,8 +13,8 @@ from torch import Tensor
 import sightline as sl
 from peers import BATCH
 from sightline.explainers.mask._estimate import MaskedMean
-from sightline.explainers.mask._masked import masked_scores
 from sightline.explainers.mask.rise import Rise
+from sightline.hiding import hidden_images
 from sightline.ops.fill import Fill
 from speed import seconds
 
@@ -28,7 +28,8 @@ def equal_quality(model: sl.Model, image: Tensor, target: int) -> tuple[int, flo
     masks = torch.cat(list(rise._drawn(image)))
     aimed = model.aim(image, target).with_probability(True)
     with torch.no_grad():
-        scores = masked_scores(model, image, Fill("mean").like(image, model), masks, (aimed, 0))
+        filled = Fill("mean").like(image, model)
+        scores = hidden_images(model, aimed, image, filled)[0].scores(masks).float()
     seen = torch.nn.functional.avg_pool2d(masks, COARSE)[:, 0]
     known, pool = slice(POOL, None), slice(0, POOL)
     reference = _map(MaskedMean(seen[0]), scores[known], seen[known])

@@ -24,7 +24,7 @@ ORDER = (
     "explanation",
     "explainers.contract",
     "explanations",
-    "artifact",
+    "artifact hiding",
     "explainer",
     "metric attack recipe",
     "nets",
@@ -184,4 +184,24 @@ def test_networks_read_no_files() -> None:
             found = readers & {name.split(".")[0] for name in names}
             if found or (isinstance(node, ast.Name) and node.id == "open"):
                 offenders.append(f"{_name(path)}: {found or 'open'}")
+    assert not offenders
+
+
+BLENDING = (
+    "hiding",
+    "ops.masks",
+    "explainers.contract.window_plans",  # proves the plans that hiding uses
+    "nets.mask_loss",  # a loss that is differentiated through the masks
+)
+
+
+def test_pictures_are_hidden_in_one_place() -> None:
+    """Scores of pictures seen through masks come from hiding.py."""
+    offenders = [
+        _name(path)
+        for path in MODULES
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.ImportFrom) and "blend" in [alias.name for alias in node.names]
+        if ".".join(path.relative_to(PACKAGE).with_suffix("").parts) not in BLENDING
+    ]
     assert not offenders

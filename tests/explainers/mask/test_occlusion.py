@@ -12,10 +12,9 @@ import torchvision
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from sightline import Class, Model, create
+from sightline import Class, Model, create, hiding
 from sightline.cli.parse import methods
 from sightline.errors import BadField, NotExplainable, SightlineWarning
-from sightline.explainers.mask import _incremental
 from sightline.network.incremental.windows import Plan
 from sightline.registry import from_json, to_json
 from sightline.worlds import analytic
@@ -228,7 +227,7 @@ def network(name: str) -> nn.Module:
 
 
 def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_incremental, "GAIN", float("inf"))
+    monkeypatch.setattr(hiding, "GAIN", float("inf"))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -236,7 +235,7 @@ def test_boxes_and_full_forwards_agree(name: str, monkeypatch: pytest.MonkeyPatc
     net, images, boxed = network(name), torch.rand(1, 3, 96, 96), NETS[name][1]
     model, target = Model(net), Class(3, probability=False)
     if boxed:  # small pictures gain little
-        monkeypatch.setattr(_incremental, "GAIN", 0.0)
+        monkeypatch.setattr(hiding, "GAIN", 0.0)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     explain = create("explainer", "occlusion", window=16, stride=16, fill="blur")
     quick = explain(model, images, target).native
@@ -258,8 +257,8 @@ def test_any_window_and_stride_agrees(
     net, images = network("squeezenet1_1"), torch.rand(2, 3, 96, 85)
     explain = create("explainer", "occlusion", window=window, stride=stride)
     model = Model(net)
-    monkeypatch.setattr(_incremental, "GAIN", 0.0)
-    monkeypatch.setattr(_incremental, "FEWEST", 1)
+    monkeypatch.setattr(hiding, "GAIN", 0.0)
+    monkeypatch.setattr(hiding, "FEWEST", 1)
     quick = explain(model, images, 3)
     assert any(isinstance(plan, Plan) for plan in model.engine.facts.values())
     alone = explain(model, images[1:], 3)

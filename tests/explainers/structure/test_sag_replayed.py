@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from sightline import Class, Model
+from sightline import Class, Model, hiding
 from sightline.explainers.structure.graphs import _patches
 from sightline.explainers.structure.graphs._hubs import hubs
 from sightline.explainers.structure.graphs._patches import Patches
@@ -59,7 +59,7 @@ def explained(model: Model, images: Tensor, **fields: Any) -> Regions:
 
 
 def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_patches, "GAIN", float("inf"))
+    monkeypatch.setattr(hiding, "GAIN", float("inf"))
 
 
 def plans(model: Model) -> list[Plan]:

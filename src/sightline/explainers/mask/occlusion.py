@@ -3,7 +3,7 @@
 Paper: Zeiler and Fergus, ECCV 2014, section 2.2, figure 6. Each pixel gets the mean drop of the
 windows that cover it. Deviations: the last window of a line is shifted back inside, so that every
 pixel is covered by windows of one size; the window is a field, because the paper's depends on the
-picture. On convolutional networks only what a window changes is computed (_incremental.py): the
+picture. On convolutional networks only what a window changes is computed (hiding.py): the
 same scores, to 1e-4 of their spread, for less work.
 """
 
@@ -17,13 +17,13 @@ import torch
 from ...errors import BadField, SightlineWarning
 from ...explainer import Explainer
 from ...explanation import Heatmap
+from ...hiding import hidden_images
 from ...model import Model
 from ...ops.fill import Fill
 from ...ops.masks import windows
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._incremental import occluded_scores
 
 Sides = tuple[int, int]
 
@@ -72,8 +72,9 @@ class Occlusion(Explainer):
         drops = torch.zeros((len(images), rows, cols), device=images.device, dtype=torch.float32)
         covered = torch.zeros((rows, cols), device=images.device, dtype=torch.float32)
         corners = windows((rows, cols), window, stride)
-        for row in range(len(images)):
-            scores = occluded_scores(model, images, filled, corners, (target, row))
+        planned = len(corners) * len(images)
+        for row, hidden in enumerate(hidden_images(model, target, images, filled)):
+            scores = hidden.window_scores(corners, planned).float()
             for (top, left, bottom, right), drop in zip(
                 corners.tolist(), clean[row] - scores, strict=True
             ):

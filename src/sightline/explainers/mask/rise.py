@@ -23,6 +23,7 @@ from torch import Tensor
 from ...errors import BadField
 from ...explainer import Explainer
 from ...explanation import Heatmap
+from ...hiding import hidden_images
 from ...model import Model
 from ...ops.fill import Fill
 from ...ops.noise import generator
@@ -32,7 +33,6 @@ from ...shapes import Images
 from ...target import Target
 from ._estimate import MaskedMean
 from ._fitted import Blocks, FittedCovariance, axis_factor
-from ._masked import masked_scores
 
 BLOCK = 64  # masks between two looks at the agreement
 
@@ -84,13 +84,12 @@ class Rise(Explainer):
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         filled = Fill(self.fill).like(images, model)
         model.chunk(images, self.masks * len(images))
+        hidden = hidden_images(model, target, images, filled)
         means = [self._gathered(image[0]) for image in images]
         unsettled = list(range(len(images)))
         for masks in self._drawn(images):
             for row in unsettled:
-                means[row].add(
-                    masked_scores(model, images, filled, masks, (target, row)), masks[:, 0]
-                )
+                means[row].add(hidden[row].scores(masks).float(), masks[:, 0])
             unsettled = [row for row in unsettled if means[row].agreement() <= self.agreement]
             if not unsettled:
                 break

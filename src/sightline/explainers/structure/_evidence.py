@@ -6,7 +6,6 @@ A cover u (row, col) is a mask at the picture's size. A term that keeps shows th
 1 (insertion, I of the card).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import NotExplainable
+from ...hiding import chunked_scores
 from ...model import Model
 from ...ops.blur import gaussian_blur
 from ...ops.fill import Fill
@@ -94,13 +94,16 @@ class Evidence:
     def scores(self, covers: Tensor, rows: Tensor) -> Tensor:
         """Without noise, (image, term)."""
         images, terms = covers.shape[:2]
-        found = []
-        for part in self._parts(images * terms):
-            image, term = part // terms, part % terms
-            start, change = self._ends(rows[image], term)
-            pictures = start + self._at(covers, image, term) * change
-            found.append(self.model.scores(pictures, self.target, rows=rows[image]))
-        return torch.cat(found).view(images, terms)
+        copies = torch.arange(images * terms, device="cpu")
+        image, term = copies // terms, copies % terms
+
+        def make(part: slice) -> Tensor:
+            start, change = self._ends(rows[image[part]], term[part])
+            return start + self._at(covers, image[part], term[part]) * change
+
+        at_once = self.model.chunk(self.images, len(copies))
+        found = chunked_scores(self.model, self.target, rows[image], make, at_once)
+        return found.view(images, terms)
 
     def gradient(self, covers: Tensor, rows: Tensor, iteration: int) -> Tensor:
         """The weighted scores' gradient to the covers, averaged over the way: as the covers.
@@ -114,7 +117,9 @@ class Evidence:
             [term.weight for term in self.terms], dtype=torch.float32, device="cpu"
         )
         total = torch.zeros_like(covers).flatten(0, 1)
-        for part in self._parts(images * terms * points):
+        count = images * terms * points
+        copies = torch.arange(count, device="cpu").split(self.model.chunk(self.images, count))
+        for part in copies:
             image, term, point = part // (terms * points), part // points % terms, part % points
             start, change = self._ends(rows[image], term)
             share = places[point].view(-1, 1, 1, 1).to(change)
@@ -126,9 +131,6 @@ class Evidence:
             found = counted * (grads.to(change) * change).sum(1)
             total.index_add_(0, (image * terms + term).to(total.device), found.to(total))
         return total.view_as(covers)
-
-    def _parts(self, count: int) -> Iterator[Tensor]:
-        yield from torch.arange(count, device="cpu").split(self.model.chunk(self.images, count))
 
     def _at(self, covers: Tensor, image: Tensor, term: Tensor) -> Tensor:
         return covers[image.to(covers.device), term.to(covers.device)][:, None]

@@ -17,10 +17,10 @@ from ...errors import BadField
 from ...explainer import Explainer
 from ...explanation import Explanation
 from ...explanations.words import Words
+from ...hiding import HiddenImage, hidden_images
 from ...model import Model
 from ...ops.blur import gaussian_blur
 from ...ops.fill import Fill
-from ...ops.masks import blend
 from ...pictures.areas import Area, box_of, elsewhere, encode
 from ...shapes import Images
 from ...target import Target
@@ -40,34 +40,6 @@ class Named:
     word: str
     mask: Area
     told: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever JSON holds
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """One picture of a batch: the model for it alone, its tensor (1, channel, row, col), what
-    hidden pixels become, and what is explained."""
-
-    model: Model
-    image: Tensor
-    filled: Tensor
-    target: Target
-    row: int
-
-    def scores(self, masks: Tensor) -> Tensor:
-        """The target's value with each of the masks (mask, row, col) hidden, in float64."""
-        found = []
-        for part in masks.split(self.model.chunk(self.image, len(masks))):
-            hidden = blend(self.image, (~part)[:, None].to(self.image), self.filled)
-            rows = torch.zeros(len(part), dtype=torch.long, device="cpu")
-            found.append(self.model.scores(hidden, self.target, rows=rows))
-        return torch.cat(found).double().cpu()
-
-    def first_without(self, mask: Tensor) -> str | None:
-        """The label that comes first with the mask hidden; None where there are no classes."""
-        hidden = blend(self.image, (~mask)[None, None].to(self.image), self.filled)
-        with torch.no_grad():
-            output = self.model.trace(hidden).output
-        return None if _classless(output) else self.model.label(int(output[0].argmax()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +92,10 @@ class Spoken(Explainer):
         clean = model.scores(images, target).double().cpu()
         with torch.no_grad():
             output = model.trace(images).output
-        filled = self.filled(images, model)
+        hidden = hidden_images(model, target, images, self.filled(images, model))
         facts, labels = [], list(_labels(model, output, target, len(images)))
         for row, words in enumerate(named):
-            scene = Scene(
-                model.take([row]),
-                images[row : row + 1],
-                filled[row : row + 1],
-                target.take([row]),
-                row,
-            )
-            told = [self.fact(scene, each, float(clean[row]), labels[row]) for each in words]
+            told = [self.fact(hidden[row], each, float(clean[row]), labels[row]) for each in words]
             told = sorted(told, key=lambda fact: -round(fact["evidence"], 6))
             facts.append(_with_same(told, {each.word: each.mask for each in words}))
         return Words(
@@ -162,10 +127,10 @@ class Spoken(Explainer):
         return gaussian_blur(images, 2 * max(1, round(2 * sigma)) + 1, sigma)
 
     def fact(
-        self, scene: Scene, named: Named, clean: float, labels: tuple[str, str | None]
+        self, hidden: HiddenImage, named: Named, clean: float, labels: tuple[str, str | None]
     ) -> dict[str, Any]:
         """What was measured of one word."""
-        mask = torch.from_numpy(named.mask).to(scene.image.device)
+        mask = torch.from_numpy(named.mask).to(hidden.image.device)
         size, area = int(mask.sum()), mask.numel()
         told = {
             "word": named.word,
@@ -175,18 +140,18 @@ class Spoken(Explainer):
             **named.told,
         }
         if 2 * size > area:  # what is elsewhere is smaller than the region itself
-            drop = clean - float(scene.scores(mask[None])[0])
+            drop = clean - float(_without(hidden, mask[None])[0])
             why = (
                 f"covers {size / area:.0%} of the picture; no other region of that size is"
                 " left to compare with"
             )
             return {**told, "evidence": drop, "others": [], "outcome": "unchecked", "why": why}
         rivals = elsewhere(named.mask, self.others, self.seed, f"elsewhere {named.word}")
-        drops = clean - scene.scores(torch.cat([mask[None], rivals.to(mask.device)]))
+        drops = clean - _without(hidden, torch.cat([mask[None], rivals.to(mask.device)]))
         evidence, others = float(drops[0]), sorted(drops[1:].tolist())
         low, high = chance_levels(others)
         outcome, why = self.judged(evidence, (low, high), clean)
-        first = scene.first_without(mask) if outcome == "for" else None
+        first = _first_without(hidden, mask) if outcome == "for" else None
         turned = first is not None and labels[0] == labels[1] != first
         return {
             **told,
@@ -211,6 +176,19 @@ class Spoken(Explainer):
                 "hiding it raises the score, more than hiding other regions of its size"
             )
         return "none", "other regions of its size move the score as much"
+
+
+def _without(hidden: HiddenImage, masks: Tensor) -> Tensor:
+    """The target's value with each of the masks (mask, row, col) hidden, in float64."""
+    return hidden.scores(masks, lambda part: (~part)[:, None]).double().cpu()
+
+
+def _first_without(hidden: HiddenImage, mask: Tensor) -> str | None:
+    """The label that comes first with the mask hidden; None where there are no classes."""
+    model, rows = hidden.model, torch.tensor([hidden.row], device="cpu")
+    with torch.no_grad():
+        output = model.trace(hidden.show((~mask)[None, None]), rows=rows).output
+    return None if _classless(output) else model.label(int(output[0].argmax()))
 
 
 def chance_levels(others: Sequence[float]) -> tuple[float, float]:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ...errors import BadField
+from ...hiding import hidden_images
 from ...metric import Case, Metric
 from ...ops.fill import Fill
-from ...ops.masks import blend
 from ...ops.noise import generator
 
 DIGITS = 6
@@ -79,13 +79,14 @@ class AreaUnderCurve(Metric):
         heat = case.heat.to(case.images.device)
         changed = torch.tensor(self.changed(case.pixels), device=heat.device, dtype=torch.float32)
         found = []
-        for row in range(len(case.images)):
+        planned = self.steps * len(case.images)
+        for row, hidden in enumerate(hidden_images(case.model, target, case.images, filled)):
             rank = order(heat[row], self.seed)
-            image, hidden = case.images[row : row + 1], filled[row : row + 1]
-            for part in changed.split(case.model.chunk(image, self.steps * len(case.images))):
-                mask = self.shown(rank, part.view(-1, 1, 1))[:, None].to(image)
-                rows = torch.full((len(part),), row, device="cpu")
-                found.append(case.model.scores(blend(image, mask, hidden), target, rows=rows))
+
+            def lay(part: Tensor, rank: Tensor = rank) -> Tensor:
+                return self.shown(rank, part.view(-1, 1, 1))[:, None]
+
+            found.append(hidden.scores(changed, lay, planned))
         return torch.cat(found).view(len(case.images), self.steps + 1).float()
 
     @final

@@ -18,9 +18,9 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from ...errors import BadField, NotExplainable
 from ...explanation import Explanation
 from ...explanations.regions import Cells, Regions
+from ...hiding import HiddenImage, hidden_images
 from ...metric import Case, Metric
 from ...ops.fill import Fill
-from ...ops.masks import blend
 from ...ops.null_maps import reference
 from ...ops.resize import resize
 
@@ -30,15 +30,9 @@ _BLOCK = 64  # masked pictures that are made at once
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """One image of a case under sets of cells: what they keep, as shares of the whole's score.
+    """One image of a case under sets of cells: what they keep, as shares of the whole's score."""
 
-    image, hidden: (1, channel, row, col).
-    """
-
-    case: Case
-    row: int
-    image: Tensor
-    hidden: Tensor
+    image: HiddenImage
     grid: tuple[int, int]
     hard: bool
     whole: float
@@ -57,18 +51,16 @@ class Seen:
         for mask, cells in zip(found, sets, strict=True):
             for row, col in cells:
                 mask[0, row, col] = 1
-        return found.to(self.image)
+        return found.to(self.image.image)
 
     def _shares(self, masks: Tensor) -> list[float]:
-        case, size, scores = self.case, self.image.shape[-2:], []
-        for part in masks.split(_BLOCK):
-            laid = (
-                interpolate(part, size, mode="nearest-exact") if self.hard else resize(part, size)
-            )
-            rows = torch.full((len(part),), self.row, device="cpu")
-            shown = blend(self.image, laid, self.hidden)
-            scores.append(case.model.scores(shown, case.target.with_habit(True), rows=rows))
-        return [round(s / self.whole, _DECIMALS) for s in torch.cat(scores).double().tolist()]
+        scores = self.image.scores(masks, self._lay).double().tolist()
+        return [round(score / self.whole, _DECIMALS) for score in scores]
+
+    def _lay(self, masks: Tensor) -> Tensor:
+        """At the picture's size."""
+        size = self.image.image.shape[-2:]
+        return interpolate(masks, size, mode="nearest-exact") if self.hard else resize(masks, size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +91,15 @@ class RegionMetric(Metric):
     @final
     def score(self, case: Case) -> Tensor:
         regions = regions_of(case)
-        hidden = Fill(self.fill).like(case.images, case.model)
+        filled = Fill(self.fill).like(case.images, case.model)
+        target = case.target.with_habit(True)
         every = torch.arange(len(case.images), device="cpu")
-        whole = case.model.scores(case.images, case.target.with_habit(True), rows=every)
+        whole = case.model.scores(case.images, target, rows=every).double().tolist()
+        hidden = hidden_images(case.model, target, case.images, filled, _BLOCK)
         found = []
-        for row, score in enumerate(whole.double().tolist()):
+        for row, score in enumerate(whole):
             seen = Seen(
-                case=case,
-                row=row,
-                image=case.images[row : row + 1],
-                hidden=hidden[row : row + 1],
+                image=hidden[row],
                 grid=(regions.grid[0], regions.grid[1]),
                 hard=self.edges == "hard",
                 whole=score,

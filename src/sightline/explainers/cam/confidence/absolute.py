@@ -17,6 +17,7 @@ from torch import Tensor
 from ....errors import BadField
 from ....explainer import Explainer
 from ....explanation import Heatmap
+from ....hiding import HiddenImage
 from ....model import Model
 from ....ops.resize import resize
 from ....ops.similarity import stretched
@@ -24,7 +25,7 @@ from ....registry import register
 from ....shapes import Images
 from ....target import Target
 from .._weighted import LayerView, drawn
-from ._seen import Seen
+from ._map_masks import hidden_view, map_scores
 
 AT_ONCE = 64  # maps resized together
 
@@ -67,22 +68,22 @@ class AbsCAM(Explainer):
         shares = view.grads.abs().mean((2, 3), keepdim=True) * view.maps
         if self.stage == "initial":
             return drawn(shares.sum(1), images)
-        seen = [Seen(view, i, target.with_probability(True)) for i in range(len(images))]
+        hidden = hidden_view(view, target.with_probability(True))
         if self.stage == "single":
             whole = shares.sum(1)
-            score = [s.scores(m[None], stretched) for s, m in zip(seen, whole, strict=True)]
+            score = [map_scores(h, m[None], stretched) for h, m in zip(hidden, whole, strict=True)]
             return drawn(torch.stack(score)[:, :, None] * whole, images)
-        native = torch.stack([self._summed(s, m) for s, m in zip(seen, shares, strict=True)])
+        native = torch.stack([self._summed(h, m) for h, m in zip(hidden, shares, strict=True)])
         return drawn(native, images)
 
-    def _summed(self, seen: Seen, shares: Tensor) -> Tensor:
+    def _summed(self, hidden: HiddenImage, shares: Tensor) -> Tensor:
         """The masks of one picture, each times the probability of the target seen through it."""
-        scaled = self._scaled(shares, seen.view.images)
+        scaled = self._scaled(shares, hidden.image)
         live = scaled.flatten(1).any(1).nonzero()[:, 0]
         if not len(live):
             return scaled.sum(0)
         kept = scaled[live]
-        weights = seen.scores(kept, lambda masks: masks.clamp(0, 1))
+        weights = map_scores(hidden, kept, lambda masks: masks.clamp(0, 1))
         return (weights[:, None, None] * kept).sum(0)
 
     def _scaled(self, shares: Tensor, images: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
+from ....hiding import HiddenImage
 from ....ops.similarity import stretched
 from ....registry import register
 from ....shapes import Weights
 from .._weighted import LayerView, WeightedCAM
 from ._clusters import clustered
-from ._seen import Seen
+from ._map_masks import hidden_view, map_scores
 
 COUNTS = (64, 256)  # clusters to try, fewest first
 PROBES = 32  # filters scored by themselves to check the clusters
@@ -76,23 +77,24 @@ class ScoreCAM(WeightedCAM):
 
     def weigh(self, view: LayerView) -> Weights:
         found = torch.zeros(view.maps.shape[:2], device=view.maps.device, dtype=torch.float32)
+        target = view.target.with_probability(True) if self.weights == "prob" else view.target
+        hidden = hidden_view(view, target)
         for row, maps in enumerate(view.maps):
             live = (maps.flatten(1).amax(1) > maps.flatten(1).amin(1)).nonzero()[:, 0]
             if len(live):
-                found[row, live] = self._weights(view, row, maps[live])
+                found[row, live] = self._weights(hidden[row], maps[live], grouped=not view.tokens)
         return found[:, :, None, None]
 
-    def _weights(self, view: LayerView, row: int, maps: Tensor) -> Tensor:
-        """What each of one picture's live maps (map, row, col) counts for."""
-        target = view.target.with_probability(True) if self.weights == "prob" else view.target
-        seen = Seen(view, row, target)
-        empty = seen.empty()
+    def _weights(self, hidden: HiddenImage, maps: Tensor, grouped: bool) -> Tensor:
+        """What each of one picture's live maps (map, row, col) counts for; grouped: whether
+        clusters may be scored."""
+        empty = hidden.empty().float()
 
         def rise(chosen: Tensor) -> Tensor:
-            scores = seen.scores(chosen, stretched)
+            scores = map_scores(hidden, chosen, stretched)
             return scores - empty.to(scores)
 
-        if self.clusters is None or view.tokens:
+        if self.clusters is None or not grouped:
             rises = rise(maps)
         elif self.clusters == "auto":
             rises = _fewest(maps, rise, self.seed)

@@ -14,15 +14,13 @@ import torch
 from torch import Tensor
 
 from ....errors import BadField
+from ....hiding import FEWEST, Changes, HiddenImage
 from ....model import Model
-from ....network.costs import spend
-from ....network.incremental.windows import Plan, Replay, Untouched
-from ....network.trace import Trace
+from ....network.incremental.windows import Plan
 from ....ops.fill import NAMES, Fill
-from ....ops.masks import blend
 from ....ops.resize import resize
 from ....target import Target
-from ...contract import window_plans as _replayed
+from ...contract import window_plans
 from .._evidence import filled_like
 from ._hubs import hubs
 from ._inpainting import inpainted
@@ -30,9 +28,6 @@ from ._inpainting import inpainted
 INPAINT, WIDE = "inpaint", "wide-blur"
 _BLOCK = 64  # masked pictures that are made at once
 _DECIMALS = 6  # of a confidence: what batches change lies below
-GAIN = 1.3  # times less work than a full forward, from which differences are computed
-FEWEST = 32  # patches of a picture from which the checks pay: they cost about fifteen forwards
-CHUNK = 32  # differences that are computed at once
 
 
 def check_fill(fill: str | float) -> None:
@@ -101,8 +96,7 @@ class Patches:
                 self._differences(plan, near)
         for start in range(0, len(fresh), _BLOCK):
             part = fresh[start : start + _BLOCK]
-            rows = torch.full((len(part),), self.row, device="cpu")
-            self._keep(part, self.model.scores(self._shown(part), self.target, rows=rows))
+            self._keep(part, self._image.scores(self._masks(part)))
         return [self.confidences[s] for s in sets]
 
     def _keep(self, sets: Sequence[int], scores: Tensor) -> None:
@@ -112,9 +106,19 @@ class Patches:
 
     def _plan(self) -> Plan | None:
         """How to compute only what a patch changes; None where every picture runs whole."""
-        if self.hidden is None or self.count < FEWEST:
-            return None
-        return _replayed.plan_for(self.model, self.target, self.image, self._windows, GAIN)
+        return self._image.plan(self._windows) if self.count >= FEWEST else None
+
+    @cached_property
+    def _image(self) -> HiddenImage:
+        return HiddenImage(
+            model=self.model,
+            target=self.target,
+            row=self.row,
+            image=self.image,
+            filled=self.hidden,
+            inpaint=inpainted if self.hidden is None else None,
+            at_once=_BLOCK,
+        )
 
     @cached_property
     def _windows(self) -> Tensor:
@@ -129,27 +133,23 @@ class Patches:
         row, col = torch.meshgrid(rows, cols, indexing="ij")
         return torch.stack([row, col, row + high, col + wide], -1).view(-1, 4)
 
-    @torch.no_grad()
     def _differences(self, plan: Plan, near: dict[int, list[int]]) -> None:
         """Measures the sets that are one patch away from those that are recorded, `near`'s keys."""
-        assert self.hidden is not None
-        batch, every = self.model.batch, list(near)
-        for some in _replayed.recorded(plan, len(every), batch):
+        every = list(near)
+        for some in window_plans.recorded(plan, len(every), self.model.batch):
             held = every[some]
-            spend(self.model.evaluations, forward=len(held))
-            untouched = Untouched(plan, self._shown(held))
             pairs = [(at, each) for at, hub in enumerate(held) for each in near[hub]]
-            for part in _replayed.parts(plan, len(pairs), batch or CHUNK):
-                spend(self.model.evaluations, forward=len(pairs[part]))
-                pictures = [at for at, _ in pairs[part]]
-                sets = [each for _, each in pairs[part]]
-                windows = [(held[at] ^ each).bit_length() - 1 for at, each in pairs[part]]
-                replay = Replay(plan, untouched, windows, pictures)
-                seen = (self.image, self._masks(sets), self.hidden)
-                output = replay.play(blend(*(replay.inside(each) for each in seen)))
-                rows = torch.full((len(sets),), self.row, device="cpu")
-                trace = Trace(self.image, output, {}, {}, rows, gives=self.model.gives)
-                self._keep(sets, self.target.score(trace))
+            sets = [each for _, each in pairs]
+            changes = Changes(
+                on=[at for at, _ in pairs],
+                windows=[(held[at] ^ each).bit_length() - 1 for at, each in pairs],
+            )
+
+            def lay(part: slice, sets: list[int] = sets) -> Tensor:
+                return self._masks(sets[part])
+
+            recorded = self._masks(held)
+            self._keep(sets, self._image.changed_scores(plan, recorded, changes, lay))
             self.recorded += len(held)
 
     def _masks(self, sets: Sequence[int]) -> Tensor:
@@ -157,9 +157,3 @@ class Patches:
         bits = torch.tensor([[s >> i & 1 for i in range(self.count)] for s in sets], device="cpu")
         coarse = bits.view(len(sets), 1, *self.grid).to(self.image)
         return resize(coarse, self.image.shape[-2:])
-
-    def _shown(self, sets: Sequence[int]) -> Tensor:
-        masks = self._masks(sets)
-        if self.hidden is not None:
-            return blend(self.image, masks, self.hidden)
-        return inpainted(self.image.expand(len(sets), -1, -1, -1), masks)
