@@ -14,7 +14,7 @@ from .results.folders import Command
 if TYPE_CHECKING:
     from ..pages.record import PictureEntry
     from ..worlds.aviary import Bird
-    from .picture_run import Source
+    from .pictures.run import Source
 
 METHODS = "grad-cam,score-cam,smooth-grad,integrated-gradients,occlusion,rise"
 METRICS = "deletion,insertion,energy-pointing"
@@ -45,7 +45,7 @@ def demo(
         from .. import explain_pictures as survey
         from ..worlds import demonstration
         from . import parse as _settings
-        from . import picture_run as _collection
+        from .pictures import run as picture_run
 
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
         remarks.append(demonstration.RULE)
@@ -53,8 +53,8 @@ def demo(
         plan = survey.plan(net, methods, metrics=judges)
         birds = demonstration.birds(pictures, net.size[0] if net.size else 128)
         sources = [source(bird) for bird in birds]
-        place = _collection.Place(command=command, out=out, overwrite=overwrite)
-        telling = _collection.Telling(
+        place = picture_run.Place(command=command, out=out, overwrite=overwrite)
+        telling = picture_run.Telling(
             title="Which part of the bird decides?",
             remarks=remarks,
             next_steps=NEXT,
@@ -62,14 +62,14 @@ def demo(
             quiet=quiet,
             debug=debug,
         )
-        _collection.explain_all(plan, sources, place, telling)
+        picture_run.explain_all(plan, sources, place, telling)
 
 
 def source(bird: "Bird") -> "Source":
     """A drawn bird as a picture to explain, with all that is true of it."""
     from ..metric import Truth
     from ..pictures.reading import Picture
-    from .picture_run import Source
+    from .pictures.run import Source
 
     masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
     x0, y0, x1, y1 = map(float, bird.box)

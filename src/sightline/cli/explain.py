@@ -13,7 +13,7 @@ from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..model import Model
-    from .picture_run import Source
+    from .pictures.run import Source
 
 log = logging.getLogger("sightline")
 
@@ -57,7 +57,7 @@ def explain(
         from .. import explain_pictures as survey
         from ..targets import written
         from . import parse as _settings
-        from . import picture_run as _collection
+        from .pictures import run as picture_run
 
         net = _settings.model(model, device=device, precision=precision, batch=batch, range=range)
         made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
@@ -74,8 +74,8 @@ def explain(
                 " what `explain` shows one by one",
                 len(files),
             )
-        place = _collection.Place(command=command, out=out, overwrite=overwrite)
-        telling = _collection.Telling(
+        place = picture_run.Place(command=command, out=out, overwrite=overwrite)
+        telling = picture_run.Telling(
             title="Where the model looks",
             remarks=remarks,
             caution=caution,
@@ -84,12 +84,12 @@ def explain(
             quiet=quiet,
             debug=debug,
         )
-        _collection.explain_all(plan, _sources(net, files), place, telling)
+        picture_run.explain_all(plan, _sources(net, files), place, telling)
 
 
 def _sources(model: "Model", files: list[Path]) -> "list[Source]":
     from ..pictures.reading import printable, read
-    from .picture_run import Source
+    from .pictures.run import Source
     from .results.names import titles
     from .results.store import digest
 

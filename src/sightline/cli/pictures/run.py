@@ -8,26 +8,35 @@ from typing import Any
 
 import typer
 
-from .. import explain_pictures as survey
-from ..errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
-from ..evaluate.benchmark.tracks import short_name
-from ..evaluate.plan import told as told_method
-from ..evaluate.plan import told_model
-from ..explain_pictures import Look, Plan
-from ..files.display import without_folders
-from ..metric import Truth
-from ..network.costs import watched
-from ..pages.record import PictureEntry
-from ..pictures.reading import Picture
-from ..views.wording import NARROW, counted, percent
-from . import output_files as _written
-from .console import DONE, INTERRUPTED, WITH_ERRORS, finite, goes_on, progress, say, tell, tell_json
-from .results import folders, names, pages, store
-from .results.folders import Command
-from .results.store import Run, Store
-from .waiting import estimate
-from .waiting.bar import shown
-from .waiting.meter import Meter
+from ... import explain_pictures as survey
+from ...errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
+from ...evaluate.benchmark.tracks import short_name
+from ...evaluate.plan import told as told_method
+from ...evaluate.plan import told_model
+from ...explain_pictures import Look, Plan
+from ...files.display import without_folders
+from ...metric import Truth
+from ...network.costs import watched
+from ...pages.record import PictureEntry
+from ...pictures.reading import Picture
+from ...views.wording import NARROW, counted, percent
+from ..console import (
+    DONE,
+    INTERRUPTED,
+    WITH_ERRORS,
+    finite,
+    goes_on,
+    progress,
+    say,
+    tell,
+    tell_json,
+)
+from ..results import folders, names, output_files, pages, store
+from ..results.folders import Command
+from ..results.store import Run, Store
+from ..waiting import estimate
+from ..waiting.bar import shown
+from ..waiting.meter import Meter
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
 _LASTING = (MissingExtra, FileProblem)  # errors that may be gone when the command is given again
@@ -213,7 +222,7 @@ def _explained(plan: Plan, source: Source, held: Store, key: str) -> int:
         return held.add(key, stem, _record(item, {}), Look(item=item).errors, item)
     item = source.finished(replace(found.item, **{**source.known, "name": name}))
     found = replace(found, item=item)
-    files = _written.results(found.results, held.folder, stem)
+    files = output_files.results(found.results, held.folder, stem)
     return held.add(key, stem, _record(found.item, files), found.errors, found.item)
 
 
@@ -257,7 +266,7 @@ def _json(done: Collected, held: Store, run: Run, page: Path) -> JSON:
 def _placed(record: JSON, folder: Path) -> JSON:
     """A record with the files of its maps as they lie."""
     maps = [
-        {k: str(folder / v) if k in _written.FILES else v for k, v in entry.items()}
+        {k: str(folder / v) if k in output_files.FILES else v for k, v in entry.items()}
         for entry in record["maps"]
     ]
     return {**record, "maps": maps}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import registry
-from ..errors import UnknownName
-from ..explanation import Explanation, Heatmap
-from ..files.writing import write_bytes
+from ... import registry
+from ...errors import UnknownName
+from ...explanation import Explanation, Heatmap
+from ...files.writing import write_bytes
 
 Files = dict[str, dict[str, str]]
 FILES = ("overlay", "arrays", "json", "svg", "png")  # entries that are names of files
