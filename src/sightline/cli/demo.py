@@ -14,7 +14,7 @@ from .results.folders import Command
 if TYPE_CHECKING:
     from ..pages.record import PictureEntry
     from ..worlds.aviary import Bird
-    from .pictures.run import Source
+    from .pictures.source import PictureSource
 
 METHODS = "grad-cam,score-cam,smooth-grad,integrated-gradients,occlusion,rise"
 METRICS = "deletion,insertion,energy-pointing"
@@ -45,6 +45,7 @@ def demo(
         from .. import explain_pictures as survey
         from ..worlds import demonstration
         from . import parse as _settings
+        from .pictures import answer
         from .pictures import run as picture_run
 
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
@@ -53,8 +54,8 @@ def demo(
         plan = survey.plan(net, methods, metrics=judges)
         birds = demonstration.birds(pictures, net.size[0] if net.size else 128)
         sources = [source(bird) for bird in birds]
-        place = picture_run.Place(command=command, out=out, overwrite=overwrite)
-        telling = picture_run.Telling(
+        destination = picture_run.Destination(command=command, out=out, overwrite=overwrite)
+        presentation = answer.Presentation(
             title="Which part of the bird decides?",
             remarks=remarks,
             next_steps=NEXT,
@@ -62,14 +63,14 @@ def demo(
             quiet=quiet,
             debug=debug,
         )
-        picture_run.explain_all(plan, sources, place, telling)
+        picture_run.explain_all(plan, sources, destination, presentation)
 
 
-def source(bird: "Bird") -> "Source":
+def source(bird: "Bird") -> "PictureSource":
     """A drawn bird as a picture to explain, with all that is true of it."""
     from ..metric import Truth
     from ..pictures.reading import Picture
-    from .pictures.run import Source
+    from .pictures.source import PictureSource
 
     masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
     x0, y0, x1, y1 = map(float, bird.box)
@@ -81,7 +82,7 @@ def source(bird: "Bird") -> "Source":
         keypoints=[bird.keypoints],
     )
     picture = Picture(bird.image, f"{bird.species.replace(' ', '-')}.png")
-    return Source(
+    return PictureSource(
         name=bird.species,
         path=PurePath(picture.name),
         read=lambda: picture,

@@ -13,7 +13,7 @@ from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..model import Model
-    from .pictures.run import Source
+    from .pictures.source import PictureSource
 
 log = logging.getLogger("sightline")
 
@@ -57,6 +57,7 @@ def explain(
         from .. import explain_pictures as survey
         from ..targets import written
         from . import parse as _settings
+        from .pictures import answer
         from .pictures import run as picture_run
 
         net = _settings.model(model, device=device, precision=precision, batch=batch, range=range)
@@ -74,8 +75,8 @@ def explain(
                 " what `explain` shows one by one",
                 len(files),
             )
-        place = picture_run.Place(command=command, out=out, overwrite=overwrite)
-        telling = picture_run.Telling(
+        destination = picture_run.Destination(command=command, out=out, overwrite=overwrite)
+        presentation = answer.Presentation(
             title="Where the model looks",
             remarks=remarks,
             caution=caution,
@@ -84,18 +85,18 @@ def explain(
             quiet=quiet,
             debug=debug,
         )
-        picture_run.explain_all(plan, _sources(net, files), place, telling)
+        picture_run.explain_all(plan, _sources(net, files), destination, presentation)
 
 
-def _sources(model: "Model", files: list[Path]) -> "list[Source]":
+def _sources(model: "Model", files: list[Path]) -> "list[PictureSource]":
     from ..pictures.reading import printable, read
-    from .pictures.run import Source
+    from .pictures.source import PictureSource
     from .results.names import titles
     from .results.store import digest
 
     known = getattr(model.preprocess, "range", None)
     return [
-        Source(
+        PictureSource(
             name=printable(title),
             path=PurePath(printable(file)),
             read=partial(read, file, range=known),
