@@ -15,12 +15,13 @@ import torch
 import sightline as sl
 from sightline.evaluate import evaluation
 from sightline.evaluate import plan as setups
-from sightline.evaluate.measurement import Finished, Task
 from sightline.evaluate.plan import BLIND, Setup
 from sightline.evaluate.progress import Board
 from sightline.evaluate.small_map import packed
 from sightline.evaluate.stores import rows as stored
+from sightline.evaluate.work import EvaluationWork
 from sightline.jobs import ledger
+from sightline.jobs.work import WorkResult
 from sightline.pictures.encoded import Encoded
 from sightline.sample import Sample, Samples
 from sightline.worlds import analytic
@@ -30,15 +31,16 @@ KB = 1024
 
 
 class Invented:
-    """An engine that makes up the records of a usual run, as large as they are, and looks at the
+    """A runner that makes up the records of a usual run, as large as they are, and looks at the
     memory when the last one is there."""
 
     def __init__(self) -> None:
         self.at_the_end = 0
 
-    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Any) -> None:
+    def run(self, work: Any, tasks: Iterable[Any], count: int | None, take: Any) -> None:
+        setup = work.setup
         dice, heat = random.Random(0), packed(torch.rand(56, 56))
-        for job, setup_column in ((j, setup.columns[j.column]) for t in tasks for j in t.jobs):
+        for job, setup_column in ((j, setup.columns[j.column]) for t in tasks for j in t.parts):
             record = {
                 "cell": job.key,
                 "error": "",
@@ -57,7 +59,7 @@ class Invented:
                 },
             }
             held = {} if setup_column.blind else {"map": heat}
-            take(Finished(record=json.loads(json.dumps({**record, **held}))))
+            take(WorkResult(record=json.loads(json.dumps({**record, **held}))))
         self.at_the_end = tracemalloc.get_traced_memory()[0]
 
 
@@ -83,7 +85,7 @@ def _grown(count: int, out: Path) -> tuple[float, float]:
     try:
         with ledger.opened(out) as book:
             board = Board(setup, _collection(count), book)
-            engine.run(setup, *board.work(), board.take)
+            engine.run(EvaluationWork(setup=setup), *board.work(), board.take)
             tracemalloc.reset_peak()
             scores = evaluation.table_of(board, (), out).scores
             assert scores[1].curves is not None and len(scores[1].curves[3]) == count

@@ -15,11 +15,13 @@ from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadField, SightlineWarning
 from sightline.evaluate import plan as setups
-from sightline.evaluate.measurement import Finished, Job, Task
+from sightline.evaluate.measurement import Cell, PictureTask
 from sightline.evaluate.progress import Board
-from sightline.evaluate.workers.pool import Crew, Loaded, Report, Reports, Worker
+from sightline.evaluate.work import EvaluationWork
+from sightline.evaluate.workers.pool import Messages, Pool, Worker, WorkerMessage
 from sightline.jobs import ledger
-from sightline.jobs.time_limit import Patience
+from sightline.jobs.time_limit import TimeLimit
+from sightline.jobs.work import Task, TaskLoaded, WorkResult
 from sightline.sample import Sample
 from sightline.worlds import analytic
 
@@ -29,32 +31,32 @@ ENDED: list[Worker] = []
 class Pretending(Worker):
     """A worker that reports at once, and stops at cells and pictures that are named `stuck`."""
 
-    def __init__(self, reports: Reports) -> None:
+    def __init__(self, messages: Messages) -> None:
         super().__init__()
-        self.reports = reports
-        self._say(None)
+        self.messages = messages
+        self._report(None)
 
-    def _say(self, what: Finished | Loaded | None) -> None:
-        self.reports.put(Report(worker=self, what=what))
+    def _report(self, what: WorkResult | TaskLoaded | None) -> None:
+        self.messages.put(WorkerMessage(worker=self, what=what))
 
     def send(self, task: Task) -> None:
-        if task.sample.name == "stuck":
+        if task.name == "stuck":
             return
-        self._say(Loaded())
-        for job in task.jobs:
-            if job.key.startswith("stuck"):
+        self._report(TaskLoaded())
+        for (key,) in (part.keys for part in task.parts):
+            if key.startswith("stuck"):
                 return
-            self._say(Finished(record={"cell": job.key, "error": "", "metrics": {}}))
-        self._say(None)
+            self._report(WorkResult(record={"cell": key, "error": "", "metrics": {}}))
+        self._report(None)
 
-    def end(self) -> str:
+    def stop(self) -> str:
         ENDED.append(self)
         return ""
 
 
-def _task(name: str, *keys: str) -> Task:
-    jobs = tuple(Job(column=k, key=key, judges=()) for k, key in enumerate(keys))
-    return Task(sample=Sample(name=name), jobs=jobs)
+def _task(name: str, *keys: str) -> PictureTask:
+    cells = tuple(Cell(column=k, keys=(key,), judges=()) for k, key in enumerate(keys))
+    return PictureTask(sample=Sample(name=name), parts=cells)
 
 
 def test_a_worker_that_takes_too_long_is_stopped_and_its_cell_given_up() -> None:
@@ -63,14 +65,15 @@ def test_a_worker_that_takes_too_long_is_stopped_and_its_cell_given_up() -> None
         _task("stuck", "d", "e"),
         _task("last", "f", "stuck g"),
     ]
-    found: dict[str, Finished] = {}
+    found: dict[str, WorkResult] = {}
 
-    def take(finished: Finished) -> None:
+    def take(finished: WorkResult) -> None:
         assert finished.record["cell"] not in found
         found[finished.record["cell"]] = finished
 
     ENDED.clear()
-    Crew(Pretending, take, 0.05).run(iter(tasks), 2)
+    setup = setups.planned(analytic.linear().model, [], ["complexity"])
+    Pool(EvaluationWork(setup=setup), Pretending, take, 0.05).run(iter(tasks), 2)
     late = {key for key, f in found.items() if "no result within 0.05 s" in f.record["error"]}
     assert late == {"stuck b", "d", "e", "stuck g"}  # what is not read costs all of a picture
     assert set(found) - late == {"a", "c", "f"}
@@ -79,16 +82,16 @@ def test_a_worker_that_takes_too_long_is_stopped_and_its_cell_given_up() -> None
 
 
 def test_a_call_that_takes_too_long_is_left_alone() -> None:
-    held, patience = threading.Event(), Patience(0.05)
+    held, limit = threading.Event(), TimeLimit(0.05)
     for _ in range(2):
         with pytest.raises(TimeoutError, match=r"no result within 0\.05 s"):
-            patience.call(held.wait)
-        assert patience.call(lambda: 3) == 3
+            limit.call(held.wait)
+        assert limit.call(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        patience.call(lambda: 1 / 0)
+        limit.call(lambda: 1 / 0)
     held.set()
-    patience.close()
-    assert Patience(math.inf).call(threading.get_ident) == threading.get_ident()
+    limit.close()
+    assert TimeLimit(math.inf).call(threading.get_ident) == threading.get_ident()
 
 
 def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
@@ -108,7 +111,7 @@ def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
     model = sl.Model(net, sl.Preprocess(size=8))
     setup = setups.planned(model, [sl.create("explainer", "gradient")], ["complexity"])
     with ledger.opened(tmp_path / "run") as book:
-        board = Board(setup, match(open_samples(tmp_path), model), book, patience=Patience(0.5))
+        board = Board(setup, match(open_samples(tmp_path), model), book, time_limit=TimeLimit(0.5))
         tasks, _ = board.work()
         assert [task.sample.name for task in tasks] == ["a.png", "c.png"]
         errors = {row["error"] for row in board.rows() if row["picture"] == "b.png"}

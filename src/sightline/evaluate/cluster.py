@@ -1,10 +1,10 @@
-"""The engine `ray`: the same cells on the machines of a Ray cluster.
+"""The engine `ray`: the same work on the machines of a Ray cluster.
 
-One actor a worker, not Ray Data: a run is resumable cell by cell, its pictures come as a stream
-that is read here, and a cell that kills its process twice must become a row with its reason. Ray
-Data takes in all items before it starts, hands over whole blocks, and repeats a task that kills its
-process. An actor streams each cell back as it is finished; one that dies, or whose machine does,
-loses the cell that it was at, and that one runs again elsewhere.
+One actor a worker, not Ray Data: work is resumable part by part, its tasks come as a stream that is
+read here, and a part that kills its process twice must become a record with its reason. Ray Data
+takes in all items before it starts, hands over whole blocks, and repeats a task that kills its
+process. An actor streams each result back as it comes; one that dies, or whose machine does, loses
+the part that it was at, and that one runs again elsewhere.
 
 Pictures travel as the bytes of their files, so no machine needs the folder. Every machine needs
 sightline and its libraries in the versions of this one.
@@ -19,59 +19,62 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadField, FileProblem, MissingExtra
 from ..jobs.time_limit import limit_of
-from ..pictures.encoded import Encoded
-from ..sample import Sample
-from .measurement import Task, compute
-from .plan import Setup
-from .workers.parcel import pack, unpack
-from .workers.pool import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
-from .workers.worker_state import ready
+from ..jobs.work import Take, Task, Work, results, unpack
+from .workers.pool import (
+    CannotLoad,
+    Messages,
+    Pool,
+    Unsendable,
+    Worker,
+    WorkerDied,
+    WorkerMessage,
+)
 
-_PATIENCE = 10.0  # seconds for the head of a cluster to answer
+_ANSWER = 10.0  # seconds for the head of a cluster to answer
 _LONGEST = 200  # characters of a reason of Ray's, which come in paragraphs
 
 
 @dataclass(frozen=True, kw_only=True)
-class RayEngine:
+class RayRunner:
     """Computes on a Ray cluster. address: of its head, `host:port`; None is the cluster that is
     there (RAY_ADDRESS, or one of this machine), else one that is started here. workers: actors;
     None is one for each core of the cluster, or for each GPU where the model is on one.
-    cell_timeout: seconds after which a cell is given up; None is half an hour.
+    time_limit: seconds after which a part is given up; None is half an hour.
     """
 
     address: str | None = None
     workers: int | None = None
-    cell_timeout: float | None = None
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        limit_of(self.cell_timeout)
+        limit_of(self.time_limit)
         _ray()
 
-    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
-        """Computes all tasks, and hands over each cell as it is finished.
+    def run(self, work: Work, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+        """Computes all tasks, and hands over each result as it comes.
 
-        Raises: BadField where no cluster answers, NotExplainable for a model that cannot be sent,
+        Raises: BadField where no cluster answers, NotExplainable for work that cannot be sent,
         MissingExtra where its machines lack sightline, FileProblem where the cluster goes away.
         """
         first = next(tasks := iter(tasks), None)
         if first is None:  # all is finished: no cluster is needed
             return
-        parcel, ray = pack(setup), _ray()
+        parcel, ray = work.parcel(), _ray()
         with _connected(self.address):
-            want = {"num_gpus": 1} if setup.model.device.type == "cuda" else {"num_cpus": 1}
+            want = {"num_gpus": 1} if work.device == "cuda" else {"num_cpus": 1}
             room = int(ray.cluster_resources().get("GPU" if "num_gpus" in want else "CPU", 0))
             workers = self.workers or min(room, sys.maxsize if count is None else count)
-            held = ray.put(parcel)
-            limit = limit_of(self.cell_timeout)
-            crew = Crew(lambda reports: _Actor(held, want, reports), take, limit)
+            stored = ray.put(parcel)
+            start = lambda messages: _Actor(stored, want, messages)  # noqa: E731
+            pool = Pool(work, start, take, limit_of(self.time_limit))
             try:
-                crew.run(_chained(first, tasks), max(1, workers))
+                pool.run(_chained(first, tasks), max(1, workers))
             except Unsendable as refused:
                 raise MissingExtra(
                     f"no worker of the Ray cluster could start ({refused.why}); every machine needs"
@@ -138,7 +141,7 @@ def _knock(address: str | None) -> None:
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or "/" in host:
         return
-    socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
     try:
         importlib.import_module("ray._raylet").GcsClient(address=address)
     except Exception as error:  # other versions of Ray; whatever else it is, connecting says it
@@ -151,74 +154,62 @@ def _chained(first: Task, tasks: Iterator[Task]) -> Iterator[Task]:
     yield from tasks
 
 
-class _Desk:
+class _RemoteWork:
     """The part of a worker that lives on the cluster."""
 
     def __init__(self, parcel: bytes) -> None:
-        self.setup = unpack(parcel)
-        self.state = ready(self.setup)
+        self.work = unpack(parcel)
+        self.state = self.work.ready()
         self.state.__enter__()  # for as long as this process lives
 
     def here(self) -> None:
-        """Answers once the setup is unpacked."""
+        """Answers once the work is loaded."""
 
     def compute(self, packed: bytes) -> Iterator[bytes]:
-        """The cells of a task, one after another."""
-        for finished in compute(self.setup, pickle.loads(packed)):
-            yield pickle.dumps(finished)
+        """What the work gives for a task, one after another."""
+        for what in results(self.work, pickle.loads(packed)):
+            yield pickle.dumps(what)
 
 
 class _Actor(Worker):
     """A worker on the cluster, and the thread that listens to it."""
 
-    def __init__(self, parcel: Any, want: dict[str, int], reports: Reports) -> None:
+    def __init__(self, parcel: Any, want: dict[str, int], messages: Messages) -> None:
         super().__init__()
-        self.reports, self.tasks = reports, queue.SimpleQueue[bytes | None]()
+        self.messages, self.tasks = messages, queue.SimpleQueue[bytes | None]()
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         both = f"{path}{os.pathsep}${{PYTHONPATH}}"  # Ray puts in what the machine has
         given = {"env_vars": {"PYTHONPATH": both, "OMP_NUM_THREADS": "1"}}
-        hired = _ray().remote(_Desk).options(**want, max_restarts=0, runtime_env=given)
-        self.desk = hired.remote(parcel)
+        actor = _ray().remote(_RemoteWork).options(**want, max_restarts=0, runtime_env=given)
+        self.remote = actor.remote(parcel)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, task: Task) -> None:
-        self.loaded = True  # its picture goes along
-        self.tasks.put(pickle.dumps(replace(task, sample=_carried(task.sample))))
+        self.tasks.put(pickle.dumps(task.with_bytes()))
 
-    def end(self) -> str:
+    def stop(self) -> str:
         self.tasks.put(None)
         with suppress(Exception):  # it is gone already, or the cluster is
-            _ray().kill(self.desk)
+            _ray().kill(self.remote)
         return ""
 
     def _listen(self) -> None:
         ray = _ray()
         try:
-            ray.get(self.desk.here.remote())
-            self._say(None)
+            ray.get(self.remote.here.remote())
+            self._report(None)
             while (packed := self.tasks.get()) is not None:
-                streaming = self.desk.compute.options(num_returns="streaming")
+                streaming = self.remote.compute.options(num_returns="streaming")
                 for answer in streaming.remote(packed):
-                    self._say(pickle.loads(ray.get(answer)))
-                self._say(None)
+                    self._report(pickle.loads(ray.get(answer)))
+                self._report(None)
         except ray.exceptions.RayTaskError as error:
-            self._say(Refused(why=_brief(error)))
+            self._report(CannotLoad(why=_brief(error)))
         except Exception as error:  # the actor, its machine or the cluster is gone
-            self._say(Died(why=_brief(error)))
+            self._report(WorkerDied(why=_brief(error)))
 
-    def _say(self, what: Any) -> None:
-        self.reports.put(Report(worker=self, what=what))
-
-
-def _carried(sample: Sample) -> Sample:
-    """The sample with its picture's bytes in place of a path, which another machine may lack."""
-    if not isinstance(sample.source, Path):
-        return sample
-    try:
-        data = sample.source.read_bytes()
-    except OSError:
-        return sample  # reading it there says what is wrong
-    return replace(sample, source=Encoded(data=data, name=str(sample.source)))
+    def _report(self, what: Any) -> None:
+        self.messages.put(WorkerMessage(worker=self, what=what))
 
 
 def _brief(error: BaseException) -> str:

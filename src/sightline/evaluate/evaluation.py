@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -24,36 +24,28 @@ from ..explainer import Explainer
 from ..files.display import without_folders
 from ..files.writing import write_bytes
 from ..jobs import ledger
-from ..jobs.time_limit import Patience, limit_of
+from ..jobs.time_limit import TimeLimit, limit_of
+from ..jobs.work import Runner, Take, Task, Work
 from ..metric import Metric
 from ..model import Model
 from ..pictures.reading import printable
 from ..sample import TOP, Samples
 from .average_location import AverageLocation
-from .cluster import RayEngine
-from .local import LocalEngine
-from .measurement import Task
+from .cluster import RayRunner
+from .local import LocalRunner
 from .plan import BLIND, Setup, fastest_batch, planned
 from .progress import Board, Progress
 from .stability import probed
 from .stores import baselines
 from .stores.rows import COST_TYPES, ROW_TYPES, written
 from .table import Table
-from .workers.pool import Take
+from .work import EvaluationWork
 
 log = logging.getLogger("sightline")
 
 _TRIES = 3  # that results are written again, where somebody removes them
 JSON_ROWS = 50_000
 """Rows up to which `table.json` is written; Parquet always is."""
-
-
-@runtime_checkable
-class Engine(Protocol):
-    """Where cells are computed."""
-
-    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
-        """Computes all tasks, about `count` (None: many), and hands over each finished cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +56,7 @@ class PageOnly:
 
     into: Path | None = None
 
-    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+    def run(self, work: Work, tasks: Iterable[Task], count: int | None, take: Take) -> None:
         """Passes over all tasks."""
         for _ in tasks:
             pass
@@ -76,7 +68,7 @@ def engine(
     address: str | None = None,
     page: Path | None = None,
     cell_timeout: float | None = None,
-) -> Engine:
+) -> Runner:
     """The engine of that name; `none` is `PageOnly`, whose page is written into the folder `page`.
     cell_timeout: seconds after which a cell is given up, None is the engine's own limit.
     Raises: MissingExtra for `ray` without Ray, BadField for another word, for an address without
@@ -89,18 +81,19 @@ def engine(
         raise BadField(f"an engine is `local`, `ray`, or `none`; got {name!r}.")
     if workers is not None and workers < 1:
         raise BadField(f"workers is at least 1; got {workers}.")
+    limit_of(cell_timeout, EvaluationWork.limit_name)
     if name == "ray":
-        return RayEngine(address=address, workers=workers, cell_timeout=cell_timeout)
+        return RayRunner(address=address, workers=workers, time_limit=cell_timeout)
     if address is not None:
         raise BadField(f"an address is for the engine `ray`; got {address!r} for `local`.")
-    return LocalEngine(workers=workers, cell_timeout=cell_timeout)
+    return LocalRunner(workers=workers, time_limit=cell_timeout)
 
 
 def evaluate(
     setup: Setup,
     samples: Samples,
     out: Path,
-    using: Engine | None = None,
+    using: Runner | None = None,
     progress: Progress | None = None,
     cache: bool = True,
 ) -> Table:
@@ -124,9 +117,10 @@ def evaluate(
     ):
         if only is None:
             write_bytes(out / "run.toml", _toml(setup, samples))
-        patience = Patience(limit_of(getattr(using, "cell_timeout", None)))
-        board = Board(setup, samples, kept, progress, patience, known)
-        (using or LocalEngine()).run(setup, *board.work(), board.take)
+        work = EvaluationWork(setup=setup)
+        time_limit = TimeLimit(limit_of(getattr(using, "time_limit", None)), work.limit_name)
+        board = Board(setup, samples, kept, progress, time_limit, known)
+        (using or LocalRunner()).run(work, *board.work(), board.take)
         doubts = _doubts(setup, (e.meaning for e in board.entries))
         if not samples.listed:
             _say(setup, (e.meaning for e in board.entries))

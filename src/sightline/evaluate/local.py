@@ -1,7 +1,7 @@
-"""The local engine: this process for short runs, a pool of single-threaded processes for long ones.
+"""Work on this machine: in this process where it is short, else in a pool of single-threaded ones.
 
 The pool has at most one process per core, and no more than fit into memory. A process that dies
-takes one cell with it: the others of its picture go on in a new one.
+takes one part with it: the others of its task go on in a new one.
 """
 
 import math
@@ -22,36 +22,41 @@ from typing import IO, Any
 from ..errors import NotExplainable, SightlineWarning
 from ..jobs.capacity import cores, fitting
 from ..jobs.time_limit import limit_of
-from .measurement import Task, compute
-from .plan import Setup
-from .workers.parcel import pack
-from .workers.pool import Crew, Died, Refused, Report, Reports, Take, Unsendable, Worker
-from .workers.worker_state import ready
+from ..jobs.work import Take, Task, Work, WorkResult, results
+from .workers.pool import (
+    CannotLoad,
+    Messages,
+    Pool,
+    Unsendable,
+    Worker,
+    WorkerDied,
+    WorkerMessage,
+)
 
-_PATIENCE = 10.0  # seconds for a process that was killed to be gone
+_STOPPING = 10.0  # seconds for a process that was killed to be gone
 LONG = 20.0  # seconds of work from which starting processes pays
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalEngine:
+class LocalRunner:
     """Computes on this machine. workers: processes; None is this one alone for what takes under 20
-    seconds, else as many as there are cores and as memory allows. cell_timeout: seconds after which
-    a cell is given up; where they are given, all is computed in other processes, because only those
+    seconds, else as many as there are cores and as memory allows. time_limit: seconds after which a
+    part is given up; where they are given, all is computed in other processes, because only those
     can be stopped. None is half an hour there, and no limit in this process.
     """
 
     workers: int | None = None
-    cell_timeout: float | None = None
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        limit_of(self.cell_timeout)
+        limit_of(self.time_limit)
 
-    def run(self, setup: Setup, tasks: Iterable[Task], count: int | None, take: Take) -> None:
-        """Computes all tasks, about `count` (None: many), and hands over each cell as it is
-        finished."""
+    def run(self, work: Work, tasks: Iterable[Task], count: int | None, take: Take) -> None:
+        """Computes all tasks, about `count` (None: many), and hands over each result as it
+        comes."""
         tasks = iter(tasks)
-        workers, limit = self.workers, limit_of(self.cell_timeout)
-        apart = self.cell_timeout is not None and not math.isinf(limit)
+        workers, limit = self.workers, limit_of(self.time_limit)
+        apart = self.time_limit is not None and not math.isinf(limit)
         if workers is None and apart:
             first = next(tasks, None)
             if first is None:
@@ -63,36 +68,39 @@ class LocalEngine:
             first = next(tasks, None)
             if first is None:
                 return
-            _here(setup, iter([first]), take)
+            _here(work, iter([first]), take)
             waiting = sys.maxsize if count is None else count - 1
             left = (time.perf_counter() - started) * waiting
-            alone = left < LONG or setup.model.device.type != "cpu"
+            alone = left < LONG or work.device != "cpu"
             workers = 1 if alone else min(waiting, fitting(cores()))
         if workers > 1 or apart:
             try:
-                parcel = pack(setup)
-                Crew(lambda reports: _Process(parcel, reports), take, limit).run(tasks, workers)
+                parcel = work.parcel()
+                start = lambda messages: _Process(parcel, messages)  # noqa: E731
+                Pool(work, start, take, limit).run(tasks, workers)
                 return
             except NotExplainable as why:  # a model around a local function: it is computed here
                 if apart:
-                    text = f"cell_timeout has no effect: {why} It is computed in this process."
+                    name = work.limit_name
+                    text = f"{name} has no effect: {why} It is computed in this process."
                     warnings.warn(text, SightlineWarning, stacklevel=4)
             except Unsendable as why:
                 tasks = chain(why.left, tasks)
-        _here(setup, tasks, take)
+        _here(work, tasks, take)
 
 
-def _here(setup: Setup, tasks: Iterator[Task], take: Take) -> None:
-    with ready(setup):
+def _here(work: Work, tasks: Iterator[Task], take: Take) -> None:
+    with work.ready():
         for task in tasks:
-            for finished in compute(setup, task):
-                take(finished)
+            for what in results(work, task):
+                if isinstance(what, WorkResult):
+                    take(what)
 
 
 class _Process(Worker):
     """A process of this machine."""
 
-    def __init__(self, parcel: bytes, reports: Reports) -> None:
+    def __init__(self, parcel: bytes, messages: Messages) -> None:
         super().__init__()
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         self.process = subprocess.Popen(
@@ -106,7 +114,7 @@ class _Process(Worker):
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the run, which ends its processes itself
         )
-        threading.Thread(target=_listen, args=(self, reports), daemon=True).start()
+        threading.Thread(target=_listen, args=(self, messages), daemon=True).start()
         self._write(parcel)
 
     def send(self, task: Task) -> None:
@@ -121,27 +129,27 @@ class _Process(Worker):
         except OSError:
             pass  # it has died; its reader says so
 
-    def end(self) -> str:
+    def stop(self) -> str:
         self.process.kill()
         if self.process.stdin is not None:
             with suppress(OSError):
                 self.process.stdin.close()
         try:
-            code = self.process.wait(_PATIENCE)
+            code = self.process.wait(_STOPPING)
         except subprocess.TimeoutExpired:  # a disk that does not answer holds even the dead
             return "it does not end"
         return f"signal {-code}" if code < 0 else f"status {code}"
 
 
-def _listen(worker: _Process, reports: Reports) -> None:
+def _listen(worker: _Process, messages: Messages) -> None:
     stdout: IO[bytes] | None = worker.process.stdout
     assert stdout is not None
     with stdout:
         while True:
             try:
                 what = pickle.load(stdout)
-                heard = Refused(why=what) if isinstance(what, str) else what
+                heard = CannotLoad(why=what) if isinstance(what, str) else what
             except Exception:  # cut off in the middle, or at the end
-                reports.put(Report(worker=worker, what=Died()))
+                messages.put(WorkerMessage(worker=worker, what=WorkerDied()))
                 return
-            reports.put(Report(worker=worker, what=heard))
+            messages.put(WorkerMessage(worker=worker, what=heard))

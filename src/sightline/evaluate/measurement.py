@@ -8,8 +8,9 @@ what else the run computes, in which order, or in which process.
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,9 +28,11 @@ from ..errors import (
 from ..explainer import Explainer, reading
 from ..explanation import Explanation, Heatmap
 from ..files.display import without_folders
+from ..jobs.work import Part, Task, TaskLoaded, WorkResult
 from ..metric import Case, Metric, Truth
 from ..model import Model
 from ..ops.null_maps import reference
+from ..pictures.encoded import Encoded
 from ..pictures.reading import Picture
 from ..sample import Sample
 from ..target import Class, Target, Top
@@ -42,30 +45,40 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """A cell to compute: the number of its column, its key, and the numbers of the metrics that it
-    lacks."""
+class Cell(Part):
+    """A cell to compute: the number of its column, and the numbers of the metrics that it lacks."""
 
     column: int
-    key: str
     judges: tuple[int, ...]
 
+    @property
+    def key(self) -> str:
+        """The key of its record."""
+        return self.keys[0]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
-    """A picture with what is to be computed of it."""
+class PictureTask(Task):
+    """A picture with the cells that are to be computed of it."""
 
     sample: Sample
-    jobs: tuple[Job, ...]
+    parts: tuple[Cell, ...]
 
+    @property
+    def name(self) -> str:
+        """The picture's."""
+        return self.sample.name
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Finished:
-    """A cell's record, as the ledger holds it. sure: the same would come again, so it need not be
-    tried a second time."""
-
-    record: dict[str, Any]  # Any: whatever JSON holds
-    sure: bool = True
+    def with_bytes(self) -> "PictureTask":
+        """The task with the bytes of its picture's file, where they can be read here."""
+        if not isinstance(self.sample.source, Path):
+            return self
+        try:
+            data = self.sample.source.read_bytes()
+        except OSError:
+            return self  # reading it there says what is wrong
+        source = Encoded(data=data, name=str(self.sample.source))
+        return replace(self, sample=replace(self.sample, source=source))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,28 +152,26 @@ def _explained(scene: Scene, way: Explainer | NullMap) -> Explanation:
     )
 
 
-def compute(
-    setup: Setup, task: Task, loaded: Callable[[], None] = lambda: None
-) -> Iterator[Finished]:
-    """The cells of a task, in order; what fails becomes a record with its reason. loaded: called
-    when the picture was read."""
+def compute(setup: Setup, task: PictureTask) -> Iterator[WorkResult | TaskLoaded]:
+    """The cells of a task, in order, once its picture was read; what fails becomes a record with
+    its reason."""
     try:
         scene = _scene(setup, task.sample)
     except Exception as error:
-        yield from (failed(job.key, error) for job in task.jobs)
+        yield from (failed(cell.key, error) for cell in task.parts)
         return
-    loaded()
-    for job in task.jobs:
+    yield TaskLoaded()
+    for cell in task.parts:
         try:
-            yield _cell(setup, scene, job)
+            yield _cell(setup, scene, cell)
         except Exception as error:
-            yield failed(job.key, error)
+            yield failed(cell.key, error)
 
 
-def failed(key: str, error: Exception | str) -> Finished:
+def failed(key: str, error: Exception | str) -> WorkResult:
     """The record of a cell that could not be computed."""
     sure = isinstance(error, SightlineError) and not isinstance(error, (MissingExtra, FileProblem))
-    return Finished(record=Measurement(cell=key, error=_reason(error)).to_json(), sure=sure)
+    return WorkResult(record=Measurement(cell=key, error=_reason(error)).to_json(), sure=sure)
 
 
 def _reason(error: Exception | str) -> str:
@@ -182,9 +193,9 @@ def _scene(setup: Setup, sample: Sample) -> Scene:
     return Scene(model=model, images=images, target=target, truth=truth, strange=strange)
 
 
-def _cell(setup: Setup, scene: Scene, job: Job) -> Finished:
-    model, images, column = scene.model, scene.images, setup.columns[job.column]
-    metrics = {setup.measure_keys[k]: setup.measures[k] for k in job.judges}
+def _cell(setup: Setup, scene: Scene, cell: Cell) -> WorkResult:
+    model, images, column = scene.model, scene.images, setup.columns[cell.column]
+    metrics = {setup.measure_keys[k]: setup.measures[k] for k in cell.judges}
     sure = True
 
     def failed(error: Exception) -> Score:
@@ -200,7 +211,7 @@ def _cell(setup: Setup, scene: Scene, job: Job) -> Finished:
     found = judged.case.explanation
     spent = found.provenance.get("evaluations", {})
     record = Measurement(
-        cell=job.key,
+        cell=cell.key,
         target=explained,
         prediction=predicted,
         notes=[str(note.message) for note in notes if _is_note(note)],
@@ -209,7 +220,7 @@ def _cell(setup: Setup, scene: Scene, job: Job) -> Finished:
         scores=judged.scores,
         map=packed(found.values[0]) if isinstance(found, Heatmap) and not column.blind else None,
     )
-    return Finished(record=record.to_json(), sure=sure)
+    return WorkResult(record=record.to_json(), sure=sure)
 
 
 def _is_note(warning: warnings.WarningMessage) -> bool:

@@ -19,11 +19,12 @@ from torch import Tensor
 from ..data.classes import UNKNOWN, Meaning
 from ..errors import BadImage
 from ..jobs.ledger import Ledger, short
-from ..jobs.time_limit import Patience
+from ..jobs.time_limit import TimeLimit
+from ..jobs.work import WorkResult
 from ..model import Model
 from ..pictures.reading import Picture, printable
 from ..sample import Sample, Samples
-from .measurement import Finished, Job, Task, failed
+from .measurement import Cell, PictureTask, failed
 from .plan import Column, Setup
 from .record import Measurement, Score
 from .small_map import unpacked
@@ -57,12 +58,12 @@ class Board:
         samples: Samples,
         kept: Ledger,
         progress: Progress | None = None,
-        patience: Patience | None = None,
+        time_limit: TimeLimit | None = None,
         baselines: Baselines | None = None,
     ) -> None:
         self.setup, self.samples, self.kept = setup, samples, kept
         self.progress = progress or (lambda _done, _total: None)
-        self.patience = patience or Patience(math.inf)
+        self.time_limit = time_limit or TimeLimit(math.inf)
         self.baselines = baselines or Baselines(None)
         self.unsure: dict[bytes, Measurement] = {}
         self.entries: list[Entry] = []
@@ -77,7 +78,7 @@ class Board:
         known = count if count is not None else limit or len(self.entries)
         return known * len(self.setup.columns)
 
-    def work(self) -> tuple[Iterator[Task], int | None]:
+    def work(self) -> tuple[Iterator[PictureTask], int | None]:
         """The tasks, made as they are asked for, and about how many; None for a stream."""
         tasks = self._tasks()
         if not len(self.kept):
@@ -86,14 +87,14 @@ class Board:
         rest = len(first) if len(first) < _AHEAD else self.samples.count
         return chain(first, tasks), rest
 
-    def _tasks(self) -> Iterator[Task]:
+    def _tasks(self) -> Iterator[PictureTask]:
         for sample in self.samples:
-            jobs = self._jobs(sample)
-            if jobs:
-                yield Task(sample=sample, jobs=jobs)
-        self.patience.close()
+            cells = self._cells(sample)
+            if cells:
+                yield PictureTask(sample=sample, parts=cells)
+        self.time_limit.close()
 
-    def _jobs(self, sample: Sample) -> tuple[Job, ...]:
+    def _cells(self, sample: Sample) -> tuple[Cell, ...]:
         """The cells of a picture that are missing, or lack a metric."""
         try:
             digest = sample.error or self._digest(sample)
@@ -102,7 +103,7 @@ class Board:
             return ()
         keys = self.setup.cells(sample, digest)
         index = self._enter(sample, digest, keys)
-        jobs = []
+        cells = []
         for column, key in enumerate(keys):
             blind = self.setup.columns[column].blind
             lacking = self._lacking(key, self.setup.wanted(index, self.setup.columns[column]))
@@ -112,13 +113,13 @@ class Board:
                 self._step()
                 continue
             self.claimed[short(key)] = blind
-            jobs.append(Job(column=column, key=key, judges=lacking))
-        return tuple(jobs)
+            cells.append(Cell(column=column, keys=(key,), judges=lacking))
+        return tuple(cells)
 
     def _digest(self, sample: Sample) -> str:
         """Its fingerprint. Raises: BadImage, OSError; also for a file that is not read in time."""
         return (
-            self.patience.call(sample.digest)
+            self.time_limit.call(sample.digest)
             if isinstance(sample.source, Path)
             else sample.digest()
         )
@@ -171,7 +172,7 @@ class Board:
         self.kept.add(known)
         return tuple(k for k in lacking if keys[k] not in known["metrics"]) or None
 
-    def take(self, found: Finished, keep: bool = True) -> None:
+    def take(self, found: WorkResult, keep: bool = True) -> None:
         """Keeps a finished cell: for good, or where it may come out otherwise for this run."""
         record = found.record
         blind = self.claimed.pop(short(record["cell"]), False)

@@ -198,6 +198,11 @@ class Ledger:
             self._stream.close()
 
 
+def keys_of(record: Record) -> tuple[str, ...]:
+    """The keys by which a record is found."""
+    return (record["cell"],)
+
+
 def short(cell: str | bytes) -> bytes:
     """A cell's key as few bytes."""
     if isinstance(cell, bytes):

@@ -1,4 +1,4 @@
-"""How long a cell may take, and calls that are given up when they take longer."""
+"""How long a part of a task may take, and calls that are given up when they take longer."""
 
 import math
 import queue
@@ -9,66 +9,68 @@ from typing import Any
 from ..errors import BadField
 
 USUAL = 1800.0
-"""Seconds for one cell in a process of its own, and for reading one picture, where none are
+"""Seconds for one part in a process of its own, and for reading one picture, where none are
 given."""
 
+_NAME = "time_limit"
 
-def limit_of(cell_timeout: float | None) -> float:
-    """The seconds that were given, or the usual ones. Raises: BadField."""
-    if cell_timeout is None:
+
+def limit_of(seconds: float | None, name: str = _NAME) -> float:
+    """The seconds that were given by the option of that name, or the usual ones. Raises:
+    BadField."""
+    if seconds is None:
         return USUAL
-    if math.isnan(cell_timeout) or cell_timeout <= 0:
-        raise BadField(
-            f"cell_timeout is a number of seconds above 0, or infinity; got {cell_timeout:g}."
-        )
-    return cell_timeout
+    if math.isnan(seconds) or seconds <= 0:
+        raise BadField(f"{name} is a number of seconds above 0, or infinity; got {seconds:g}.")
+    return seconds
 
 
-def overdue(limit: float) -> str:
-    """Why there is no result, as a cell's reason."""
+def overdue(limit: float, name: str = _NAME) -> str:
+    """Why there is no result. name: of the option that sets the limit."""
     return (
         f"no result within {limit:g} s, so it was stopped. The same run tries it again;"
-        " `cell_timeout` sets the limit."
+        f" `{name}` sets the limit."
     )
 
 
-class Patience:
+class TimeLimit:
     """Calls in a thread of their own; one that takes longer than `limit` seconds is left there.
 
-    A file of a disk that does not answer blocks whoever reads it, and nothing can wake them.
+    A file of a disk that does not answer blocks whoever reads it, and nothing can wake them. name:
+    of the option that sets the limit.
     """
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self._asked: queue.SimpleQueue[Any] | None = None
+    def __init__(self, limit: float, name: str = _NAME) -> None:
+        self.limit, self.name = limit, name
+        self._requests: queue.SimpleQueue[Any] | None = None
 
     def call(self, do: Callable[[], Any]) -> Any:
         """What `do` returns or raises. Raises: TimeoutError where it takes too long."""
         if math.isinf(self.limit):
             return do()
-        if self._asked is None:
-            self._asked = queue.SimpleQueue()
-            threading.Thread(target=_serve, args=(self._asked,), daemon=True).start()
+        if self._requests is None:
+            self._requests = queue.SimpleQueue()
+            threading.Thread(target=_serve, args=(self._requests,), daemon=True).start()
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._asked.put((do, answers))
+        self._requests.put((do, answers))
         try:
             value, error = answers.get(timeout=self.limit)
         except queue.Empty:
-            self._asked = None  # its thread may never come back
-            raise TimeoutError(overdue(self.limit)) from None
+            self._requests = None  # its thread may never come back
+            raise TimeoutError(overdue(self.limit, self.name)) from None
         if error is not None:
             raise error
         return value
 
     def close(self) -> None:
         """Ends the thread."""
-        if self._asked is not None:
-            self._asked.put(None)
-            self._asked = None
+        if self._requests is not None:
+            self._requests.put(None)
+            self._requests = None
 
 
-def _serve(asked: "queue.SimpleQueue[Any]") -> None:
-    while (request := asked.get()) is not None:
+def _serve(requests: "queue.SimpleQueue[Any]") -> None:
+    while (request := requests.get()) is not None:
         do, answers = request
         try:
             answers.put((do(), None))

@@ -23,6 +23,7 @@ from ...errors import NotExplainable
 from ...explainer import Explainer, part_method
 from ...files.display import without_folders
 from ...files.writing import write_bytes
+from ...jobs.work import Runner
 from ...metric import Metric
 from ...model import Model
 from ...sample import Sample, Samples
@@ -86,7 +87,7 @@ class Contest:
 
     out: Path
     few: int
-    engine: evaluation.Engine
+    engine: Runner
     progress: evaluation.Progress | None = None
 
     def run(self, arena: Arena, explainers: Sequence[Explainer]) -> Outcome:

@@ -1,50 +1,47 @@
 """Workers that each compute one task at a time, and what becomes of a task whose worker dies or
 does not come to an end.
 
-Wherever a worker runs, it reports to one queue. Each finished cell is handed over at once, so a
-worker that dies takes at most the cell with it that it was at: that one and the rest of its picture
-go to a new worker, and a cell at which two died is given up with the reason. A worker that needs
-more than the limit for a cell is stopped, and the cell given up.
+Wherever a worker runs, its messages come to one queue. Each result is handed over at once, so a
+worker that dies takes at most the part with it that it was at: that one and the rest of its task go
+to a new worker, and a part at which two died is given up with the reason. A worker that needs more
+than the limit for a part is stopped, and the part given up.
 """
 
+import logging
 import math
 import queue
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from ...jobs.ledger import keys_of
 from ...jobs.time_limit import overdue
-from ..measurement import Finished, Task, failed
+from ...jobs.work import Take, Task, TaskLoaded, Work, WorkResult
 
-Take = Callable[[Finished], None]
+log = logging.getLogger("sightline")
 
 _TRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
-    """What a worker reports that cannot take the setup, and why."""
+class CannotLoad:
+    """The message of a worker that cannot load the work, and why."""
 
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Died:
-    """What is reported of a worker that is gone."""
+class WorkerDied:
+    """What is heard of a worker that is gone."""
 
     why: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """What a worker reports when it has read its picture."""
-
-
 @dataclass(kw_only=True, eq=False)
 class Worker(ABC):
-    """One that computes tasks. task: what it has, of which finished cells are taken off. since:
-    when the last news of it came. loaded: whether it has read the picture.
+    """One that computes tasks. task: what it has, without the parts that are finished. since: when
+    its last message came. loaded: whether it has read what the task names.
     """
 
     task: Task | None = field(default=None, init=False)
@@ -55,42 +52,42 @@ class Worker(ABC):
 
     @abstractmethod
     def send(self, task: Task) -> None:
-        """Gives it a task; what is wrong with the worker is reported, never raised."""
+        """Gives it a task; what is wrong with the worker comes as a message, never as an error."""
 
     @abstractmethod
-    def end(self) -> str:
-        """Lets it go; how it had ended, in words."""
+    def stop(self) -> str:
+        """Stops it; how it had ended, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Report:
-    """What came from a worker: a finished cell, a picture that was read, None where it waits for a
-    task, or how it ended."""
+class WorkerMessage:
+    """What came from a worker: a result, that a task is loaded, None where it waits for a task, or
+    how it ended."""
 
     worker: Worker
-    what: Finished | Loaded | Refused | Died | None
+    what: WorkResult | TaskLoaded | CannotLoad | WorkerDied | None
 
 
-Reports = queue.SimpleQueue  # of Report
+Messages = queue.SimpleQueue  # of WorkerMessage
 
 
 class Unsendable(Exception):
-    """No worker can take the setup; `left` are tasks that were already taken, `why` the reason."""
+    """No worker can load the work; `left` are tasks that were already taken, `why` the reason."""
 
     def __init__(self, left: list[Task], why: str) -> None:
         super().__init__(why)
         self.left, self.why = left, why
 
 
-class Crew:
-    """Workers that `start` starts, each with the queue to which it reports. limit: seconds for a
-    cell."""
+class Pool:
+    """Workers that `start` starts, each with the queue for its messages. limit: seconds for a
+    part."""
 
     def __init__(
-        self, start: Callable[[Reports], Worker], take: Take, limit: float = math.inf
+        self, work: Work, start: Callable[[Messages], Worker], take: Take, limit: float = math.inf
     ) -> None:
-        self.start, self.take, self.limit = start, take, limit
-        self.reports: Reports = Reports()
+        self.work, self.start, self.take, self.limit = work, start, take, limit
+        self.messages: Messages = Messages()
         self.workers: list[Worker] = []
         self.again: list[tuple[Task, int]] = []
 
@@ -98,64 +95,68 @@ class Crew:
         """Computes all tasks with `count` workers. Raises: Unsendable."""
         try:
             for _ in range(count):
-                self.workers.append(self.start(self.reports))
+                self._start()
             self._drive(tasks)
         finally:
             for worker in self.workers:
-                worker.end()
+                worker.stop()
+
+    def _start(self) -> None:
+        self.workers.append(self.start(self.messages))
 
     def _drive(self, tasks: Iterator[Task]) -> None:
         while self.workers:
-            report = self._next()
-            if report is None:
+            message = self._next()
+            if message is None:
                 continue
-            worker, what = report.worker, report.what
-            if worker not in self.workers:  # it had its leave
+            worker, what = message.worker, message.what
+            if worker not in self.workers:  # it was stopped
                 continue
             worker.since = time.monotonic()
-            if isinstance(what, Finished):
+            if isinstance(what, WorkResult):
                 self._finished(worker, what)
-            elif isinstance(what, Loaded):
+            elif isinstance(what, TaskLoaded):
                 worker.loaded = True
             elif what is None:
                 worker.started = True
                 self._give(worker, tasks)
-            elif isinstance(what, Refused):
+            elif isinstance(what, CannotLoad):
                 raise Unsendable(self._left(), what.why)
             else:
-                self._bury(worker, what)
+                self._died(worker, what)
 
-    def _next(self) -> Report | None:
-        """The next report; None where a worker was stopped instead."""
+    def _next(self) -> WorkerMessage | None:
+        """The next message; None where a worker was stopped instead."""
         busy = [worker for worker in self.workers if worker.task is not None]
         if math.isinf(self.limit) or not busy:
-            return self.reports.get()
+            return self.messages.get()
         left = min(worker.since for worker in busy) + self.limit - time.monotonic()
         try:
-            return self.reports.get(timeout=max(0.0, left))
+            return self.messages.get(timeout=max(0.0, left))
         except queue.Empty:
             late = time.monotonic() - self.limit
             for worker in busy:
                 if worker.since <= late:
-                    self._stop(worker)
+                    self._overdue(worker)
             return None
 
-    def _stop(self, worker: Worker) -> None:
-        """Stops a worker that takes too long: the cell that it is at is given up, and all of the
-        picture where it did not even read that."""
+    def _overdue(self, worker: Worker) -> None:
+        """Stops a worker that takes too long: the part that it is at is given up, and the whole
+        task where it did not even load that."""
         self.workers.remove(worker)
-        worker.end()
-        assert worker.task is not None
-        jobs = worker.task.jobs
-        given_up = 1 if worker.loaded else len(jobs)
-        for job in jobs[:given_up]:
-            self.take(failed(job.key, overdue(self.limit)))
-        if jobs[given_up:]:
-            self.again.append((replace(worker.task, jobs=jobs[given_up:]), 0))
-        self.workers.append(self.start(self.reports))
+        worker.stop()
+        task = worker.task
+        assert task is not None
+        log.debug("a worker was stopped at %s after %g s", task.name, self.limit)
+        for part in task.parts[: 1 if worker.loaded else None]:
+            self.take(self.work.failed(part, overdue(self.limit, self.work.limit_name)))
+            task = task.without(part.keys)
+        if task.parts:
+            self.again.append((task, 0))
+        self._start()
 
     def _give(self, worker: Worker, tasks: Iterator[Task]) -> None:
-        """The next task for a worker that waits, or its leave."""
+        """The next task for a worker that waits, which is stopped where there is none."""
         if self.again:
             worker.task, worker.tries = self.again.pop()
         else:
@@ -165,31 +166,31 @@ class Crew:
             worker.send(worker.task)
         else:
             self.workers.remove(worker)
-            worker.end()
+            worker.stop()
 
-    def _finished(self, worker: Worker, found: Finished) -> None:
+    def _finished(self, worker: Worker, result: WorkResult) -> None:
         assert worker.task is not None
-        left = tuple(j for j in worker.task.jobs if j.key != found.record["cell"])
-        worker.task, worker.tries = replace(worker.task, jobs=left), 0
-        self.take(found)
+        worker.task, worker.tries = worker.task.without(keys_of(result.record)), 0
+        self.take(result)
 
     def _left(self) -> list[Task]:
         """Tasks that were taken and are not finished."""
         return [t for t, _ in self.again] + [w.task for w in self.workers if w.task]
 
-    def _bury(self, worker: Worker, death: Died) -> None:
-        """A worker died: the cell that it was at is tried once more, then given up."""
+    def _died(self, worker: Worker, message: WorkerDied) -> None:
+        """A worker died: the part that it was at is tried once more, then given up."""
         self.workers.remove(worker)
-        why = worker.end() or death.why
+        why = worker.stop() or message.why
         if not worker.started:
             if not self.workers:
-                raise Unsendable(self._left(), death.why or why)
+                raise Unsendable(self._left(), message.why or why)
             return
         task = worker.task
-        if task is not None and task.jobs:
+        if task is not None and task.parts:
+            log.debug("a worker died at %s (%s)", task.name, why)
             if worker.tries + 1 >= _TRIES:
                 reason = f"the process that computed it died ({why}); was memory short?"
-                self.take(failed(task.jobs[0].key, reason))
-                task, worker.tries = replace(task, jobs=task.jobs[1:]), -1
+                self.take(self.work.failed(task.parts[0], reason))
+                task, worker.tries = task.without(task.parts[0].keys), -1
             self.again.append((task, worker.tries + 1))
-        self.workers.append(self.start(self.reports))
+        self._start()

@@ -1,4 +1,4 @@
-"""A process that computes cells: tasks come in on its standard input, records go out.
+"""A process that does a piece of work: tasks come in on its standard input, results go out.
 
 It ends when its input does: a run that was killed leaves no process behind.
 """
@@ -8,33 +8,28 @@ import pickle
 import queue
 import sys
 import threading
-from functools import partial
 from typing import Any
 
-from ..measurement import Task, compute
-from .parcel import unpack
-from .pool import Loaded
-from .worker_state import ready
+from ...jobs.work import Task, results, unpack
 
 
 def main() -> None:
-    """Reads a parcel, then tasks; writes each finished cell, and None after each task."""
-    # What a network prints must not mix with the records.
+    """Reads the work, then tasks; writes each result, and None after each task."""
+    # What a network prints must not mix with the results.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        setup = unpack(pickle.load(sys.stdin.buffer))
+        work = unpack(pickle.load(sys.stdin.buffer))
     except Exception as error:
         _send(answers, f"{type(error).__name__}: {error}")
         return
     tasks: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
-    with ready(setup):
+    with work.ready():
         _send(answers, None)
         while True:
-            task = tasks.get()
-            for finished in compute(setup, task, partial(_send, answers, Loaded())):
-                _send(answers, finished)
+            for what in results(work, tasks.get()):
+                _send(answers, what)
             _send(answers, None)
 
 

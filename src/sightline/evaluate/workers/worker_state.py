@@ -1,4 +1,4 @@
-"""The state in which every process computes: one thread, the run's batch size, the execution copy
+"""The state in which every process asks a model: one thread, one batch size, the execution copy
 made from the same picture.
 """
 
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 import torch
 
 from ...errors import SightlineError
+from ...model import Model
 from ...ops.noise import generator
-from ..plan import Setup
 
 
 @contextmanager
-def ready(setup: Setup) -> Iterator[None]:
-    """One thread and the setup's batch size while it lasts; both come back.
+def steady(model: Model, batch: int) -> Iterator[None]:
+    """One thread, and that batch size for the model, while it lasts; both come back.
 
     The model first sees a drawn picture, so that whether its execution copy is taken does not
     depend on which picture comes first.
     """
-    model, threads = setup.model, torch.get_num_threads()
-    batch, model.batch = model.batch, setup.batch
+    threads = torch.get_num_threads()
+    before, model.batch = model.batch, batch
     torch.set_num_threads(1)
     try:
         if model.size is not None and not model.side:
@@ -35,5 +35,5 @@ def ready(setup: Setup) -> Iterator[None]:
                 pass  # the pictures will say what is wrong with the model
         yield
     finally:
-        model.batch = batch
+        model.batch = before
         torch.set_num_threads(threads)
