@@ -18,8 +18,8 @@ from sightline.evaluate import plan as setups
 from sightline.evaluate.measurement import Cell, PictureTask
 from sightline.evaluate.progress import Board
 from sightline.evaluate.work import EvaluationWork
-from sightline.evaluate.workers.pool import Messages, Pool, Worker, WorkerMessage
 from sightline.jobs import ledger
+from sightline.jobs.pool import Messages, Pool, Worker, WorkerMessage
 from sightline.jobs.time_limit import TimeLimit
 from sightline.jobs.work import Task, TaskLoaded, WorkResult
 from sightline.sample import Sample

@@ -24,6 +24,8 @@ from ..explainer import Explainer
 from ..files.display import without_folders
 from ..files.writing import write_bytes
 from ..jobs import ledger
+from ..jobs.cluster import RayRunner
+from ..jobs.local import LocalRunner
 from ..jobs.time_limit import TimeLimit, limit_of
 from ..jobs.work import Runner, Take, Task, Work
 from ..metric import Metric
@@ -31,8 +33,6 @@ from ..model import Model
 from ..pictures.reading import printable
 from ..sample import TOP, Samples
 from .average_location import AverageLocation
-from .cluster import RayRunner
-from .local import LocalRunner
 from .plan import BLIND, Setup, fastest_batch, planned
 from .progress import Board, Progress
 from .stability import probed

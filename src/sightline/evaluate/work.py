@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..jobs.work import Part, Task, TaskLoaded, Work, WorkResult
+from ..jobs.worker_state import steady
 from .measurement import Cell, PictureTask, compute, failed
 from .plan import Setup
-from .workers.worker_state import steady
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

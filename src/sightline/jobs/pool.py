@@ -15,9 +15,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ...jobs.ledger import keys_of
-from ...jobs.time_limit import overdue
-from ...jobs.work import Take, Task, TaskLoaded, Work, WorkResult
+from .ledger import keys_of
+from .time_limit import overdue
+from .work import Take, Task, TaskLoaded, Work, WorkResult
 
 log = logging.getLogger("sightline")
 

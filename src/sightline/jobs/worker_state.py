@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from ...errors import SightlineError
-from ...model import Model
-from ...ops.noise import generator
+from ..errors import SightlineError
+from ..model import Model
+from ..ops.noise import generator
 
 
 @contextmanager

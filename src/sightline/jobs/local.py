@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import NotExplainable, SightlineWarning
-from ..jobs.capacity import cores, fitting
-from ..jobs.time_limit import limit_of
-from ..jobs.work import Take, Task, Work, WorkResult, results
-from .workers.pool import (
+from .capacity import cores, fitting
+from .pool import (
     CannotLoad,
     Messages,
     Pool,
@@ -32,6 +30,8 @@ from .workers.pool import (
     WorkerDied,
     WorkerMessage,
 )
+from .time_limit import limit_of
+from .work import Take, Task, Work, WorkResult, results
 
 _STOPPING = 10.0  # seconds for a process that was killed to be gone
 LONG = 20.0  # seconds of work from which starting processes pays
@@ -107,7 +107,7 @@ class _Process(Worker):
             [
                 sys.executable,
                 "-c",
-                "from sightline.evaluate.workers.worker_main import main; main()",
+                "from sightline.jobs.worker_main import main; main()",
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from ...jobs.work import Task, results, unpack
+from .work import Task, results, unpack
 
 
 def main() -> None:

@@ -24,9 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadField, FileProblem, MissingExtra
-from ..jobs.time_limit import limit_of
-from ..jobs.work import Take, Task, Work, results, unpack
-from .workers.pool import (
+from .pool import (
     CannotLoad,
     Messages,
     Pool,
@@ -35,6 +33,8 @@ from .workers.pool import (
     WorkerDied,
     WorkerMessage,
 )
+from .time_limit import limit_of
+from .work import Take, Task, Work, results, unpack
 
 _ANSWER = 10.0  # seconds for the head of a cluster to answer
 _LONGEST = 200  # characters of a reason of Ray's, which come in paragraphs
