@@ -15,12 +15,13 @@ import torch
 import sightline as sl
 from sightline.evaluate import evaluation
 from sightline.evaluate import plan as setups
+from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
 from sightline.evaluate.plan import BLIND, Setup
 from sightline.evaluate.progress import Board
 from sightline.evaluate.small_map import packed
 from sightline.evaluate.stores import rows as stored
 from sightline.evaluate.work import EvaluationWork
-from sightline.jobs import ledger
+from sightline.jobs.ledger import open_ledger
 from sightline.jobs.work import WorkResult
 from sightline.pictures.encoded import Encoded
 from sightline.sample import Sample, Samples
@@ -83,7 +84,7 @@ def _grown(count: int, out: Path) -> tuple[float, float]:
     engine, setup = Invented(), _setup()
     tracemalloc.start()
     try:
-        with ledger.opened(out) as book:
+        with open_ledger(out / CELLS, CELL_RECORDS) as book:
             board = Board(setup, _collection(count), book)
             engine.run(EvaluationWork(setup=setup), *board.work(), board.take)
             tracemalloc.reset_peak()
@@ -169,18 +170,3 @@ def test_a_table_can_be_read_when_its_files_are_gone_or_of_another_run(tmp_path:
     )
     again = first.small_map(2, "gradient")
     assert small is not None and again is not None and np.array_equal(small, again)
-
-
-def test_records_are_read_from_the_disk_and_know_what_they_lack(tmp_path: Path) -> None:
-    key = "0123456789abcdef" * 2
-    with ledger.opened(tmp_path) as book:
-        book.add({"cell": key, "error": "", "metrics": {"a": {"value": 1.0}}, "map": "x" * 40_000})
-        book.add({"cell": "other", "error": "it failed", "metrics": {}})
-        book.add({"cell": key, "error": "", "metrics": {"b": {"value": 2.0}}})
-        assert book.lacking(key, ["a", "b", "c"]) == ["c"]
-        assert book.lacking("other", ["a"]) == [] and book.lacking("third", ["a"]) is None
-    with ledger.opened(tmp_path, reading=True) as book:
-        record = book.get(key)
-        assert record is not None and len(record["map"]) == 40_000
-        assert record["metrics"] == {"a": {"value": 1.0}, "b": {"value": 2.0}}
-        assert book.lacking(key, ["c"]) == ["c"] and len(book) == 2

@@ -15,10 +15,11 @@ from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadField, SightlineWarning
 from sightline.evaluate import plan as setups
+from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
 from sightline.evaluate.measurement import Cell, PictureTask
 from sightline.evaluate.progress import Board
 from sightline.evaluate.work import EvaluationWork
-from sightline.jobs import ledger
+from sightline.jobs.ledger import open_ledger
 from sightline.jobs.pool import Messages, Pool, Worker, WorkerMessage
 from sightline.jobs.time_limit import TimeLimit
 from sightline.jobs.work import Task, TaskLoaded, WorkResult
@@ -110,7 +111,7 @@ def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
     model = sl.Model(net, sl.Preprocess(size=8))
     setup = setups.planned(model, [sl.create("explainer", "gradient")], ["complexity"])
-    with ledger.opened(tmp_path / "run") as book:
+    with open_ledger(tmp_path / "run" / CELLS, CELL_RECORDS) as book:
         board = Board(setup, match(open_samples(tmp_path), model), book, time_limit=TimeLimit(0.5))
         tasks, _ = board.work()
         assert [task.sample.name for task in tasks] == ["a.png", "c.png"]

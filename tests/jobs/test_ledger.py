@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 import sightline as sl
 from sightline.errors import BadField, FileProblem
 from sightline.files.writing import write_bytes
-from sightline.jobs import ledger
+from sightline.jobs.ledger import open_ledger
 from sightline.worlds import analytic
+
+NAME = "work.jsonl"
 
 
 def _record(cell: str, **metrics: float) -> dict:
@@ -20,46 +23,66 @@ def _record(cell: str, **metrics: float) -> dict:
 
 
 def test_what_was_added_is_there_again(tmp_path: Path) -> None:
-    with ledger.opened(tmp_path / "new") as book:
+    with open_ledger(tmp_path / "new" / NAME) as book:
         book.add(_record("a", m=1.5))
         book.add(_record("b", m=2.5))
-    with ledger.opened(tmp_path / "new") as book:
+    with open_ledger(tmp_path / "new" / NAME) as book:
         assert len(book) == 2
         assert book.get("b") == _record("b", m=2.5)
         assert book.get("c") is None
 
 
-def test_records_of_one_cell_add_up_and_the_first_number_stays(tmp_path: Path) -> None:
+def test_a_later_record_replaces_an_earlier_one(tmp_path: Path) -> None:
     for again in range(2):
-        with ledger.opened(tmp_path) as book:
+        with open_ledger(tmp_path / NAME) as book:
             if not again:
-                book.add(_record("a", m=1.0))
-                book.add(_record("a", m=9.0, n=2.0))
-            assert book.get("a") == _record("a", m=1.0, n=2.0)
+                book.add({"cell": "a", "value": 1})
+                book.add({"cell": "a", "value": 2})
+            assert book.get("a") == {"cell": "a", "value": 2} and len(book) == 1
+
+
+def test_a_record_may_cover_a_shard(tmp_path: Path) -> None:
+    keys = [f"picture {k}" for k in range(5)]
+    with open_ledger(tmp_path / "shards.jsonl") as book:
+        book.add({"cells": keys[:3], "file": "shard-0"})
+        book.add({"cells": keys[3:], "file": "shard-1"})
+    with open_ledger(tmp_path / "shards.jsonl", reading=True) as book:
+        files = [(book.get(key) or {})["file"] for key in keys]
+        assert files == ["shard-0"] * 3 + ["shard-1"] * 2 and len(book) == 5
+        assert keys[4] in book and "picture 5" not in book
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"value": 1}', '"cell"', "7"])
+def test_a_line_that_is_no_record_of_ours_counts_for_nothing(tmp_path: Path, text: str) -> None:
+    line = b"%08x %s\n" % (zlib.crc32(text.encode()), text.encode())
+    (tmp_path / NAME).write_bytes(line)
+    with open_ledger(tmp_path / NAME) as book:
+        book.add(_record("a", m=1.0))
+        assert len(book) == 1 and book.get("a")
 
 
 @pytest.mark.parametrize("keep", [0, 1, 9, 20, -1])
 def test_a_line_that_was_cut_counts_for_nothing(tmp_path: Path, keep: int) -> None:
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         book.add(_record("a", m=1.0))
         start = book.path.stat().st_size
         book.add(_record("b", m=1.0))
     text = book.path.read_bytes()
     end = len(text) + keep if keep < 0 else start + keep
     book.path.write_bytes(text[:end])
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         assert book.get("a") and not book.get("b")
         book.add(_record("c", m=3.0))
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         assert book.get("a") and book.get("c") and len(book) == 2
 
 
 def test_a_line_with_a_changed_byte_counts_for_nothing(tmp_path: Path) -> None:
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         book.add(_record("a", m=1.0))
         book.add(_record("b", m=1.0))
     book.path.write_bytes(book.path.read_bytes().replace(b'"a"', b'"x"'))
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         assert len(book) == 1 and book.get("b")
 
 
@@ -79,7 +102,7 @@ def test_a_full_disk_is_said_and_what_was_kept_stays(
             self.stream.write(line[: len(line) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         book.add(_record("a", m=1.0))
         good = book._stream
         monkeypatch.setattr(book, "_stream", Full(good))
@@ -87,46 +110,49 @@ def test_a_full_disk_is_said_and_what_was_kept_stays(
             book.add(_record("b", m=1.0))
         monkeypatch.setattr(book, "_stream", good)
         book.add(_record("c", m=1.0))
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         assert book.get("a") and book.get("c") and len(book) == 2
 
 
 def test_a_second_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     with (
-        ledger.opened(tmp_path),
+        open_ledger(tmp_path / NAME),
         pytest.raises(FileProblem, match="another run"),
-        ledger.opened(tmp_path),
+        open_ledger(tmp_path / NAME),
     ):
         pass
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FileProblem, match="could not be written"), ledger.opened(tmp_path / "file"):
+    with (
+        pytest.raises(FileProblem, match="could not be written"),
+        open_ledger(tmp_path / "file" / NAME),
+    ):
         pass
 
 
 def test_a_ledger_that_was_removed_is_written_again(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with ledger.opened(out) as book:
+    with open_ledger(out / NAME) as book:
         book.add(_record("a", m=1.0))
         assert not book.check()
         shutil.rmtree(out)
         book._synced = -1e9  # as if the last look at the disk were long ago
         book.add(_record("b", m=2.0))
         assert book.restored and book.get("a") == _record("a", m=1.0)
-        with pytest.raises(FileProblem, match="another run"), ledger.opened(out):
+        with pytest.raises(FileProblem, match="another run"), open_ledger(out / NAME):
             pass
         shutil.rmtree(out)
         book.add(_record("c", m=3.0))
-    with ledger.opened(out) as book:
+    with open_ledger(out / NAME) as book:
         assert [book.get(cell) for cell in "abc"] == [
             _record(cell, m=k + 1.0) for k, cell in enumerate("abc")
         ]
 
 
 def test_a_ledger_that_was_replaced_is_left_alone(tmp_path: Path) -> None:
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         book.add(_record("a", m=1.0))
         book.path.unlink()
         book.path.write_bytes(b"another run's")
@@ -208,7 +234,7 @@ def test_each_fault_of_the_disk_has_its_own_remedy(
     with pytest.raises(FileProblem, match=said) as told:
         write_bytes(tmp_path / "x", b"")
     assert ("space" in str(told.value)) == (number == errno.ENOSPC)
-    with ledger.opened(tmp_path) as book:
+    with open_ledger(tmp_path / NAME) as book:
         monkeypatch.setattr(os, "fsync", refuse)
         book._synced = -1e9
         with pytest.raises(FileProblem, match=said):

@@ -23,8 +23,8 @@ from ..errors import BadField, FileProblem, SightlineWarning
 from ..explainer import Explainer
 from ..files.display import without_folders
 from ..files.writing import write_bytes
-from ..jobs import ledger
 from ..jobs.cluster import RayRunner
+from ..jobs.ledger import open_ledger
 from ..jobs.local import LocalRunner
 from ..jobs.time_limit import TimeLimit, limit_of
 from ..jobs.work import Runner, Take, Task, Work
@@ -33,6 +33,7 @@ from ..model import Model
 from ..pictures.reading import printable
 from ..sample import TOP, Samples
 from .average_location import AverageLocation
+from .cell_records import CELL_RECORDS, CELLS
 from .plan import BLIND, Setup, fastest_batch, planned
 from .progress import Board, Progress
 from .stability import probed
@@ -112,7 +113,7 @@ def evaluate(
         _say(setup, (sample.meaning for sample in samples if not sample.error))
     only = using if isinstance(using, PageOnly) else None
     with (
-        ledger.opened(out, reading=only is not None) as kept,
+        open_ledger(out / CELLS, CELL_RECORDS, reading=only is not None) as kept,
         closing(baselines.opened(cache=cache and only is None)) as known,
     ):
         if only is None:

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from ..data.classes import UNKNOWN, Meaning
 from ..errors import BadImage
-from ..jobs.ledger import Ledger, short
+from ..jobs.key_index import compact
+from ..jobs.ledger import Ledger
 from ..jobs.time_limit import TimeLimit
 from ..jobs.work import WorkResult
 from ..model import Model
 from ..pictures.reading import Picture, printable
 from ..sample import Sample, Samples
+from .cell_records import missing_metrics
 from .measurement import Cell, PictureTask, failed
 from .plan import Column, Setup
 from .record import Measurement, Score
@@ -107,12 +109,12 @@ class Board:
         for column, key in enumerate(keys):
             blind = self.setup.columns[column].blind
             lacking = self._lacking(key, self.setup.wanted(index, self.setup.columns[column]))
-            if lacking and blind and short(key) not in self.claimed:
+            if lacking and blind and compact(key) not in self.claimed:
                 lacking = self._recalled(key, lacking)
-            if lacking is None or short(key) in self.unsure or short(key) in self.claimed:
+            if lacking is None or compact(key) in self.unsure or compact(key) in self.claimed:
                 self._step()
                 continue
-            self.claimed[short(key)] = blind
+            self.claimed[compact(key)] = blind
             cells.append(Cell(column=column, keys=(key,), judges=lacking))
         return tuple(cells)
 
@@ -138,7 +140,7 @@ class Board:
         entry = Entry(
             name=self._apart(sample.name, digest),
             label=sample.class_index,
-            keys=tuple(short(key) for key in keys),
+            keys=tuple(compact(key) for key in keys),
             meaning=meaning,
         )
         self.entries.append(entry)
@@ -157,7 +159,7 @@ class Board:
     def _lacking(self, key: str, wanted: Sequence[int]) -> tuple[int, ...] | None:
         """The metrics of those wanted that a cell lacks, None where it lacks nothing."""
         keys = self.setup.measure_keys
-        lacking = self.kept.lacking(key, [keys[k] for k in wanted])
+        lacking = missing_metrics(self.kept, key, [keys[k] for k in wanted])
         if lacking is None:
             return tuple(wanted)
         return tuple(k for k in wanted if keys[k] in lacking) or None
@@ -175,7 +177,7 @@ class Board:
     def take(self, found: WorkResult, keep: bool = True) -> None:
         """Keeps a finished cell: for good, or where it may come out otherwise for this run."""
         record = found.record
-        blind = self.claimed.pop(short(record["cell"]), False)
+        blind = self.claimed.pop(compact(record["cell"]), False)
         if found.sure and keep:
             self.kept.add(record)
             if blind:
@@ -189,7 +191,7 @@ class Board:
         if not found.error:
             self.kept.add(replace(found, scores=good).to_json())
         bad = {key: score for key, score in found.scores.items() if score.error}
-        self.unsure[short(found.cell)] = Measurement(error=sys.intern(found.error), scores=bad)
+        self.unsure[compact(found.cell)] = Measurement(error=sys.intern(found.error), scores=bad)
 
     def _step(self) -> None:
         self.done += 1

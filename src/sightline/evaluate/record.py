@@ -82,7 +82,7 @@ class Measurement:
         if "passes" in known:
             forward, backward = known["passes"]
             known["passes"] = forward, backward
-        scores = {key: Score.from_json(each) for key, each in stored["metrics"].items()}
+        scores = {key: Score.from_json(each) for key, each in stored.get("metrics", {}).items()}
         return cls(**known, scores=scores)
 
 

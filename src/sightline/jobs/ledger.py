@@ -1,10 +1,10 @@
-"""The ledger of finished cells: an append-only file that a kill, a crash or a full disk cannot
+"""The ledger of finished work: an append-only file that a kill, a crash or a full disk cannot
 spoil.
 
 Each line is a checksum and one JSON record. A line that does not match its checksum was cut off
-while it was written; it counts for nothing, and its cell is computed again. A lock keeps two runs
-out of one folder. Records stay on disk: memory holds where each one stands, and which metrics it
-has.
+while it was written; it counts for nothing, and its part is computed again. A lock keeps two runs
+out of one file. Records stay on disk: memory holds where each one stands (24 bytes a record), and
+what its owner's rule says of it.
 """
 
 import errno
@@ -13,7 +13,8 @@ import os
 import time
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -21,28 +22,58 @@ from typing import IO, Any
 from ..errors import FileProblem
 from ..files.finding import printable
 from ..files.writing import remedy
+from .key_index import KeyIndex, compact
 
 Record = dict[str, Any]  # Any: whatever JSON holds
 
 _SYNC = 1.0  # seconds between two waits for the disk; a kill loses nothing without them
-_KINDS = 20  # bits for what a record holds, beside its place
+_FACTS = 20  # bits for the number of a record's facts, beside its place
 _PIECE = 1 << 14  # bytes of a line that are read at once
 _COPIED = 1 << 20  # bytes that are copied at once
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
-class Ledger:
-    """Which cells are finished, and with what result?
+class RecordRule(ABC):
+    """What an owner of records knows of them."""
 
-    A record names its cell in `cell`; records of one cell add up: each brings what the earlier ones
-    lack. Use `opened`. restored: whether the file was removed by somebody, and written again.
+    @abstractmethod
+    def facts(self, record: Record) -> Hashable:
+        """What memory holds of a record; all records together have few different ones."""
+
+    @abstractmethod
+    def merge(self, first: Record, second: Record) -> Record:
+        """What two records of one key say together; the second came later."""
+
+
+class LatestRecord(RecordRule):
+    """The rule that a later record replaces an earlier one; nothing is held of either."""
+
+    def facts(self, record: Record) -> Hashable:
+        """None."""
+
+    def merge(self, first: Record, second: Record) -> Record:
+        """The second."""
+        return second
+
+
+LATEST = LatestRecord()
+
+
+class Ledger:
+    """Which work is finished, and with what result?
+
+    A record is found by its key, in `cell`; one that covers a shard by several, in `cells`. Use
+    `open_ledger`. rule: what several records of one key say together. restored: whether the file
+    was removed by somebody, and written again.
     """
 
-    def __init__(self, path: Path, stream: IO[bytes] | None = None) -> None:
-        self.path, self._stream, self.restored = path, stream, False
-        self._places: dict[bytes, int | tuple[int, ...]] = {}
-        self._kinds: dict[tuple[bool, frozenset[str]], int] = {}
-        self._meant: list[tuple[bool, frozenset[str]]] = []
+    def __init__(
+        self, path: Path, stream: IO[bytes] | None = None, rule: RecordRule = LATEST
+    ) -> None:
+        self.path, self._stream, self.rule, self.restored = path, stream, rule, False
+        self._index = KeyIndex()
+        self._numbers: dict[Hashable, int] = {}
+        self._facts: list[Any] = []  # Any: what the rule says
         self._synced = time.monotonic()
         self._look()
         self._end = self._read()
@@ -52,35 +83,25 @@ class Ledger:
         self._reader = os.open(self.path, os.O_RDONLY | _BINARY)
         self._closing = weakref.finalize(self, os.close, self._reader)
 
-    def get(self, cell: str | bytes) -> Record | None:
-        """What is known of a cell (its key, or that in `short` form), read from the disk."""
-        found: Record | None = None
-        for place in self._of(cell):
-            record = self._at(place >> _KINDS)
-            if found is None:
-                found = record
-            elif record is not None:
-                found["metrics"] = {**record["metrics"], **found["metrics"]}
-                found["error"] = found["error"] or record["error"]
-        return found
+    def get(self, key: str | bytes) -> Record | None:
+        """What is known of a key (or of its compact form), read from the disk."""
+        known: Record | None = None
+        for place in self._index.get(compact(key)):
+            record = self._at(place >> _FACTS)
+            if record is not None:
+                known = record if known is None else self.rule.merge(known, record)
+        return known
 
-    def lacking(self, cell: str, metrics: Iterable[str]) -> list[str] | None:
-        """Which of these metrics a cell lacks, None for a cell that is not there; one that failed
-        as a whole lacks nothing."""
-        places = self._of(cell)
-        if not places:
-            return None
-        kinds = [self._meant[place & ((1 << _KINDS) - 1)] for place in places]
-        if any(error for error, _ in kinds):
-            return []
-        return [metric for metric in metrics if not any(metric in held for _, held in kinds)]
+    def facts(self, key: str | bytes) -> list[Any]:  # Any: what the rule says
+        """What the rule says of each record of a key; the disk is not read."""
+        places = self._index.get(compact(key))
+        return [self._facts[place & ((1 << _FACTS) - 1)] for place in places]
 
-    def _of(self, cell: str | bytes) -> tuple[int, ...]:
-        places = self._places.get(short(cell), ())
-        return (places,) if isinstance(places, int) else places
+    def __contains__(self, key: str | bytes) -> bool:
+        return compact(key) in self._index
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._index)
 
     def add(self, record: Record) -> None:
         """Keeps a record for good. Raises: FileProblem where the disk refuses it; what was kept
@@ -149,13 +170,13 @@ class Ledger:
         return self._stream
 
     def _take(self, record: Record, start: int) -> None:
-        kind = bool(record["error"]), frozenset(record["metrics"])
-        if kind not in self._kinds:
-            self._kinds[kind] = len(self._meant)
-            self._meant.append(kind)
-        place, cell = start << _KINDS | self._kinds[kind], short(record["cell"])
-        known = self._of(record["cell"])
-        self._places[cell] = (*known, place) if known else place
+        facts = self.rule.facts(record)
+        if facts not in self._numbers:
+            self._numbers[facts] = len(self._facts)
+            self._facts.append(facts)
+        place = start << _FACTS | self._numbers[facts]
+        for key in keys_of(record):
+            self._index.add(compact(key), place)
 
     def _read(self) -> int:
         """Takes in all whole lines; where the next one belongs."""
@@ -199,39 +220,31 @@ class Ledger:
 
 
 def keys_of(record: Record) -> tuple[str, ...]:
-    """The keys by which a record is found."""
-    return (record["cell"],)
-
-
-def short(cell: str | bytes) -> bytes:
-    """A cell's key as few bytes."""
-    if isinstance(cell, bytes):
-        return cell
-    try:
-        return bytes.fromhex(cell)
-    except ValueError:
-        return cell.encode("utf-8", "backslashreplace")
+    """The keys by which a record is found: `cells`, or the one in `cell`."""
+    keys = record.get("cells", record.get("cell", ()))
+    return (keys,) if isinstance(keys, str) else tuple(keys)
 
 
 @contextmanager
-def opened(folder: Path, *, reading: bool = False) -> Iterator[Ledger]:
-    """The ledger of a folder, which is made where it is missing; locked while it is open. reading:
-    only what is there, which needs no permission to write.
+def open_ledger(
+    path: Path, rule: RecordRule = LATEST, *, reading: bool = False
+) -> Iterator[Ledger]:
+    """The ledger in that file, which is made with its folder where it is missing; locked while it
+    is open. reading: only what is there, which needs no permission to write.
 
     Raises: FileProblem where it cannot be written (or read), or another run has it.
     """
-    path = folder / "cells.jsonl"
     if reading:
-        yield _for_reading(path)
+        yield _for_reading(path, rule)
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         stream = _opened_for_writing(path)
     except OSError as error:
         raise _refused(path, error) from None
     try:
-        _lock(stream, folder)
-        ledger = Ledger(path, stream)
+        _lock(stream, path.parent)
+        ledger = Ledger(path, stream, rule)
     except BaseException:
         stream.close()
         raise
@@ -241,13 +254,13 @@ def opened(folder: Path, *, reading: bool = False) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _for_reading(path: Path) -> Ledger:
+def _for_reading(path: Path, rule: RecordRule) -> Ledger:
     try:
-        return Ledger(path)
+        return Ledger(path, rule=rule)
     except FileNotFoundError:
         raise FileProblem(
-            f"{printable(path.parent)} holds no {path.name}, so nothing is finished; name a folder"
-            " that `sightline evaluate` wrote."
+            f"{printable(path.parent)} holds no {path.name}, so nothing is finished; name the"
+            " folder of an earlier run."
         ) from None
     except OSError as error:
         raise FileProblem(
@@ -278,7 +291,8 @@ def _lock(stream: IO[bytes], folder: Path) -> None:
 def _decoded(line: bytes) -> Record | None:
     check, _, text = line.rstrip(b"\n").partition(b" ")
     try:
-        return json.loads(text) if int(check, 16) == zlib.crc32(text) else None
+        record = json.loads(text) if int(check, 16) == zlib.crc32(text) else None
+        return record if isinstance(record, dict) else None
     except ValueError:
         return None
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from ...errors import BadField, FileProblem, SightlineError
 from ...files.writing import write_bytes
-from ...jobs import ledger
-from ...jobs.ledger import Ledger
+from ...jobs.ledger import Ledger, open_ledger
 from ...pages.record import PageRecord, PictureEntry
 from . import item_files, names
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
 PICTURES = "pictures"
+CELLS = "cells.jsonl"
 REPORT = "report.html"
 ATTACK = "attack.json"
 PAGES = "report-pages"
@@ -124,8 +124,6 @@ class Store:
             "size": None if path is None else path.stat().st_size,
             "record": record,
             "errors": list(errors),
-            "error": "",
-            "metrics": {},
         }
         if key not in self.places:
             self.ledger.add(kept)
@@ -149,7 +147,7 @@ class Store:
 def opened(folder: Path) -> Iterator[Store]:
     """The finished pictures of a folder, locked while it is open; all of it is removed again where
     an error comes before anything was finished. Raises: FileProblem."""
-    with ledger.opened(folder / PICTURES) as kept:
+    with open_ledger(folder / PICTURES / CELLS) as kept:
         store = Store(folder=folder, ledger=kept)
         try:
             yield store
@@ -241,7 +239,7 @@ def _short(value: Any) -> str:
 def remove(folder: Path) -> None:
     """Removes the results of an earlier run: the files of its pictures, its pages, its ledger."""
     stems = set()
-    if (folder / PICTURES / "cells.jsonl").is_file():
+    if (folder / PICTURES / CELLS).is_file():
         with opened(folder) as store:
             stems = {store.record(place)["stem"] for place in range(len(store))}
     elif (folder / REPORT).exists() or (folder / ATTACK).exists():  # of an earlier version
