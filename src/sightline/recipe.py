@@ -4,7 +4,8 @@ A recipe fills up to five stages and leaves the rest as it is. `fit` runs one lo
 so that a run with a recipe and its control differ in the recipe alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -14,11 +15,17 @@ from .errors import BadModel
 
 
 class Recipe:
-    """Changes to training. Every stage has a neutral default."""
+    """Changes to training. Every stage has a neutral default.
+
+    control: fields with which it adds no term to the loss and leaves all else as it is, so that a
+    run with them is the plain loop on the same batches. tiny: fields with which it is quick, for
+    tests.
+    """
 
     kind: ClassVar[str] = "recipe"
     registered_name: ClassVar[str] = ""
-    tiny: ClassVar[Mapping[str, Any]] = {}  # fields with which it is quick, for tests
+    control: ClassVar[Mapping[str, Any]] = {}
+    tiny: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, module: nn.Module) -> nn.Module:
         """The network to train: add heads or freeze parts here."""
@@ -56,42 +63,64 @@ def fit(
 
     `optimiser` makes the optimiser and a function called with the step number (a schedule). Without
     `base_loss` the loss is the cross-entropy of the logits. `epoch_done(epoch, module, mean loss)`
-    is where callers save a checkpoint.
+    is where callers save a checkpoint. After an exception the network keeps the weights of the last
+    step and is otherwise as it was given.
 
     Raises: BadModel as soon as the loss is not finite, naming the step.
     """
-    for recipe in recipes:
-        module = recipe.build(module)
-    stepper, schedule = optimiser(module)
     base = base_loss or _cross_entropy
-    step = 0
-    for epoch, batches in enumerate(epochs):
-        module.train()
-        total, count = 0.0, 0
-        for images, labels in batches:
-            schedule(step)
-            for recipe in recipes:
-                images, labels = recipe.augment(images, labels, step)
-            loss = base(module, images, labels)
-            for recipe in recipes:
-                extra = recipe.loss(module, images, labels, step)
-                loss = loss if extra is None else loss + extra
-            if not torch.isfinite(loss):
-                raise BadModel(
-                    f"the loss is {loss.item()} at step {step}; expected a finite"
-                    " number. Lower the learning rate."
-                )
-            stepper.zero_grad(set_to_none=True)
-            loss.backward()
-            stepper.step()
-            for recipe in recipes:
-                recipe.after_step(module, step)
-            total, count, step = total + loss.item() * len(images), count + len(images), step + 1
-        if epoch_done:
-            epoch_done(epoch, module, total / max(count, 1))
-    for recipe in recipes:
-        module = recipe.finish(module)
+    with _given_back(module):
+        for recipe in recipes:
+            module = recipe.build(module)
+        stepper, schedule = optimiser(module)
+        step = 0
+        for epoch, batches in enumerate(epochs):
+            module.train()
+            total, count = 0.0, 0
+            for images, labels in batches:
+                schedule(step)
+                for recipe in recipes:
+                    images, labels = recipe.augment(images, labels, step)
+                loss = base(module, images, labels)
+                for recipe in recipes:
+                    extra = recipe.loss(module, images, labels, step)
+                    loss = loss if extra is None else loss + extra
+                _refuse_bad(loss, step)
+                stepper.zero_grad(set_to_none=True)
+                loss.backward()
+                stepper.step()
+                for recipe in recipes:
+                    recipe.after_step(module, step)
+                total, count = total + loss.item() * len(images), count + len(images)
+                step += 1
+            if epoch_done:
+                epoch_done(epoch, module, total / max(count, 1))
+        for recipe in recipes:
+            module = recipe.finish(module)
     return module.eval()
+
+
+@contextmanager
+def _given_back(module: nn.Module) -> Iterator[None]:
+    """After an exception, modes and frozen weights are those from before; the weights stay."""
+    modes = [(part, part.training) for part in module.modules()]
+    learning = [(weight, weight.requires_grad) for weight in module.parameters()]
+    try:
+        yield
+    except BaseException:
+        for part, mode in modes:
+            part.training = mode
+        for weight, learns in learning:
+            weight.requires_grad_(learns).grad = None
+        raise
+
+
+def _refuse_bad(loss: Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise BadModel(
+            f"the loss is {loss.item()} at step {step}; expected a finite"
+            " number. Lower the learning rate."
+        )
 
 
 def _cross_entropy(module: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -82,6 +82,8 @@ class Attributes(Recipe):
     Do not trust attributes that are copied from the class to its pictures: the head then learns the
     class under other names. Test it on pictures whose attributes differ from those of their class.
     """
+
+    control: ClassVar[Mapping[str, Any]] = {"attribute_weight": 0.0, "foreground_weight": 0.0}
 
     attribute_weight: float = 1.0
     foreground_weight: float = 0.0

@@ -21,11 +21,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -107,6 +107,8 @@ class SteadyMaps(Recipe):
     correct maps.
     """
 
+    control: ClassVar[Mapping[str, Any]] = {"adversarial_weight": 0.0, "map_weight": 0.0}
+
     adversarial_weight: float = 1.0
     map_weight: float = 1.0
     epsilon: float = 0.031
@@ -183,7 +185,7 @@ def arms(plan: Plan, seed: int) -> dict[str, SteadyMaps]:
     )
     alone = replace(full, map_weight=0.0)
     return {
-        "plain": replace(alone, adversarial_weight=0.0),
+        "plain": replace(full, **SteadyMaps.control),
         "adversarial": alone,
         "adversarial and maps": full,
     }
