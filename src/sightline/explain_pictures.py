@@ -20,7 +20,9 @@ from .errors import NotExplainable, NotMeasured, SightlineError
 from .evaluate.measurement import Judged, Scene, judge, score
 from .evaluate.record import Score
 from .evaluate.stores.baselines import Found, levels
-from .explainer import Explainer, shared, versions
+from .explainer import Explainer
+from .explainers.contract.provenance import versions
+from .explainers.contract.requirements import shared
 from .explanation import Explanation, Heatmap
 from .files.display import without_folders
 from .metric import Case, Metric, Truth

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from .errors import NotExplainable, NotMeasured, ShapeError, SightlineWarning
-from .explainer import Explainer, reading
+from .explainer import Explainer
+from .explainers.contract.batches import admitted_model
+from .explainers.contract.requirements import reading
 from .explanation import Explanation, Heatmap
 from .model import BATCH, Model
 from .ops.batches import chunks
@@ -176,7 +178,7 @@ def _there(values: Tensor) -> Tensor:
 def _explained(method: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:
     """The maps of a batch, without notes of where from."""
     images = images.to(model.device)
-    served = method.served(model, images, target)
+    served = admitted_model(method, model, images, target)
     if served is not model:  # another clean pass than the one that is shared
         model, images = served, images[:]
     read, gradients = reading(model, (method,))

@@ -20,14 +20,16 @@ from torch import Tensor
 from . import registry, zoo
 from .data.classes import match
 from .data.opening import open_samples
-from .errors import BadField, NotExplainable, SightlineError, SightlineWarning
+from .errors import BadField, NotExplainable, SightlineWarning
 from .evaluate import evaluation, run_file
 from .evaluate.table import Table
-from .explainer import BATCH, Explainer, part_method, shared
+from .explainer import Explainer, part_method
+from .explainers.contract.batches import Attempt
 from .explainers.contract.refusals import in_words
+from .explainers.contract.requirements import shared
 from .explanation import Explanation
 from .metric import Metric
-from .model import Model
+from .model import BATCH, Model
 from .network.devices import usable_device
 from .ops.batches import fit_side
 from .target import to_target
@@ -36,7 +38,6 @@ log = logging.getLogger("sightline")
 
 Named = Explainer | str | None
 Device = str | torch.device | None
-Attempt = tuple[Explanation, SightlineError | None]  # the error where no picture has a result
 
 
 @overload

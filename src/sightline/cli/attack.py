@@ -266,7 +266,7 @@ class _Done:
         import json
 
         from .. import registry
-        from ..explainer import versions
+        from ..explainers.contract.provenance import versions
         from ..files.display import displayed
         from ..files.writing import write_bytes
         from .results import store

@@ -169,7 +169,7 @@ def _hold(
     """One contest, kept in its folder with the way to hold it again; the page is written again."""
     from ..evaluate.benchmark import results_store as kept
     from ..evaluate.benchmark.methods import peer_versions
-    from ..explainer import versions
+    from ..explainers.contract.provenance import versions
     from ..files.writing import write_bytes
     from ..pages.leaderboard.page import Made, page
 

@@ -25,7 +25,8 @@ from ..errors import (
     SightlineError,
     SightlineWarning,
 )
-from ..explainer import Explainer, reading
+from ..explainer import Explainer
+from ..explainers.contract.requirements import reading
 from ..explanation import Explanation, Heatmap
 from ..files.display import without_folders
 from ..jobs.work import Part, Task, TaskLoaded, WorkResult

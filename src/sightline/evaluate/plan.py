@@ -25,7 +25,8 @@ import torch
 from .. import __version__, registry
 from ..data.classes import count_of
 from ..errors import BadField, BadTarget, SightlineWarning
-from ..explainer import Explainer, versions
+from ..explainer import Explainer
+from ..explainers.contract.provenance import versions
 from ..explanation import Explanation, Heatmap
 from ..metric import Metric
 from ..model import BATCH, Model

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from sightline import Fill, Model, create
 from sightline.errors import BadField
-from sightline.explainer import shared
+from sightline.explainers.contract.requirements import shared
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
 

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from sightline import Model, create
 from sightline.errors import BadField, NotExplainable, UnknownName
-from sightline.explainer import Explainer, reading
+from sightline.explainer import Explainer
+from sightline.explainers.contract.requirements import reading
 from sightline.registry import from_json, to_json
 from sightline.worlds.miniatures import MINIATURES
 

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from ...errors import BadField, NotExplainable
-from ...explainer import Explainer, reading
+from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
 from ...target import PerImage, Target
 from ...targets.structured import Box, Region, Unit
+from ..contract.requirements import reading
 
 
 def heat_of(part: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:

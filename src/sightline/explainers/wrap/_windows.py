@@ -9,12 +9,13 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from ...explainer import Explainer, reading
+from ...explainer import Explainer
 from ...model import Model
 from ...ops.masks import windows
 from ...ops.resize import resize
 from ...ops.similarity import stretched
 from ...target import Target
+from ..contract.requirements import reading
 from ._held import heat_of
 
 
