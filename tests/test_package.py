@@ -37,7 +37,7 @@ def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_has_weights_page_assets_and_types_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    pages = ("pages/templates/page.html.j2", "pages/static/page.js", "views/panel.css")
+    pages = ("pages/templates/page.html.j2", "pages/static/report.js", "views/panel.css")
     for wanted in ("py.typed", *pages, "nets/weights/default.safetensors"):
         assert f"sightline/{wanted}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"sightline"}

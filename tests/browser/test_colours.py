@@ -9,8 +9,6 @@ from sightline.pages.record import MapEntry, Method, PageRecord, PictureEntry
 from sightline.pages.report.page import write
 from sightline.views import encode, paint
 
-from .test_report_page import browser  # noqa: F401  # the fixture
-
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 Y, X = np.mgrid[:56, :56]
@@ -40,7 +38,7 @@ def _page(values: np.ndarray) -> PageRecord:
 
 
 def test_the_evidence_switch_holds_for_maps_with_signs_of_their_own(
-    browser: Any,  # noqa: F811
+    browser: Any,
     tmp_path: Any,
 ) -> None:
     tab = browser.new_page()
@@ -56,7 +54,7 @@ def test_the_evidence_switch_holds_for_maps_with_signs_of_their_own(
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_the_canvas_has_the_colours_of_the_file(name: str, browser: Any, tmp_path: Any) -> None:  # noqa: F811
+def test_the_canvas_has_the_colours_of_the_file(name: str, browser: Any, tmp_path: Any) -> None:
     values = MAPS[name]
     tab = browser.new_page()
     tab.goto(write(_page(values), tmp_path / "report.html").as_uri())

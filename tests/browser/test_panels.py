@@ -1,7 +1,6 @@
 """A graph of sets in a real browser: what is pointed at is shown large, by mouse and keyboard."""
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ from sightline.pages.record import Method, PageRecord, PanelEntry, PictureEntry
 from sightline.pages.report.page import write
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-QUIET += ["--disable-component-update", "--no-first-run"]
 VISIBLE = """[...document.querySelectorAll(".layer")]
     .filter(layer => getComputedStyle(layer).visibility === "visible")
     .map(layer => [...layer.classList].find(name => /^k\\d/.test(name)))"""
@@ -61,40 +53,14 @@ def page() -> PageRecord:
     return PageRecord(title="What is enough?", items=(item,))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Any]:
-    """Opens a file at a width; fails afterwards if a script or a request did."""
-    troubles: list[str] = []
-    contexts = []
+def visit(open_tab: Callable[..., Any]) -> Callable[..., Any]:
+    """Opens a file at a width."""
 
-    def open_file(path: Path, width: int = 1280, script: bool = True) -> Any:
-        size = {"width": width, "height": 844}
-        context = browser.new_context(viewport=size, java_script_enabled=script)
-        contexts.append(context)
-        context.set_default_timeout(120_000)  # a shared machine may be slow
-        tab = context.new_page()
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
-        tab.on(
-            "request", lambda asked: troubles.append(asked.url) if "http" in asked.url[:5] else None
-        )
-        tab.goto(path.as_uri())
-        return tab
+    def open_file(path: Path, width: int = 1280) -> Any:
+        return open_tab(path.as_uri(), viewport={"width": width, "height": 844})
 
-    yield open_file
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    return open_file
 
 
 def test_the_set_that_is_focused_or_hovered_is_shown_and_nothing_else(

@@ -1,6 +1,5 @@
 """A page that comes in pieces, as a large file does: nothing moves while the rest arrives."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,11 +13,7 @@ from sightline.pages.record import MapEntry, Method, PageRecord, PictureEntry
 from sightline.pages.report.page import build
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 PIECE, PAUSE = 10_000, 0.01  # bytes, seconds
 
 
@@ -62,17 +57,11 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_rows_of_a_telephone_start_at_their_first_map(address: str) -> None:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        tab = browser.new_page(viewport={"width": 390, "height": 844})
-        tab.set_default_timeout(120_000)  # a shared machine may be slow
-        tab.goto(address)
-        tab.wait_for_function("!document.documentElement.classList.contains('still')")
-        places = tab.locator(".row").evaluate_all("all => all.map(row => row.scrollLeft)")
-        browser.close()
+def test_the_rows_of_a_telephone_start_at_their_first_map(address: str, browser: Any) -> None:
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.set_default_timeout(120_000)  # a shared machine may be slow
+    tab.goto(address)
+    tab.locator("html:not(.still)").wait_for(state="attached")
+    places = tab.locator(".row").evaluate_all("all => all.map(row => row.scrollLeft)")
+    tab.close()
     assert places == [0, 0, 0, 0]

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from ..views import colour, standalone
+from . import joiner
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_SCRIPTS = ("maps.js", "figures.js", "state.js", "page.js")
+_SCRIPT = "start.js"
 _PANELS = "panel.css"  # it lies with the views, which need it for panels of their own
 
 Context = Mapping[str, Any]  # Any: what a template reads
@@ -40,7 +41,7 @@ def rendered(
         "css": Markup("\n".join(map(asset, styles))),
     }
     if payload is not None:
-        script = "\n".join(map(asset, _SCRIPTS))
+        script = joiner.joined(_SCRIPT, asset)
         digest = hashlib.sha256(script.encode()).digest()
         shared["script"] = Markup(script)
         shared["script_hash"] = base64.b64encode(digest).decode()

@@ -67,7 +67,7 @@ def card(
     ]
     told["label"] = entry.target or item.target or (item.top[0][0] if item.top else "the target")
     told["signed_map"] = entry.native is not None
-    told["packed"] = {**_encoded(values, signed, side), "id": told["id"], "row": index, "column": k}
+    told["packed"] = {**_encoded(values, signed, side), "row": index, "column": k}
     return told
 
 

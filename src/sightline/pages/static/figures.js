@@ -1,159 +1,173 @@
-// Figures: each stage shows picture, overlay or map; a cross reads all maps of a row at one place.
+// Figures: each stage shows picture, overlay or map, as `data-view`, `data-scale` and `data-sign` of the page and
+// `data-view` of a card say; whoever changes these has the maps painted anew.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const tables = Object.fromEntries(Object.entries(data.stops).map(([name, stops]) => [name, colourTable(stops)]));
-const ramps = Object.fromEntries(
-  Object.entries(data.stops).map(([name, stops]) => [name, `linear-gradient(to right, ${stops.join(", ")})`]),
-);
-const root = document.documentElement;
-const figures = data.maps.map((map) => ({ map, card: document.getElementById(map.id), dirty: true, view: null }));
-function wantsSign(figure) {
+import { followNames, followPointer } from "./cross.js";
+import { every, find } from "./look_up.js";
+import { colourTable, decode, paint, pixelTable, placed } from "./maps.js";
+
+/** @typedef {import("./maps.js").MapModel} MapModel */
+/** @typedef {import("./maps.js").Field} Field */
+/** @typedef {{ stops: Record<string, string[]>, maps: MapModel[] }} FiguresModel */
+
+/**
+ * A map and its card. plain, native: its values, once they are decoded. now: what is painted.
+ * @typedef {{
+ *   map: MapModel, card: HTMLElement, dirty: boolean, plain?: Field, native?: Field,
+ *   now?: Field & import("./maps.js").Placed,
+ * }} Figure
+ */
+
+/**
+ * All figures below an element. run: the number of the latest painting, which takes over from earlier ones.
+ * @typedef {{
+ *   el: HTMLElement, figures: Figure[], tables: Record<string, Uint8ClampedArray>, ramps: Record<string, string>,
+ *   run: number,
+ * }} Wall
+ */
+
+const VIEWS = ["overlay", "map", "picture"];
+
+/** @param {{ model: FiguresModel, el: HTMLElement }} given  @returns {() => void} */
+export function render({ model, el }) {
+  const items = every(el, ".item").map((item) => every(item, ".map-card"));
+  const stops = Object.entries(model.stops);
+  /** @type {Wall} */
+  const wall = {
+    el,
+    figures: model.maps.map((map) => ({ map, card: items[map.row][map.column], dirty: true })),
+    tables: Object.fromEntries(stops.map(([name, colours]) => [name, colourTable(colours)])),
+    ramps: Object.fromEntries(stops.map(([name, colours]) => [name, `linear-gradient(to right, ${colours.join(", ")})`])),
+    run: 0,
+  };
+  const ending = new AbortController();
+  const { signal } = ending;
+  el.dataset.view ??= "overlay";
+  el.dataset.scale ??= "shared";
+  el.dataset.sign ??= "made";
+  every(el, ".row").forEach((row) => {
+    followPointer(row, wall.figures, signal);
+    followNames(/** @type {HTMLElement} */ (row.closest(".item")), signal);
+  });
+  wall.figures.forEach((figure) => {
+    find(figure.card, ".look").addEventListener("click", () => turn(wall, figure), { signal });
+    figure.card.querySelector(".enlarge")?.addEventListener("click", () => enlarge(el, figure), { signal });
+  });
+  const observer = new MutationObserver((changes) => {
+    const colours = changes.some((change) => change.target === el && change.attributeName !== "data-view");
+    if (colours) repaint(wall);
+    else refresh(wall);
+  });
+  observer.observe(el, { attributeFilter: ["data-view", "data-scale", "data-sign", "data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(wall), { signal });
+  queueMicrotask(() => refresh(wall)); // after what the page remembers
+  return () => {
+    wall.run += 1;
+    observer.disconnect();
+    ending.abort();
+  };
+}
+
+/** @param {Wall} wall  @param {Figure} figure  @returns {string} */
+function viewOf(wall, figure) {
+  return figure.card.dataset.view ?? wall.el.dataset.view ?? "overlay";
+}
+
+/** @param {Wall} wall  @param {Figure} figure  @returns {boolean} */
+function wantsSign(wall, figure) {
   const { signed, empty } = figure.map;
-  const asked = root.dataset.sign;
+  const asked = wall.el.dataset.sign;
   if (!signed || empty) return Boolean(signed);
   return asked === "signed" || (asked !== "plain" && Boolean(signed.same)); // as in files and figures
 }
 
-async function field(figure, signed) {
-  figure.plain ??= unpack(figure.map);
-  if (!signed || figure.map.signed.same) return figure.plain;
-  figure.native ??= unpack(figure.map.signed);
+/** @param {Figure} figure  @param {boolean} signed  @returns {Promise<Field>} */
+async function valuesOf(figure, signed) {
+  figure.plain ??= await decode(figure.map);
+  if (!signed || figure.map.signed?.same) return figure.plain;
+  figure.native ??= await decode(/** @type {import("./maps.js").Encoded} */ (figure.map.signed));
   return figure.native;
 }
 
-async function draw(figure) {
+/** @param {Wall} wall  @param {Figure} figure */
+async function draw(wall, figure) {
   figure.dirty = false;
   const { map, card } = figure;
-  const signed = wantsSign(figure);
-  const alone = (figure.view ?? root.dataset.view) === "map";
-  const dark = getComputedStyle(root).colorScheme === "dark";
+  const signed = wantsSign(wall, figure);
+  const alone = viewOf(wall, figure) === "map";
+  const dark = getComputedStyle(wall.el).colorScheme === "dark";
   const name = !signed ? "magnitude" : dark && alone ? "signed-dark" : "signed";
-  const values = await field(figure, signed);
-  const scale = root.dataset.scale;
-  const now = placed(map, values, signed, scale, data.maps.filter((m) => m.column === map.column));
-  paint(card.querySelector("canvas"), values, now.places, pixelTable(tables[name], signed, !alone));
+  const values = await valuesOf(figure, signed);
+  const scale = wall.el.dataset.scale ?? "shared";
+  const column = wall.figures.map((other) => other.map).filter((other) => other.column === map.column);
+  const now = placed(map, values, signed, scale, column);
+  paint(find(card, "canvas"), values, now.places, pixelTable(wall.tables[name], signed, !alone));
   figure.now = { ...values, ...now };
   card.classList.add("painted");
-  card.querySelectorAll(".ends span").forEach((span, k) => { span.textContent = now.ends[k]; });
-  card.querySelector(".unit").textContent = now.unit;
-  const ramp = card.querySelector(".ramp");
-  ramp.style.backgroundImage = ramps[name];
+  every(card, ".ends span").forEach((span, k) => { span.textContent = now.ends[k]; });
+  find(card, ".unit").textContent = now.unit;
+  const ramp = find(card, ".ramp");
+  ramp.style.backgroundImage = wall.ramps[name];
   ramp.classList.toggle("quarters", scale === "shared" && !signed);
 }
 
-function show(figure) {
-  const view = figure.view ?? root.dataset.view;
-  const stage = figure.card.querySelector(".stage");
+/** @param {Wall} wall  @param {Figure} figure */
+function show(wall, figure) {
+  const view = viewOf(wall, figure);
+  const stage = find(figure.card, ".stage");
   if (stage.dataset.view !== view) figure.dirty = true;
   stage.dataset.view = view;
-  figure.card.querySelector(".view-name").textContent = figure.view ? view : "";
+  find(figure.card, ".view-name").textContent = figure.card.dataset.view ?? "";
 }
 
-let latest = 0;
-
-// Paints what changed, nearest to the window first; a later call takes over from an earlier one.
-async function refresh() {
-  const run = ++latest;
-  figures.forEach(show);
+/**
+ * Paints what changed, nearest to the window first; a later call takes over from an earlier one.
+ * @param {Wall} wall
+ */
+async function refresh(wall) {
+  const run = ++wall.run;
+  wall.figures.forEach((figure) => show(wall, figure));
   const middle = window.innerHeight / 2;
-  const away = new Map(figures.map((f) => [f, Math.abs(f.card.getBoundingClientRect().top - middle)]));
-  for (const figure of [...figures].sort((a, b) => away.get(a) - away.get(b))) {
-    if (run !== latest) return;
-    if (figure.dirty) await draw(figure);
+  const away = wall.figures.map((f) => ({ f, distance: Math.abs(f.card.getBoundingClientRect().top - middle) }));
+  for (const { f } of away.sort((a, b) => a.distance - b.distance)) {
+    if (run !== wall.run) return;
+    if (f.dirty) await draw(wall, f);
   }
 }
 
-function repaint() {
-  figures.forEach((figure) => { figure.dirty = true; });
-  return refresh();
+/** @param {Wall} wall */
+function repaint(wall) {
+  wall.figures.forEach((figure) => { figure.dirty = true; });
+  return refresh(wall);
 }
 
-function turn(figure) {
-  const order = ["overlay", "map", "picture"];
-  const view = figure.view ?? root.dataset.view;
-  figure.view = order[(order.indexOf(view) + 1) % 3];
-  if (figure.view === root.dataset.view) figure.view = null;
-  refresh();
+/** @param {Wall} wall  @param {Figure} figure */
+function turn(wall, figure) {
+  const next = VIEWS[(VIEWS.indexOf(viewOf(wall, figure)) + 1) % 3];
+  if (next === wall.el.dataset.view) delete figure.card.dataset.view;
+  else figure.card.dataset.view = next;
+  refresh(wall);
 }
 
-function cross(row, x, y) {
-  row.querySelectorAll(".card").forEach((card) => {
-    const inside = x >= 0 && x <= 1 && y >= 0 && y <= 1;
-    card.classList.toggle("crossed", inside);
-    const mark = card.querySelector(".cross");
-    if (!mark || !inside) return;
-    mark.style.left = `${x * 100}%`;
-    mark.style.top = `${y * 100}%`;
-    const figure = figures.find((f) => f.card === card);
-    if (figure?.now) read(figure, x, y);
-  });
-}
-
-function read(figure, x, y) {
-  const { rows, cols, values, places } = figure.now;
-  const at = Math.min(rows - 1, Math.floor(y * rows)) * cols + Math.min(cols - 1, Math.floor(x * cols));
-  figure.card.querySelector(".readout").textContent = numberText(values[at]);
-  figure.card.querySelector(".ramp .tick").style.left = `${places[at] * 100}%`;
-}
-
-function uncross(row) {
-  row.querySelectorAll(".crossed").forEach((card) => card.classList.remove("crossed"));
-  row.querySelectorAll(".readout").forEach((plate) => { plate.textContent = ""; });
-  row.at = null;
-}
-
-function followPointer(row) {
-  row.addEventListener("pointermove", (event) => {
-    if (event.pointerType === "touch") return;
-    const box = event.target.closest(".stage")?.querySelector(".box");
-    if (!box) return uncross(row);
-    const edge = box.getBoundingClientRect();
-    row.at = [(event.clientX - edge.left) / edge.width, (event.clientY - edge.top) / edge.height];
-    cross(row, ...row.at);
-  });
-  row.addEventListener("pointerleave", () => uncross(row));
-  row.addEventListener("focusout", () => uncross(row));
-  row.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!step || !event.target.closest(".look")) return;
-    event.preventDefault();
-    row.at = (row.at ?? [0.5, 0.5]).map((place, k) => Math.min(1, Math.max(0, place + step[k] / 40)));
-    cross(row, ...row.at);
-  });
-}
-
-// Pointing at a part's name lights its outline on the picture and all its maps.
-function followNames(item) {
-  const light = (event) => {
-    const name = event.target.closest(".legend [data-name], .share[data-name]")?.dataset.name;
-    const parts = [...item.querySelectorAll(".part")];
-    const known = parts.some((part) => part.dataset.name === name);
-    item.classList.toggle("named", known);
-    parts.forEach((part) => part.classList.toggle("lit", known && part.dataset.name === name));
-  };
-  item.addEventListener("pointerover", light);
-  item.addEventListener("focusin", light);
-}
-
-function enlarge(figure) {
-  const dialog = document.getElementById("large");
-  const row = figure.card.closest(".row");
-  const pair = dialog.querySelector(".pair");
-  pair.replaceChildren(...[row.querySelector(".picture-card"), figure.card].map((card) => {
-    const copy = card.querySelector(".stage").cloneNode(true);
+/** @param {HTMLElement} el  @param {Figure} figure */
+function enlarge(el, figure) {
+  const dialog = /** @type {HTMLDialogElement} */ (find(el, "dialog.large"));
+  const row = /** @type {HTMLElement} */ (figure.card.closest(".row"));
+  const pair = find(dialog, ".pair");
+  pair.replaceChildren(...[find(row, ".picture-card"), figure.card].map((card) => {
+    const copy = /** @type {HTMLElement} */ (find(card, ".stage").cloneNode(true));
     copy.classList.add(...card.classList);
-    copy.querySelectorAll("[id]").forEach((element) => element.removeAttribute("id"));
-    copy.querySelectorAll("button").forEach((button) => { button.tabIndex = -1; });
+    every(copy, "[id]").forEach((element) => element.removeAttribute("id"));
+    every(copy, "button").forEach((button) => { button.tabIndex = -1; });
     const from = card.querySelector("canvas");
     if (from) {
-      const to = copy.querySelector("canvas");
+      const to = /** @type {HTMLCanvasElement} */ (find(copy, "canvas"));
       [to.width, to.height] = [from.width, from.height];
-      to.getContext("2d").drawImage(from, 0, 0);
+      to.getContext("2d")?.drawImage(from, 0, 0);
     }
     return copy;
   }));
   pair.style.cssText = row.style.cssText;
-  const title = figure.card.closest(".item").querySelector("h2").textContent;
-  dialog.querySelector("h2").textContent = `${figure.card.getAttribute("aria-label")}. ${title}`;
+  const title = find(/** @type {Element} */ (figure.card.closest(".item")), "h2").textContent;
+  find(dialog, "h2").textContent = `${figure.card.getAttribute("aria-label")}. ${title}`;
   dialog.showModal();
 }
