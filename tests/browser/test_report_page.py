@@ -275,6 +275,17 @@ def test_without_script_the_maps_are_still_there(visit: Any) -> None:
     assert not tab.locator(".bar-of-controls").is_visible()
 
 
+def test_text_never_becomes_code(visit: Any) -> None:
+    tab = visit(one())
+    tab.evaluate("""() => { window.said = []; const ask = document.createElement("a");
+      ask.addEventListener("click", () => setTimeout(() => {
+        try { new Function("said.push('ran')")(); } catch (error) { said.push(error.name); }
+      }));
+      ask.click(); }""")
+    tab.wait_for_timeout(100)
+    assert tab.evaluate("said") == ["EvalError"]
+
+
 def test_motion_is_off_for_those_who_asked(visit: Any) -> None:
     tab = visit(one())
     tab.emulate_media(reduced_motion="reduce")

@@ -92,7 +92,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
         address = attributes.get("src") or attributes.get("href") or "#"
         assert address.startswith(("data:", "#")), (tag, address)
     assert "url(" not in text and "@import" not in text
-    assert re.search(r"default-src 'none'.*script-src [^;]*'sha256-", text)
+    assert re.search(r"default-src 'none'.*script-src 'sha256-[^' ;]+';", text)
 
 
 def test_only_our_own_script_may_run() -> None:
@@ -100,6 +100,11 @@ def test_only_our_own_script_may_run() -> None:
         a for t, a in Reader(build(PageRecord(title="t", items=(item(),)))).tags if t == "script"
     ]
     assert [a.get("type") for a in scripts] == ["application/json", "module"]
+
+
+def test_no_page_lets_text_become_code() -> None:
+    for path in (Path(shell.__file__).parent / "templates").glob("*.j2"):
+        assert "unsafe-eval" not in path.read_text("utf-8")
 
 
 @pytest.mark.parametrize("where", ["title", "label", "file", "error", "note", "provenance", "part"])
