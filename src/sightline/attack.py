@@ -19,7 +19,8 @@ class Attack(ABC):
 
     aim: the target where none is given: the class that the model should predict, by default its
     second choice; a negated target is the class to move away from. tiny: fields with which it is
-    quick, for tests. keeps_class: the prediction shall stay as it is.
+    quick, for tests. keeps_class: the prediction shall stay as it is. revision: raised where equal
+    fields give other pictures than before.
     """
 
     kind: ClassVar[str] = "attack"
@@ -27,6 +28,7 @@ class Attack(ABC):
     aim: ClassVar[Target] = Top(1)
     tiny: ClassVar[Mapping[str, Any]] = {}
     keeps_class: ClassVar[bool] = False
+    revision: ClassVar[int] = 1
 
     @final
     def __call__(

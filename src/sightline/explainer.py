@@ -38,7 +38,7 @@ class Explainer(ABC):
     from the first. tiny: fields with which it is quick, for tests. well_known: people use it first,
     and expect it to do well. recommended: one of the few methods to start with. differentiable_as:
     the form in which an attack computes its map with a graph (`cam`, `gradient`, ...); a class says
-    it for itself alone.
+    it for itself alone. revision: raised where equal fields give another answer than before.
     """
 
     kind: ClassVar[str] = "explainer"
@@ -52,6 +52,7 @@ class Explainer(ABC):
     well_known: ClassVar[bool] = False
     recommended: ClassVar[bool] = False
     differentiable_as: ClassVar[str] = ""
+    revision: ClassVar[int] = 1
 
     @final
     def __call__(self, model: Model | nn.Module, images: Any, target: Any = None) -> Explanation:

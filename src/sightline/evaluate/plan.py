@@ -96,7 +96,7 @@ class Setup:
     @cached_property
     def measure_keys(self) -> list[str]:
         """What tells the metrics apart, parameters included."""
-        return [_hash(_facts(metric)) for metric in self.measures]
+        return [_hash(_revised(metric)) for metric in self.measures]
 
     def wanted(self, index: int, column: Column) -> tuple[int, ...]:
         """The numbers of the metrics that judge a column's answer for the picture of that index:
@@ -118,7 +118,7 @@ class Setup:
 
     @cached_property
     def _column_facts(self) -> list[Any]:
-        return [_facts(c.explainer) if c.explainer else _null_facts(c) for c in self.columns]
+        return [_revised(c.explainer) if c.explainer else _null_facts(c) for c in self.columns]
 
     @property
     def judge_keys(self) -> list[str]:
@@ -297,6 +297,15 @@ def _facts(method: Any) -> dict[str, Any]:
     return {"name": name, "fields": json.loads(json.dumps(fields, default=_plain))}
 
 
+def _revised(method: Any) -> dict[str, Any]:
+    """A method as JSON, with its revision and those of the methods that it runs where they are not
+    the first; so earlier keys stay."""
+    whole = method.whole if isinstance(method, Explainer) else (method,)
+    revisions = [each.revision for each in whole]
+    later = {"revision": ".".join(map(str, revisions))} if set(revisions) != {1} else {}
+    return {**_facts(method), **later}
+
+
 def _null_facts(column: Column) -> dict[str, Any]:
     average = column.average
     return {"null": column.label, **({"of": average.digest} if average else {})}
@@ -341,7 +350,7 @@ def told_model(model: Model) -> dict[str, str]:
 
 def told(method: Any) -> dict[str, Any]:
     """A method as a run file holds it."""
-    return _without_none(_facts(method))
+    return _without_none(_revised(method))
 
 
 def _without_none(value: Any) -> Any:

@@ -111,7 +111,8 @@ class RunFile:
         plural = "methods" if kind == "explainer" else "metrics"
         try:
             made = registry.from_json(kind, wanted)
-            same = told(made) == wanted
+            known = told(made)
+            same = {part: known[part] for part in wanted} == wanted
         except (SightlineError, TypeError, ValueError, AttributeError) as error:
             raise BadField(
                 f"{held['label']} of {self.path} cannot be made again ({error}). Give {plural}=."
