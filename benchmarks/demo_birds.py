@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 
 from sightline import explain_pictures as survey
 from sightline.cli import parse as _settings
-from sightline.cli.demo import METHODS, METRICS, source
+from sightline.cli.demo import METHODS, METRICS
+from sightline.data.drawn_worlds import shown_bird
 from sightline.pages.record import PictureEntry
 from sightline.pages.report import agreement, summary
 from sightline.worlds import demonstration
@@ -66,9 +67,10 @@ def chosen() -> tuple[int, ...]:
     shown: dict[str, int] = {}
     failing: dict[str, int] = {}
     for k, drawn in enumerate(birds):
-        bird = source(drawn)
-        look = survey.look(plan, bird.read(), bird.truth)
-        facts = measured(replace(look.item, **bird.known))
+        bird = shown_bird(drawn)
+        picture = bird.load()
+        look = survey.look(plan, picture, bird.truth(net.preprocess, picture))
+        facts = measured(replace(look.item, truth=bird.label, parts=bird.parts))
         print(k, drawn.species, facts, flush=True)
         if facts.shown:
             shown.setdefault(drawn.species, k)

@@ -1,7 +1,6 @@
 """`sightline attack`: pictures in; pictures that fool the model out, with what they reached."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from ..attacks.outcome import Outcome
     from ..explainer import Explainer
     from ..model import Model
+    from ..sample import Sample
     from .results.store import Run, Store
 
 Attack = Annotated[
@@ -86,18 +86,16 @@ def attack(
     """
     command = Command.of("attack", locals())
     with habits(quiet=quiet or json, debug=debug):
-        from ..pictures.reading import printable
         from ..targets import written
         from . import parse as _settings
         from .results import store
-        from .results.names import titles
 
         net = _settings.model(model, device=device, precision="exact", range=range)
         made, rest = _attacking(attack, settings or ())
         explainers = _settings.methods(net, method, settings=rest)
         aim = written.target(net, target) if target is not None or away else None
         aim = -aim if aim is not None and away and not aim.negated else aim
-        files, absent = _settings.paths(images, limit)
+        samples, absent = _settings.pictures(net, images, limit)
         folder = folders.chosen(out, command)
         run = _run(net, made, aim, explainers)
         store.check(folder, run.settings, overwrite=overwrite)
@@ -107,10 +105,10 @@ def attack(
             for name, reason in absent:
                 done.fail(name, reason)
             try:
-                with progress("attacking", len(files), quiet=quiet) as advance:
-                    for file, title in zip(files, titles(files), strict=True):
-                        done.take(file, printable(title))
-                        advance(title)
+                with progress("attacking", len(samples), quiet=quiet) as advance:
+                    for sample in samples:
+                        done.take(sample)
+                        advance(sample.name)
             except KeyboardInterrupt:
                 done.interrupted = True
             done.conclude(as_json=json)
@@ -184,32 +182,33 @@ class _Done:
         self.came: dict[tuple[str, str], int] = {}
         self.interrupted = False
 
-    def take(self, file: Path, title: str) -> None:
+    def take(self, sample: "Sample") -> None:
         """Attacks one picture and keeps it, unless that is done. Raises: FileProblem where nothing
         further can be written, a SightlineError that every picture would meet."""
         from ..errors import BadImage, FileProblem, SightlineError
         from ..files.display import without_folders
-        from .results.store import digest, key_of
+        from .pictures.run import path_of
+        from .results.store import key_of
 
         try:
-            seen = (file.name, digest(file))
+            seen = (path_of(sample).name, sample.digest())
             self.came[seen] = self.came.get(seen, 0) + 1
             key = key_of(*seen, self.came[seen])
             place = self.held.find(key)
-            self.places.append(self._attacked(file, title, key) if place is None else place)
+            self.places.append(self._attacked(sample, key) if place is None else place)
             self.errors += self.held.record(self.places[-1])["errors"]
         except BadImage as error:
-            self.fail(title, without_folders(str(error)))
+            self.fail(sample.name, without_folders(str(error)))
         except FileProblem:
             raise
         except SightlineError as error:
             if not self.places and not self.failed:  # it would be the same for every picture
                 raise
-            self.fail(title, without_folders(str(error)))
+            self.fail(sample.name, without_folders(str(error)))
         except Exception as error:  # of one picture: the others go on
             if self.debug:
                 raise
-            self.fail(title, f"{type(error).__name__}: {error}")
+            self.fail(sample.name, f"{type(error).__name__}: {error}")
 
     def fail(self, name: str, reason: str) -> None:
         from ..files.display import without_folders
@@ -218,13 +217,13 @@ class _Done:
         self.failed.setdefault(len(self.places), []).append({"name": name, "error": reason})
         self.errors.append(f"{name}: {reason}")
 
-    def _attacked(self, file: Path, title: str, key: str) -> int:
+    def _attacked(self, sample: "Sample", key: str) -> int:
         from ..attacks import outcome
+        from .pictures.run import path_of
 
-        found = outcome.run(
-            self.made, self.model, self.model.prepare(file), self.aim, self.explainers
-        )
-        name, stem = self.held.names(title, PurePath(file), key)
+        images = self.model.prepare([sample.load(self.model.preprocess)])
+        found = outcome.run(self.made, self.model, images, self.aim, self.explainers)
+        name, stem = self.held.names(sample.name, path_of(sample), key)
         about = {"name": name, **self._written(stem, found), "error": None}
         refused = [f"{name}, {who}: {why}" for who, why in found.reasons.items()]
         return self.held.add(key, stem, about, refused)

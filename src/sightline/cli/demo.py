@@ -1,8 +1,6 @@
 """`sightline demo`: the main job on drawn birds whose truth is known; no network, no arguments."""
 
-import hashlib
 from dataclasses import replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +11,6 @@ from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..pages.record import PictureEntry
-    from ..worlds.aviary import Bird
-    from .pictures.source import PictureSource
 
 METHODS = "grad-cam,score-cam,smooth-grad,integrated-gradients,occlusion,rise"
 METRICS = "deletion,insertion,energy-pointing"
@@ -43,54 +39,30 @@ def demo(
     command = Command.of("demo", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
         from .. import explain_pictures as survey
-        from ..worlds import demonstration
+        from ..data import drawn_worlds
+        from ..data.classes import match
+        from ..worlds import demonstration as chosen_birds
         from . import parse as _settings
         from .pictures import answer
         from .pictures import run as picture_run
 
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
-        remarks.append(demonstration.RULE)
+        remarks.append(chosen_birds.RULE)
         methods, judges = _settings.methods(net, method), _settings.judges(METRICS)
         plan = survey.plan(net, methods, metrics=judges)
-        birds = demonstration.birds(pictures, net.size[0] if net.size else 128)
-        sources = [source(bird) for bird in birds]
+        side = net.size[0] if net.size else 128
+        samples = [*match(drawn_worlds.demonstration(pictures, side), net)]
         destination = picture_run.Destination(command=command, out=out, overwrite=overwrite)
         presentation = answer.Presentation(
             title="Which part of the bird decides?",
             remarks=remarks,
             next_steps=NEXT,
+            finished=_with_failure,
             as_json=json,
             quiet=quiet,
             debug=debug,
         )
-        picture_run.explain_all(plan, sources, destination, presentation)
-
-
-def source(bird: "Bird") -> "PictureSource":
-    """A drawn bird as a picture to explain, with all that is true of it."""
-    from ..metric import Truth
-    from ..pictures.reading import Picture
-    from .pictures.source import PictureSource
-
-    masks = {part: mask for part, mask in (bird.masks or {}).items() if mask.any()}
-    x0, y0, x1, y1 = map(float, bird.box)
-    truth = Truth(
-        labels=[bird.label],
-        boxes=[[(x0, y0, x1, y1)]],
-        masks=[bird.silhouette],
-        parts=[masks],
-        keypoints=[bird.keypoints],
-    )
-    picture = Picture(bird.image, f"{bird.species.replace(' ', '-')}.png")
-    return PictureSource(
-        name=bird.species,
-        path=PurePath(picture.name),
-        read=lambda: picture,
-        digest=lambda: hashlib.sha256(bird.image.tobytes()).hexdigest(),
-        truth=truth,
-        known={"truth": bird.species, "parts": masks},
-        finished=_with_failure,
-    )
+        picture_run.explain_all(plan, samples, destination, presentation)
 
 
 def _with_failure(item: "PictureEntry") -> "PictureEntry":

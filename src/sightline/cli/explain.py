@@ -1,8 +1,6 @@
 """`sightline explain`: pictures in; maps, overlays and one report out."""
 
 import logging
-from functools import partial
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +11,6 @@ from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..model import Model
-    from .pictures.source import PictureSource
 
 log = logging.getLogger("sightline")
 
@@ -68,12 +65,12 @@ def explain(
         caution = _caution(net)
         if caution and not (quiet or json):
             say(caution)
-        files, absent = _settings.paths(images, limit)
-        if len(files) > MANY:
+        samples, absent = _settings.pictures(net, images, limit)
+        if len(samples) > MANY:
             log.info(
                 "%d pictures: `sightline evaluate` is the verb for collections; its report sums up"
                 " what `explain` shows one by one",
-                len(files),
+                len(samples),
             )
         destination = picture_run.Destination(command=command, out=out, overwrite=overwrite)
         presentation = answer.Presentation(
@@ -85,25 +82,7 @@ def explain(
             quiet=quiet,
             debug=debug,
         )
-        picture_run.explain_all(plan, _sources(net, files), destination, presentation)
-
-
-def _sources(model: "Model", files: list[Path]) -> "list[PictureSource]":
-    from ..pictures.reading import printable, read
-    from .pictures.source import PictureSource
-    from .results.names import titles
-    from .results.store import digest
-
-    known = getattr(model.preprocess, "range", None)
-    return [
-        PictureSource(
-            name=printable(title),
-            path=PurePath(printable(file)),
-            read=partial(read, file, range=known),
-            digest=partial(digest, file),
-        )
-        for file, title in zip(files, titles(files), strict=True)
-    ]
+        picture_run.explain_all(plan, samples, destination, presentation)
 
 
 def _caution(model: "Model") -> str:

@@ -1,13 +1,16 @@
 """From the words of a command line to models, methods, metrics and pictures."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .. import registry, run, zoo
+from ..data import openers
+from ..data.classes import match
+from ..data.opening import open_samples
 from ..errors import BadField, BadImage, UnknownName, near
 from ..explainer import Explainer
 from ..metric import Metric
@@ -15,6 +18,8 @@ from ..model import Model
 from ..pictures import reading as images
 from ..pictures.formats.levels import Range, parse_range
 from ..pictures.preprocess import Preprocess
+from ..sample import Sample
+from .results.names import titles
 
 log = logging.getLogger("sightline")
 
@@ -103,16 +108,22 @@ def of_metrics(settings: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, rest
 
 
-def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The files of all sources without repeats, and (source, reason) where there is none, or where
-    it is no regular file.
+def pictures(
+    model: Model, sources: Sequence[str], limit: int | None
+) -> tuple[list[Sample], list[tuple[str, str]]]:
+    """The pictures of all sources, files without repeats, and (source, reason) where there is none,
+    or where it is no regular file. Labels of collections are matched with the model's classes;
+    those of class folders are not read.
 
-    Raises: BadImage where no source has a picture.
+    Raises: BadImage where no source has a picture, BadField for a stream without a limit.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path | Sample, None] = {}
     missing = []
     for source in sources:
         try:
+            if openers.opener_of(source):
+                found.update(dict.fromkeys(_collected(model, source, limit)))
+                continue
             named = images.gather([source], regular=False)
         except BadImage as error:
             missing.append((source, str(error)))
@@ -124,7 +135,23 @@ def paths(sources: Sequence[str], limit: int | None) -> tuple[list[Path], list[t
                 missing.append((images.printable(path), str(error)))
     if not found:
         raise BadImage(" ".join(reason for _, reason in missing))
-    return list(found)[:limit], missing
+    chosen = list(found)[:limit]
+    names = iter(titles([each for each in chosen if isinstance(each, Path)]))
+    samples = [
+        Sample(name=next(names), source=each) if isinstance(each, Path) else each for each in chosen
+    ]
+    return samples, missing
+
+
+def _collected(model: Model, source: str, limit: int | None) -> Iterable[Sample]:
+    """The pictures of a collection with a name of its own."""
+    samples = match(open_samples(source, limit), model)
+    if samples.count is None and limit is None:
+        raise BadField(
+            f"{source} is a stream, whose end is not known; say how many pictures with --limit, or"
+            " use `sightline evaluate`."
+        )
+    return samples
 
 
 def _words(text: str) -> list[str]:

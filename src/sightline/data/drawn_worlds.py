@@ -6,6 +6,7 @@ from ..errors import BadField, near
 from ..pictures.reading import Picture
 from ..sample import Sample, Samples
 from ..worlds import analytic
+from ..worlds import demonstration as chosen_birds
 from ..worlds.aviary import LABELS, Aviary, Bird
 from .openers import opener
 
@@ -37,6 +38,19 @@ def aviary(name: str, count: int) -> Samples:
         lambda k: bird_sample(birds[k], f"{k:0{width}d}"),
         handed=True,
     )
+
+
+def demonstration(count: int, size: int) -> Samples:
+    """The birds of `sightline demo`. Raises: BadField for more birds than there are species."""
+    birds = chosen_birds.birds(count, size)
+    about = f"{count} birds of the demonstration"
+    return Samples.counted(about, count, lambda k: shown_bird(birds[k]), handed=True)
+
+
+def shown_bird(bird: Bird) -> Sample:
+    """A drawn bird as a file of its own, called by its species."""
+    picture = Picture(bird.image, f"{bird.species.replace(' ', '-')}.png")
+    return replace(bird_sample(bird, ""), source=picture)
 
 
 def bird_sample(bird: Bird, number: str) -> Sample:

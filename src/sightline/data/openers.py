@@ -44,6 +44,11 @@ def openers() -> dict[str, Opener]:
     return _OPENERS
 
 
+def opener_of(source: str) -> Opener | None:
+    """What opens DATA of this name; None for a path."""
+    return openers().get(source.partition(":")[0])
+
+
 def forms() -> list[str]:
     """How DATA with a word of its own is written, each kind once."""
     return list(dict.fromkeys(each.form for each in openers().values()))

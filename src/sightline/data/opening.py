@@ -15,7 +15,7 @@ from ..errors import BadField
 from ..pictures.formats.levels import GivenRange
 from ..sample import Samples
 from . import csv_table, folder, sequence
-from .openers import forms, openers
+from .openers import forms, opener_of
 
 
 def open_samples(
@@ -52,9 +52,8 @@ def _opened(data: Any, range: GivenRange | None) -> Samples:
 
 
 def _named(source: str) -> Samples:
-    word, _, rest = source.partition(":")
-    if word in openers():
-        return openers()[word].open(rest)
+    if known := opener_of(source):
+        return known.open(source.partition(":")[2])
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in csv_table.ENDINGS:
         return csv_table.samples(path)

@@ -1,6 +1,6 @@
 """What a run over pictures answers when it ends: lines, or JSON, and an exit status."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from ...errors import FileProblem
+from ...pages.record import PictureEntry
 from ...views.wording import counted
 from ..console import DONE, INTERRUPTED, WITH_ERRORS, goes_on, say, tell, tell_json
 from ..results import names
@@ -20,6 +21,7 @@ class Presentation:
     """What a report says besides its pictures, and how a command answers.
 
     remarks: filled while the command runs. absent: (source, reason) for what holds no picture.
+    finished: what is said of a picture once its maps are there.
     """
 
     title: str
@@ -27,6 +29,7 @@ class Presentation:
     caution: str = ""
     next_steps: tuple[str, ...] = ()
     absent: Sequence[tuple[str, str]] = ()
+    finished: Callable[[PictureEntry], PictureEntry] = lambda entry: entry
     as_json: bool = False
     quiet: bool = False
     debug: bool = False

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import typer
@@ -17,6 +17,8 @@ from ...explain_pictures import Look, Plan
 from ...files.display import without_folders
 from ...network.costs import watched
 from ...pages.record import PictureEntry
+from ...pictures.reading import Picture, printable
+from ...sample import Sample
 from ..console import INTERRUPTED, goes_on, progress, say
 from ..results import folders, names, output_files, pages, store
 from ..results.folders import Command
@@ -26,7 +28,6 @@ from ..waiting.bar import shown
 from ..waiting.meter import Meter
 from .answer import Presentation, RunState, answer
 from .record import PictureRecord
-from .source import PictureSource
 
 JSON = dict[str, Any]  # Any: whatever JSON holds
 _LASTING = (MissingExtra, FileProblem)  # errors that may be gone when the command is given again
@@ -41,13 +42,20 @@ class Destination:
     overwrite: bool = False
 
 
+def path_of(sample: Sample) -> PurePath:
+    """What the files of a picture are called by, and what tells it from another of its name."""
+    if isinstance(sample.source, Path):
+        return PurePath(printable(sample.source))
+    return PurePath(sample.source.name if isinstance(sample.source, Picture) else sample.name)
+
+
 def explain_all(
     plan: Plan,
-    sources: Sequence[PictureSource],
+    samples: Sequence[Sample],
     destination: Destination,
     presentation: Presentation,
 ) -> None:
-    """Explains every source that is not finished in the folder, writes the report of all that is,
+    """Explains every picture that is not finished in the folder, writes the report of all that is,
     and says what there is.
 
     Raises: FileProblem where the folder holds other results; typer.Exit with the status, where it
@@ -65,10 +73,10 @@ def explain_all(
             run = _run(plan, presentation, settings, store.read_run(folder))
             store.save_run(folder, run)
             if not presentation.quiet and (
-                told := estimate.sentence(plan, max(0, len(sources) - len(held)))
+                told := estimate.sentence(plan, max(0, len(samples) - len(held)))
             ):
                 say(told)
-            done = _collect(plan, sources, held, presentation)
+            done = _collect(plan, samples, held, presentation)
             done.failed += [
                 (without_folders(n), without_folders(why)) for n, why in presentation.absent
             ]
@@ -114,24 +122,24 @@ def _run(plan: Plan, presentation: Presentation, settings: JSON, before: Run | N
 
 
 def _collect(
-    plan: Plan, sources: Sequence[PictureSource], held: Store, presentation: Presentation
+    plan: Plan, samples: Sequence[Sample], held: Store, presentation: Presentation
 ) -> RunState:
-    """Explains every source that is not finished; Ctrl-C keeps what is."""
-    done = RunState(total=len(sources))
+    """Explains every picture that is not finished; Ctrl-C keeps what is."""
+    done = RunState(total=len(samples))
     came: dict[tuple[str, str], int] = {}
     able = [e.registered_name for e in plan.explainers if e.registered_name not in plan.refused]
-    meter = _meter(plan, able, len(sources))
+    meter = _meter(plan, able, len(samples))
     stepping = replace(plan, step=meter.advance)
     try:
         with shown(meter, quiet=presentation.quiet), watched(meter.watch):
-            for number, source in enumerate(sources, 1):
+            for number, sample in enumerate(samples, 1):
                 try:
-                    seen = (Path(source.name).name, source.digest())
+                    seen = (Path(sample.name).name, sample.digest())
                     came[seen] = came.get(seen, 0) + 1
                     key = store.key_of(*seen, came[seen])
                     place = held.find(key)
                     if place is None:
-                        place = _explained(stepping, source, held, key)
+                        place = _explained(stepping, presentation, sample, held, key)
                     else:
                         done.found_again += 1
                     done.places.append(place)
@@ -143,7 +151,7 @@ def _collect(
                 except Exception as error:
                     if presentation.debug:
                         traceback.print_exc()
-                    done.failed.append((source.name, _reason(error)))
+                    done.failed.append((sample.name, _reason(error)))
                 meter.reach(number * len(able))
     except KeyboardInterrupt:
         done.interrupted = True
@@ -160,18 +168,24 @@ def _meter(plan: Plan, able: Sequence[str], pictures: int) -> Meter:
     )
 
 
-def _explained(plan: Plan, source: PictureSource, held: Store, key: str) -> int:
+def _explained(
+    plan: Plan, presentation: Presentation, sample: Sample, held: Store, key: str
+) -> int:
     """Explains one picture and keeps it; its place. A picture that will never be explained is kept
     with its reason."""
-    name, stem = held.names(source.name, source.path, key)
+    name, stem = held.names(sample.name, path_of(sample), key)
+    way = plan.model.preprocess
     try:
-        found = survey.look(plan, source.read(), source.truth)
+        picture = sample.load(way)
+        assert isinstance(picture, Picture)  # names stand for files and drawn pictures
+        found = survey.look(plan, picture, sample.truth(way, picture))
     except (BadTarget, UnknownName, *_LASTING):
         raise
     except SightlineError as error:
         found = Look(item=PictureEntry(name=name, error=without_folders(str(error))))
     else:
-        item = source.finished(replace(found.item, **{**source.known, "name": name}))
+        known: JSON = {"truth": sample.label, "parts": sample.parts} if sample.label else {}
+        item = presentation.finished(replace(found.item, **known, name=name))
         found = replace(found, item=item)
     files = output_files.results(found.results, held.folder, stem)
     record = PictureRecord.of(found.item, files).to_json()

@@ -162,12 +162,6 @@ def key_of(name: str, digest: str, again: int) -> str:
     return hashlib.sha256(f"{name}\n{digest}\n{again}".encode("utf-8", "replace")).hexdigest()[:24]
 
 
-def digest(file: Path) -> str:
-    """A fingerprint of what a file holds. Raises: OSError."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def save_run(folder: Path, run: Run) -> None:
     """Writes what was run. Raises: FileProblem."""
     text = json.dumps({"schema": SCHEMA, **asdict(run)}, indent=1, ensure_ascii=False)
