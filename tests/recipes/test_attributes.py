@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from data import cub_tree
 from sightline import Class, Model, create
 from sightline.errors import BadField, FileProblem, UnknownName
 from sightline.ops.noise import generator
@@ -301,22 +302,18 @@ def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
         table(tmp_path / "none.csv", tmp_path)
 
 
-def test_cub_s_format_gives_each_picture_its_class_s_certainties(tmp_path: Path) -> None:
-    written(tmp_path, "")
-    (tmp_path / "classes.csv").write_text("label,name\n0,001.Grey_Owl\n1,002.Red_Hen\n")
-    header = "attribute,name,used_by_cbm112,c1,c2\n"
-    lines = "1,has_bill_shape::hooked_seabird,1,80,5\n2,has_wing_color::red,1,0,100\n"
-    (tmp_path / "class_attributes.csv").write_text(header + lines)
-    rows = "a.png,0,1,1 2 9 8\nb.png,1,1,1 2 9 8\nc.png,0,0,1 2 9 8\n"
-    (tmp_path / "manifest.csv").write_text("file,label,train,boxes\n" + rows)
-    source = cub(tmp_path)
+def test_cub_gives_each_picture_what_its_annotator_saw(tmp_path: Path) -> None:
+    source = cub(cub_tree.make(tmp_path))
     assert source.labels == ["Grey Owl", "Red Hen"]
-    assert source.names == ["hooked seabird bill shape", "red wing color"]
-    assert source.entries[0].attributes == (0.8, 0.0) and source.entries[1].attributes[1] == 1.0
+    assert source.words == ["hooked seabird bill shape", "red wing color"]
+    lessons, exam = source.lessons(Model(nn.Flatten(), create_preprocess()))
+    assert lessons.attributes.tolist() == [[1, 0], [0, 1]] and lessons.classes.tolist() == [0, 1]
+    assert exam.attributes.tolist() == [[1, 0], [0, 1]] and exam.masks is not None
+    assert source.told() == {"kind": "CUB", "train": 2, "test": 2}
     assert cub_word("has_tail_shape::pointed_tail") == "pointed tail shape"
     assert cub_word("has_size::small_(5_-_9_in)") == "small size"
-    (tmp_path / "class_attributes.csv").write_text("attribute,name,c1\n1,has_x::y,3\n")
-    with pytest.raises(BadField, match="lacks the columns c2"):
+    (tmp_path / "attributes" / "image_attribute_labels.txt").write_text("1 1 1 3 2.0\n")
+    with pytest.raises(BadField, match=r"says no attributes of 001.Grey_Owl/b.jpg"):
         cub(tmp_path)
 
 

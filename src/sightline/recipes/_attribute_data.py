@@ -1,5 +1,5 @@
 """Pictures with a class, attributes and, where known, a mask of the object: drawn birds, a table of
-a folder's pictures, or data in CUB's format.
+a folder's pictures, or CUB-200-2011.
 """
 
 import csv
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..data import cub as published
 from ..errors import BadField, FileProblem, UnknownName, near
 from ..model import Model
 from ..pictures.areas import box_mask
-from ..pictures.reading import Picture, read
+from ..sample import Sample, Samples
 from ..worlds.aviary import ATTRIBUTES, SPECIES, Aviary, Bird, Scene, render
 
 NONE = -100  # the class that no loss counts
@@ -27,7 +28,6 @@ GRID = 16  # cells a side in which a step knows the object
 TRAIN_SEED, TEST_SEED = 3, 1003
 SWAPPED = ("bill", "crest", "breast", "tail", "eye-ring", "wing-bars")
 BOX = ("x0", "y0", "x1", "y1")
-CUB_FILES = ("manifest.csv", "class_attributes.csv", "classes.csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,55 +175,47 @@ def birds(count: int, size: int | None = None, exam: int = 280) -> Birds:
     return Birds(count, exam, size)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One photograph: its file, class, attributes, and the object's box where it is known."""
-
-    path: Path
-    label: int
-    attributes: tuple[float, ...]
-    box: tuple[float, float, float, float] | None
-    train: bool
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Photographs(Source):
-    """Photographs with class, attributes and perhaps a box."""
+    """Photographs with class, attributes and perhaps a box, to learn from and to be examined on.
 
-    entries: Sequence[Entry]
+    names: of the attributes, as they are in the samples. labels, words: of classes and attributes
+    for people.
+    """
+
+    train: Samples
+    exam: Samples
     labels: Sequence[str]
     names: Sequence[str]
+    words: Sequence[str]
     kind: str
 
     def lessons(self, model: Model) -> tuple[Lessons, Lessons]:
-        return self._read(model, True), self._read(model, False)
+        return self._read(model, self.train), self._read(model, self.exam)
 
-    def _read(self, model: Model, train: bool) -> Lessons:
-        chosen = [e for e in self.entries if e.train == train]
-        pictures: list[Picture] = [read(e.path) for e in chosen]
-        images = model.prepare(pictures)
+    def _read(self, model: Model, samples: Samples) -> Lessons:
+        chosen = list(samples)
+        images = model.prepare([sample.load() for sample in chosen])
         frames, masks = model.frames(images), None
-        if frames is not None and all(e.box for e in chosen):
+        if frames is not None and all(sample.boxes for sample in chosen):
             size = (images.shape[2], images.shape[3])
             drawn = [
-                box_mask(f.box_to_model(e.box), size)  # type: ignore[arg-type]
-                for f, e in zip(frames, chosen, strict=True)
+                box_mask(f.box_to_model(s.boxes[0]), size)  # type: ignore[index]
+                for f, s in zip(frames, chosen, strict=True)
             ]
             masks = torch.from_numpy(np.stack(drawn))
+        certain = [[(s.attributes or {})[name] for name in self.names] for s in chosen]
         return Lessons(
             images=images,
-            classes=torch.tensor([e.label for e in chosen], device="cpu"),
-            attributes=torch.tensor(
-                [e.attributes for e in chosen], dtype=torch.float32, device="cpu"
-            ),
+            classes=torch.tensor([sample.number for sample in chosen], device="cpu"),
+            attributes=torch.tensor(certain, dtype=torch.float32, device="cpu"),
             labels=self.labels,
-            names=self.names,
+            names=self.words,
             masks=masks,
         )
 
     def told(self) -> dict[str, Any]:
-        train = sum(e.train for e in self.entries)
-        return {"kind": self.kind, "train": train, "test": len(self.entries) - train}
+        return {"kind": self.kind, "train": len(self.train), "test": len(self.exam)}
 
 
 def table(path: Path, pictures: Path, labels: Sequence[str] | None = None) -> Photographs:
@@ -240,59 +232,56 @@ def table(path: Path, pictures: Path, labels: Sequence[str] | None = None) -> Ph
     if not names:
         raise BadField(f"{path} has no attribute column beside {', '.join(columns)}; add one each.")
     classes = list(labels) if labels else sorted({row["class"] for _, row in rows})
-    entries = []
+    parts: dict[str, list[Sample]] = {"train": [], "test": []}
     for number, row in rows:
         where = f"{path}, line {number}"
         if row["class"] not in classes:
             raise UnknownName(f"{where}: no class {row['class']!r}{near(row['class'], classes)}")
         split = (row.get("split") or ("test" if (number - 2) % 5 == 4 else "train")).lower()
-        if split not in ("train", "test"):
+        if split not in parts:
             raise BadField(f"{where}: split is train or test; got {split!r}.")
-        entries.append(
-            Entry(
-                path=pictures / row["image"],
-                label=classes.index(row["class"]),
-                attributes=tuple(_certainty(row[n], n, where) for n in names),
-                box=_box([row[c] for c in BOX], where) if boxed else None,
-                train=split == "train",
-            )
+        box = _box([row[c] for c in BOX], where) if boxed else None
+        sample = Sample(
+            name=row["image"],
+            source=pictures / row["image"],
+            label=row["class"],
+            number=classes.index(row["class"]),
+            names=tuple(classes),
+            boxes=None if box is None else (box,),
+            attributes={n: _certainty(row[n], n, where) for n in names},
         )
-    return _whole(Photographs(entries=entries, labels=classes, names=names, kind="table"), path)
+        parts[split].append(sample)
+    train, exam = (
+        Samples.counted(f"{path}, {split}", len(part), part.__getitem__)
+        for split, part in parts.items()
+    )
+    known = {"labels": classes, "names": names, "words": names, "kind": "table"}
+    return _whole(Photographs(train=train, exam=exam, **known), path)
 
 
 def cub(folder: Path) -> Photographs:
-    """CUB's format: `manifest.csv` (file, label, train, boxes), `classes.csv`, and
-    `class_attributes.csv` with the percentage of annotators who saw an attribute in a class. An
-    attribute of a class is a certainty for each of its pictures: they have none of their own here.
+    """CUB-200-2011 as it is published, with the attributes that each picture's annotator saw.
 
-    Raises: FileProblem, BadField.
+    Raises: FileProblem, BadField; also where there are no attributes.
     """
-    rows, _ = _rows(folder / CUB_FILES[0], ("file", "label", "train", "boxes"))
-    kinds, columns = _rows(folder / CUB_FILES[1], ("attribute", "name"))
-    species, _ = _rows(folder / CUB_FILES[2], ("label", "name"))
-    called = {int(row["label"]): _species(row["name"]) for _, row in species}
-    present = sorted({int(row["label"]) for _, row in rows})
-    if lacking := [f"c{k + 1}" for k in present if f"c{k + 1}" not in columns]:
-        raise BadField(f"{folder / CUB_FILES[1]} lacks the columns {', '.join(lacking)}.")
-    shares = {
-        k: tuple(
-            _certainty(str(float(r[f"c{k + 1}"]) / 100), r["name"], CUB_FILES[1]) for _, r in kinds
-        )
-        for k in present
-    }
-    entries = [
-        Entry(
-            path=folder / row["file"],
-            label=present.index(int(row["label"])),
-            attributes=shares[int(row["label"])],
-            box=_box(row["boxes"].split(";")[0].split(), f"{CUB_FILES[0]}, line {number}"),
-            train=row["train"] == "1",
-        )
-        for number, row in rows
-    ]
-    names = [cub_word(row["name"]) for _, row in kinds]
+    birds = published.read(folder)
+    if not birds.attributes:
+        raise BadField(f"{folder} holds no attributes/image_attribute_labels.txt; add it.")
+    if lacking := [path for number, path in birds.paths.items() if number not in birds.present]:
+        raise BadField(f"{folder} says no attributes of {lacking[0]}; fetch its tables again.")
+    present = sorted(set(birds.labels.values()))
+    names = tuple(birds.classes[k] for k in present)
+
+    def among(sample: Sample) -> Sample:
+        return replace(sample, number=names.index(sample.label), names=names)
+
     found = Photographs(
-        entries=entries, labels=[called[k] for k in present], names=names, kind="CUB"
+        train=birds.samples("train").map(among),
+        exam=birds.samples("test").map(among),
+        labels=[_species(name) for name in names],
+        names=birds.attributes,
+        words=[cub_word(name) for name in birds.attributes],
+        kind="CUB",
     )
     return _whole(found, folder)
 
@@ -350,9 +339,9 @@ def _box(texts: Sequence[str | None], where: str) -> tuple[float, float, float, 
 
 
 def _whole(found: Photographs, path: Path) -> Photographs:
-    for train in (True, False):
-        if not any(e.train == train for e in found.entries):
-            raise BadField(f"{path} has no picture to {'learn from' if train else 'be tested on'}.")
+    for part, what in ((found.train, "learn from"), (found.exam, "be tested on")):
+        if not len(part):
+            raise BadField(f"{path} has no picture to {what}.")
     if len(found.labels) < 2:
         raise BadField(f"{path} has only one class; at least two are needed.")
     return found

@@ -352,7 +352,7 @@ def options() -> argparse.ArgumentParser:
     data.add_argument("--birds", type=int, metavar="N", help=drawn)
     columns = "CSV: image, class, one column per attribute; optional: split and x0, y0, x1, y1"
     data.add_argument("--table", type=Path, help=columns)
-    data.add_argument("--cub", type=Path, help="a folder in CUB format")
+    data.add_argument("--cub", type=Path, help="the folder of CUB-200-2011, as published")
     add("--pictures", type=Path, help="the folder of the table's pictures (default: the table's)")
     begun = "a name for sightline.load (default: sightline:default)"
     add("--backbone", "--model", default="sightline:default", help=begun)
