@@ -28,6 +28,7 @@ from .explainers.contract.batches import Attempt
 from .explainers.contract.refusals import in_words
 from .explainers.contract.requirements import shared
 from .explanation import Explanation
+from .files.writing import local_folder
 from .metric import Metric
 from .model import BATCH, Model
 from .network.devices import usable_device
@@ -250,7 +251,8 @@ def evaluate(
     Raises: BadField, UnknownName, BadImage, BadModel before any work; FileProblem when the disk is
     full.
     """
-    into = None if page is None else Path(page)
+    into = None if page is None else local_folder(page)
+    folder = local_folder(out)
     using = evaluation.engine(engine, workers, address, into, cell_timeout)
     for name, number in (("limit", limit), ("batch", batch)):
         if number is not None and number < 1:
@@ -279,12 +281,12 @@ def evaluate(
         chosen(model, methods),
         metrics,
         pictures,
-        Path(out),
+        folder,
         target=target,
         batch=batch,
         stability=stability is not False,
     )
-    return evaluation.evaluate(setup, pictures, Path(out), using, progress, cache)
+    return evaluation.evaluate(setup, pictures, folder, using, progress, cache)
 
 
 def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked here

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .. import registry, run, zoo
 from ..data import openers
+from ..data.addresses import is_address
 from ..data.classes import match
 from ..data.opening import open_samples
 from ..errors import BadField, BadImage, UnknownName, near
@@ -121,7 +122,7 @@ def pictures(
     missing = []
     for source in sources:
         try:
-            if openers.opener_of(source):
+            if openers.opener_of(source) or is_address(source):
                 found.update(dict.fromkeys(_collected(model, source, limit)))
                 continue
             named = images.gather([source], regular=False)

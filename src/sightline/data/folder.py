@@ -1,9 +1,11 @@
 """The pictures of a folder, whose folders are classes where it has some; of a glob; of a file."""
 
 import glob
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import BadImage
+from ..pictures.encoded import Readable
 from ..pictures.reading import gather, printable
 from ..sample import TOP, Sample, Samples
 
@@ -19,14 +21,30 @@ def samples(source: str) -> Samples:
             return empty(source, str(reason))
         raise
     root = path if path.is_dir() else _fixed(path)
-    names = tuple(sorted(filter(None, {_folder(file, root) for file in files})))
-    return Samples.counted(
-        source,
-        len(files),
-        lambda k: _filed(files[k], root, names),
-        notes=() if names else (f"The pictures have no labels: the target is {TOP}",),
-        listed=True,
-    )
+    parts = [file.relative_to(root).parts if root else (file.name,) for file in files]
+    return of_files(source, parts, files.__getitem__)
+
+
+def of_files(
+    name: str,
+    parts: Sequence[tuple[str, ...]],
+    source: Callable[[int], Path | Readable],
+) -> Samples:
+    """Pictures whose label is the first folder of their path, where there is one. parts: folders
+    and name of each, below what was named."""
+    labels = [each[0] if len(each) > 1 else "" for each in parts]
+    names = tuple(sorted(set(filter(None, labels))))
+
+    def at(k: int) -> Sample:
+        return Sample(
+            name=printable("/".join(parts[k])),
+            source=source(k),
+            label=labels[k],
+            names=names if labels[k] else (),
+        )
+
+    notes = () if names else (f"The pictures have no labels: the target is {TOP}",)
+    return Samples.counted(name, len(parts), at, notes=notes, listed=True)
 
 
 def empty(name: str, reason: str) -> Samples:
@@ -34,19 +52,7 @@ def empty(name: str, reason: str) -> Samples:
     return Samples(name=name, start=lambda: iter(()), count=0, notes=(reason,))
 
 
-def _filed(file: Path, root: Path | None, names: tuple[str, ...]) -> Sample:
-    """A picture whose label is its class folder, where it lies in one."""
-    name = printable(file.relative_to(root).as_posix() if root else file.name)
-    folder = _folder(file, root)
-    return Sample(name=name, source=file, label=folder, names=names if folder else ())
-
-
 def _fixed(pattern: Path) -> Path | None:
     """The folder before the first wildcard of a glob; None for a file."""
     inside = [k for k, part in enumerate(pattern.parts) if glob.has_magic(part)]
     return Path(*pattern.parts[: inside[0]]) if inside and not pattern.exists() else None
-
-
-def _folder(path: Path, root: Path | None) -> str:
-    parts = path.relative_to(root).parts if root else ()
-    return parts[0] if len(parts) > 1 else ""

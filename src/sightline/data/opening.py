@@ -1,9 +1,9 @@
 """The one way from DATA to samples: a name, or pictures of a program.
 
-Names are a folder (class folders optional), a CSV (`path,label[,box][,domain]`), a glob, or one of
-the forms that the files of this room say (`openers`). Nothing is read before its turn comes; what
-is wrong with one sample is said in that sample. Which class of a model a label means is told by
-`classes.match`.
+Names are a folder (class folders optional), a CSV (`path,label[,box][,domain]`), a glob, an address
+that fsspec knows, or one of the forms that the files of this room say (`openers`). Nothing is read
+before its turn comes; what is wrong with one sample is said in that sample. Which class of a model
+a label means is told by `classes.match`.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import BadField
 from ..pictures.formats.levels import GivenRange
 from ..sample import Samples
-from . import csv_table, folder, sequence
+from . import addresses, csv_table, folder, sequence
 from .openers import forms, opener_of
 
 
@@ -46,14 +46,17 @@ def _opened(data: Any, range: GivenRange | None) -> Samples:
     if several and not isinstance(data, Mapping):
         return sequence.samples(data, range)
     raise BadField(
-        f"data is a folder, a CSV, a glob, {', '.join(forms())}, or pictures (one, a sequence, or a"
-        f" torch Dataset); got {type(data).__name__}."
+        f"data is a folder, a CSV, a glob, an address, {', '.join(forms())}, or pictures (one, a"
+        f" sequence, or a torch Dataset); got {type(data).__name__}."
     )
 
 
 def _named(source: str) -> Samples:
     if known := opener_of(source):
         return known.open(source.partition(":")[2])
+    if addresses.is_address(source):
+        path = addresses.local_path(source)
+        return addresses.samples(source) if path is None else _named(path)
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in csv_table.ENDINGS:
         return csv_table.samples(path)

@@ -146,13 +146,17 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
+def is_picture_name(name: str) -> bool:
+    """Whether a file of this name is taken for a picture."""
+    ending = Path(name).suffix.lower()
+    return ending in _OURS or Image.registered_extensions().get(ending) in formats()
+
+
 def _is_picture(path: Path, root: Path, regular: bool) -> bool:
     """Whether the name is a picture's, and a regular file is behind it (or, where that is not
     asked, no folder); nothing is opened."""
-    ending = path.suffix.lower()
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    known = ending in _OURS or Image.registered_extensions().get(ending) in formats()
-    if hidden or not known:
+    if hidden or not is_picture_name(path.name):
         return False
     return _is_regular(path) if regular else not path.is_dir()
 

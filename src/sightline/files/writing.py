@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +14,8 @@ from .finding import printable
 _OF_FILES = frozenset(
     ".npz .npy .pt .pth .pkl .safetensors .csv .txt .pdf .gif .webp .tif .tiff .bmp .zip".split()
 )
+
+_ADDRESS = re.compile(r"[a-zA-Z][\w.+-]+:/")  # one slash where it went through a Path
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space, or choose a folder on another disk.",
@@ -34,6 +37,17 @@ _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
 def remedy(error: OSError) -> str:
     """What to do about a file that could not be written, a sentence."""
     return _REMEDIES.get(error.errno or 0, "Choose another folder.")
+
+
+def local_folder(out: str | os.PathLike[str]) -> Path:
+    """The path of a folder for results. Raises: FileProblem for an address (`s3://bucket/a`)."""
+    text = os.fspath(out)
+    if _ADDRESS.match(text):
+        raise FileProblem(
+            f"{printable(text)} is an address; results are written into a folder of this machine."
+            " Write them there, and copy the folder afterwards."
+        )
+    return Path(out)
 
 
 def write_bytes(path: Path, data: bytes) -> Path:

@@ -51,6 +51,9 @@ def chosen(out: Path | None, command: Command) -> Path:
     """
     if out is None:
         return _own(command)
+    from ...files.writing import local_folder  # here, because it loads Pillow
+
+    out = local_folder(out)
     there = verb_of(out)
     if there and there != command.verb:
         raise FileProblem(
