@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
+TSC := npx --yes --package typescript@5.9 tsc
+
 .PHONY: demo test test-slow lint bench docs clean
 .SILENT:
 
@@ -22,6 +24,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	if command -v tsc >/dev/null; then tsc --project .; \
+	elif ! command -v npx >/dev/null; then \
+		echo "The types of the scripts are not checked: there is neither tsc nor npx on the PATH." >&2; \
+	elif ! $(TSC) --version >/dev/null 2>&1; then \
+		echo "The types of the scripts are not checked: npx cannot fetch TypeScript." >&2; \
+	else $(TSC) --project .; fi
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py
