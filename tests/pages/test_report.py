@@ -325,3 +325,11 @@ def test_a_path_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> Non
     with pytest.raises(FileProblem, match="could not be written"):
         write(PageRecord(title="t"), tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("uniform map", "a uniform map"), ("edge map", "an edge map"), ("random", "a random map")],
+)
+def test_a_baseline_has_its_article(name: str, said: str) -> None:
+    assert summary._article(name) == said

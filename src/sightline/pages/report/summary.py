@@ -199,4 +199,5 @@ def _rival(metric: MetricEntry) -> str:
 
 def _article(name: str) -> str:
     name = "random map" if name == "random" else name
-    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
+    vowel = name[:1] in "aeiou" and not name.startswith("uni")
+    return f"{'an' if vowel else 'a'} {name}"
