@@ -143,7 +143,7 @@ def pictures(name: str, count: int) -> torch.Tensor:
     return model_of(name).prepare([DATA / "imagenet/photos" / f"{p}.jpg" for p in PHOTOGRAPHS])
 
 
-def measured(row: Row) -> outcome.Outcome:
+def measured(row: Row) -> outcome.AttackOutcome:
     model = model_of(row.network)
     first, *others = row.methods
     explainers = [sl.create("explainer", first, **row.method_fields)]
@@ -152,7 +152,7 @@ def measured(row: Row) -> outcome.Outcome:
     return outcome.run(made, model, pictures(row.network, row.pictures), None, explainers)
 
 
-def line(row: Row, found: outcome.Outcome, seconds: float) -> str:
+def line(row: Row, found: outcome.AttackOutcome, seconds: float) -> str:
     budget = ", ".join(f"{k}={v}" for k, v in row.fields.items()) or "default"
     ranks = [
         f"{m.method} {m.rank.nanmean():.2f} / {m.overlap.nanmean():.2f}"
@@ -193,7 +193,7 @@ HEAD = (
 )
 
 
-def table(rows: Sequence[Row]) -> Iterator[tuple[Row, outcome.Outcome]]:
+def table(rows: Sequence[Row]) -> Iterator[tuple[Row, outcome.AttackOutcome]]:
     tell(f"| {' | '.join(HEAD)} |")
     tell(f"|{'---|' * len(HEAD)}")
     for row in rows:
@@ -203,7 +203,7 @@ def table(rows: Sequence[Row]) -> Iterator[tuple[Row, outcome.Outcome]]:
         yield row, found
 
 
-def defences(row: Row, found: outcome.Outcome) -> None:
+def defences(row: Row, found: outcome.AttackOutcome) -> None:
     """How the countermeasures do against one row's pictures."""
     model = model_of(row.network)
     attacked = sl.create("explainer", row.methods[0])

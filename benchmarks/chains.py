@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from sightline.artifact import WEIGHTS
-from sightline.explainers.chain.knowledge import Knowledge, Table, knowledge_of
+from sightline.explainers.chain.knowledge import ExactTable, Knowledge, knowledge_of
 from sightline.nets.query_vae import QueryNetwork
 from sightline.ops.pursuit.questions import Questions
 from sightline.recipes._chain_quality import ORDERS, curve, foresight
@@ -84,7 +84,7 @@ def animals() -> dict[str, Any]:
     text = (place / "predicate-matrix-binary.txt").read_text().splitlines()
     bits = torch.tensor([[float(v) for v in line.split()] for line in text if line.strip()])
     count = len(names)
-    table = Table.naive(torch.full((count,), 1 / count), bits, Questions.single(bits.shape[1]))
+    table = ExactTable.naive(torch.full((count,), 1 / count), bits, Questions.single(bits.shape[1]))
     things = (bits, torch.arange(count))
     order = fixed_order(table, bits, 15)
     return {

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 import sightline as sl
-from sightline.explainers.structure.graphs._outcomes import Aim
+from sightline.explainers.structure.graphs._outcomes import ExplainedClass
 from sightline.explainers.structure.graphs._patches import Patches, filled, indices
 from sightline.explainers.structure.graphs._search import search
 from sightline.explainers.structure.graphs.sag import SAG
@@ -193,7 +193,7 @@ def speed(model: sl.Model, path: Path) -> Record:
         told[f"{name} sets"] = len(found.minimal)
         patches = patches_of(model, image, made)
         started = time.process_time()
-        made._of_one(patches, order, Aim())
+        made._of_one(patches, order, ExplainedClass())
         told[f"{name}, all of it"] = time.process_time() - started
         told[f"{name}, all of it evaluations"] = len(patches.confidences)
     told["one picture, fast"] = clocked(lambda: SAG().fast()(model, image))

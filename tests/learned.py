@@ -9,7 +9,7 @@ from sightline import Model
 from sightline.nets import masking, query_vae
 from sightline.nets.attributes import HEADS, Heads, Vocabulary
 from sightline.nets.sparse_reconstruction import SparseReconstruction
-from sightline.nets.x_features import X_FEATURES, About, XFeatures, reading_of
+from sightline.nets.x_features import X_FEATURES, XFeatureFacts, XFeatures, vector_layer
 
 PLACES = (("crest", "box 1 1 5 4"), ("wing", "box 4 3 6 8"))
 
@@ -19,7 +19,7 @@ def _seeded() -> None:
 
 
 def masks(folder: Path, model: Model) -> Path:
-    blueprint = masking.Blueprint.of(model, base=4)
+    blueprint = masking.MaskingBlueprint.of(model, base=4)
     path = folder / f"{blueprint.digest}-{blueprint.layers[0]}.safetensors"
     if not path.exists():
         with torch.random.fork_rng(devices=[]):
@@ -33,7 +33,7 @@ def questions(folder: Path, model: Model) -> Path:
     path = folder / "questions.safetensors"
     if not path.exists():
         five = {"labels": tuple("abcde"), "prior": (0.2,) * 5}
-        blueprint = query_vae.Blueprint(**five, grid=(3, 2), side=2, latent=3, width=16)
+        blueprint = query_vae.QueryBlueprint(**five, grid=(3, 2), side=2, latent=3, width=16)
         with torch.random.fork_rng(devices=[]):
             _seeded()
             asked = query_vae.QueryNetwork(blueprint, query_vae.QueryVAE(6, 5, 3, 16))
@@ -63,12 +63,12 @@ def x_features(folder: Path, model: Model) -> Path:
     image = torch.zeros(1, model.anatomy.channels, *model.anatomy.input_size)
     with torch.no_grad(), model.unharmed(), torch.random.fork_rng(devices=[]):
         _seeded()
-        reading = reading_of(model, image)
+        reading = vector_layer(model, image)
         size = reading.vector(model.trace(image, read=reading.reads)).shape[1]
         classes = range(model.anatomy.n_classes)
         nets = {c: SparseReconstruction(size, 2, (6,)) for c in classes}
     empty = {"reached": {}, "examples": [[], []]}
-    about = About(
+    about = XFeatureFacts(
         layer=reading.layer,
         pool=reading.pool,
         size=size,

@@ -15,7 +15,7 @@ import torch
 
 from .errors import BadField, BadModel, MissingExtra, UnknownName, near
 from .loading.attribute_files import NETWORKS
-from .loading.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, Parts
+from .loading.builders import LIBRARIES, SIGHTLINE, TIMM, TORCHVISION, ModelParts
 from .loading.fetching import fetched
 from .loading.weight_files import read_weight_file
 from .model import Model
@@ -92,26 +92,26 @@ def _advice(name: str) -> str:
     )
 
 
-def _timm(name: str, pretrained: bool) -> Parts:
-    return TIMM.dress(name, TIMM.build(name, pretrained, {}))
+def _timm(name: str, pretrained: bool) -> ModelParts:
+    return TIMM.with_preprocessing(name, TIMM.build(name, pretrained, {}))
 
 
-def _torchvision(name: str, pretrained: bool) -> Parts:
-    return TORCHVISION.dress(name, TORCHVISION.build(name, pretrained, {}))
+def _torchvision(name: str, pretrained: bool) -> ModelParts:
+    return TORCHVISION.with_preprocessing(name, TORCHVISION.build(name, pretrained, {}))
 
 
-def _sightline(name: str, pretrained: bool) -> Parts:
-    return SIGHTLINE.dress(name, SIGHTLINE.build(name, pretrained, {}))
+def _sightline(name: str, pretrained: bool) -> ModelParts:
+    return SIGHTLINE.with_preprocessing(name, SIGHTLINE.build(name, pretrained, {}))
 
 
-def _hugging_face(repository: str, pretrained: bool) -> Parts:
+def _hugging_face(repository: str, pretrained: bool) -> ModelParts:
     remedy = "Name a folder that holds it, `hf:FOLDER`, or a file, `file:PATH?arch=timm:NAME`."
     if repository.startswith("timm/"):
         import timm
 
         full = f"hf-hub:{repository}"
         make = lambda: timm.create_model(full, pretrained=pretrained)  # noqa: E731
-        return TIMM.dress(full, fetched(make, f"hf:{repository}", remedy))
+        return TIMM.with_preprocessing(full, fetched(make, f"hf:{repository}", remedy))
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtra(
             f"hf:{repository} needs transformers, which is not installed; expected the extra "
@@ -120,7 +120,7 @@ def _hugging_face(repository: str, pretrained: bool) -> Parts:
     return fetched(lambda: _transformers(repository, pretrained), f"hf:{repository}", remedy)
 
 
-def _transformers(repository: str, pretrained: bool) -> Parts:
+def _transformers(repository: str, pretrained: bool) -> ModelParts:
     import transformers
 
     place = str(Path(repository).expanduser())
@@ -140,16 +140,16 @@ def _transformers(repository: str, pretrained: bool) -> Parts:
         module = classifier.from_config(config)
     processor = transformers.AutoImageProcessor.from_pretrained(place, trust_remote_code=False)
     labels = [str(config.id2label[i]) for i in range(config.num_labels)]
-    return Parts(module, understand(processor) or processor, labels)
+    return ModelParts(module, understand(processor) or processor, labels)
 
 
-def _file(specification: str, pretrained: bool) -> Parts:
+def _file(specification: str, pretrained: bool) -> ModelParts:
     if not pretrained:
         raise BadField("file: names weights, so pretrained=False contradicts it. Leave one out.")
     return read_weight_file(specification)
 
 
-_LOADERS: dict[str, Callable[[str, bool], Parts]] = {
+_LOADERS: dict[str, Callable[[str, bool], ModelParts]] = {
     "timm": _timm,
     "torchvision": _torchvision,
     "hf": _hugging_face,

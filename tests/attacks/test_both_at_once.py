@@ -9,7 +9,7 @@ import torch
 from attacks.shapes_net import pictures, trained
 from sightline import create
 from sightline.attacks import countermeasures, outcome
-from sightline.attacks.outcome import Outcome
+from sightline.attacks.outcome import AttackOutcome
 
 COUNT, EPSILON = 16, 0.1
 WITNESSES = (
@@ -22,14 +22,14 @@ WITNESSES = (
 
 
 @cache
-def attacked(name: str, explainer: str = "cam", count: int = COUNT) -> Outcome:
+def attacked(name: str, explainer: str = "cam", count: int = COUNT) -> AttackOutcome:
     few: dict[str, Any] = {"steps": 30} if name == "pgd" else {"first": 5, "second": 60}
     made = create("attack", name, epsilon=EPSILON, **few)
     images = pictures(COUNT, 7)[0][:count]
     return outcome.run(made, trained(), images, None, [create("explainer", explainer)])
 
 
-def _error(found: Outcome) -> float:
+def _error(found: AttackOutcome) -> float:
     return found.maps[0].l2.square().mean().item()
 
 

@@ -13,10 +13,10 @@ from attacks.shapes_net import pictures, trained
 from sightline import Model, available, create, load
 from sightline.attacks._differentiable_maps import (
     SHARPNESS,
-    Follower,
+    DifferentiableMap,
     SmoothRectifier,
-    follow,
-    followed,
+    differentiable_map,
+    differentiable_methods,
 )
 from sightline.attacks._unrolled import STEPS, Unrolled
 from sightline.errors import NotExplainable
@@ -25,10 +25,12 @@ from sightline.ops.similarity import pearson, stretched
 from sightline.worlds.miniatures import MINIATURES
 
 
-def _chart(model: Model, name: str, images: Tensor, index: int) -> tuple[Tensor, Follower, Trace]:
-    follower = follow(create("explainer", name), model)
-    trace = follower.glance(model, images)
-    return follower.chart(model, trace, index), follower, trace
+def _chart(
+    model: Model, name: str, images: Tensor, index: int
+) -> tuple[Tensor, DifferentiableMap, Trace]:
+    mapping = differentiable_map(create("explainer", name), model)
+    trace = mapping.trace(model, images)
+    return mapping.map(model, trace, index), mapping, trace
 
 
 @pytest.mark.parametrize("name", ["cam", "grad-cam", "hires-cam"])
@@ -72,9 +74,9 @@ def test_a_followed_mask_network_is_the_explainers() -> None:
     images = torch.rand((1, 3, 128, 128), generator=torch.Generator().manual_seed(1))
     explainer = create("explainer", "realtime-saliency")
     with model.unharmed():
-        follower = follow(explainer, model)
-        trace = follower.glance(model, images)
-        found = follower.chart(model, trace, 3)
+        mapping = differentiable_map(explainer, model)
+        trace = mapping.trace(model, images)
+        found = mapping.map(model, trace, 3)
         (back,) = torch.autograd.grad(found.sum(), trace.raw["input"])
     assert_close(found.detach(), explainer(model, images, 3).native)
     assert back.abs().sum() > 0
@@ -145,11 +147,11 @@ def test_an_attack_on_the_optimised_mask_runs_and_keeps_its_budget() -> None:
 
 def test_all_other_explainers_are_refused_with_the_names_that_are_not() -> None:
     known = ["cam", "grad-cam", "gradient", "hires-cam", "iterative-saliency", "realtime-saliency"]
-    assert followed() == known
+    assert differentiable_methods() == known
     for name in set(available("explainer")) - {*known}:
         try:
             explainer = create("explainer", name)
         except TypeError:
             continue  # a field without a default
         with pytest.raises(NotExplainable, match="iterative-saliency"):
-            follow(explainer, trained())
+            differentiable_map(explainer, trained())

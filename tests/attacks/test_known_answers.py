@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from attacks.shapes_net import pictures, trained
 from sightline import Model, Top, create
 from sightline.attacks._edges import SHARP, edges
-from sightline.attacks._losses import Aim, Kept, drawn_label, soft_label
+from sightline.attacks._losses import BestPicture, ClassGoal, drawn_label, soft_label
 from sightline.attacks.manipulation import corner
 from sightline.attacks.sparse_points import SparsePoints, points_of
 from sightline.attacks.st_adv import roughness, warp
@@ -121,7 +121,7 @@ def test_sparse_points_of_a_linear_toy_lie_in_its_patch() -> None:  # the card's
     images = 0.5 + torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     made = SparsePoints(weight=0.2, rounds=2, steps=150)
     with model.unharmed():
-        fooled = made.search(model, images, -images, Aim(0, away=True))
+        fooled = made.search(model, images, -images, ClassGoal(0, away=True))
     (points,) = points_of(images, fooled)
     assert model.outputs(fooled).argmax() == 1
     assert 0 < len(points) <= 16
@@ -140,14 +140,14 @@ def test_sparse_points_flip_the_class_with_part_of_the_pixels(occluder: str) -> 
 
 def test_a_higher_margin_means_farther_from_the_end() -> None:
     logits = torch.tensor([[2.0, 0.5, -1.0]])
-    assert Aim(1).margin(logits).item() == 1.5
-    assert Aim(0, away=True).margin(logits).item() == 1.5
-    assert Aim(0).margin(logits).item() == -1.5
+    assert ClassGoal(1).margin(logits).item() == 1.5
+    assert ClassGoal(0, away=True).margin(logits).item() == 1.5
+    assert ClassGoal(0).margin(logits).item() == -1.5
 
 
 def test_what_is_kept_is_sure_first_and_near_second() -> None:
     images = [torch.full((1,), float(i)) for i in range(5)]
-    kept = Kept(images[0])
+    kept = BestPicture(images[0])
     for image, confidence, distance in (
         (images[1], 0.5, 0.01),
         (images[2], 0.9, 0.5),

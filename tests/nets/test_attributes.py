@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from sightline import Model, Preprocess, create, load
 from sightline.errors import BadModel, FileProblem, NotExplainable
-from sightline.loading.attribute_files import NETWORKS, About
+from sightline.loading.attribute_files import NETWORKS, AttributeNetFacts
 from sightline.nets.attributes import (
     HEADS,
     AttributeNet,
@@ -99,7 +99,7 @@ def test_a_model_without_a_head_and_a_black_box_are_refused_with_what_to_do() ->
 def test_a_whole_network_comes_back_from_its_file(tmp_path: Path) -> None:
     base = Model(load("sightline:default", pretrained=False).module, Preprocess(size=128, mean=0.5))
     net = attribute_net(base, 2, NAMES, (32, 32)).eval()
-    about = About.of(base, "sightline:default", net, ["owl", "hen"], (32, 32))
+    about = AttributeNetFacts.of(base, "sightline:default", net, ["owl", "hen"], (32, 32))
     NETWORKS.save(tmp_path / "net.safetensors", about, net.state_dict())
     parts = NETWORKS.load(tmp_path / "net.safetensors")
     assert isinstance(parts.module, AttributeNet) and parts.labels == ["owl", "hen"]

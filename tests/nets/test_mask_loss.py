@@ -8,7 +8,15 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from sightline import Class, Model, Preprocess
-from sightline.nets.mask_loss import Hiding, MaskLoss, Shown, area, hinges, margins, roughness
+from sightline.nets.mask_loss import (
+    MaskedBatch,
+    MaskLoss,
+    RandomFill,
+    area,
+    hinges,
+    margins,
+    roughness,
+)
 from sightline.worlds.miniatures import MINIATURES
 
 CNN = MINIATURES["pooled-cnn"]
@@ -69,13 +77,13 @@ def test_the_hinges_of_real_and_fake_classes(
 
 def test_what_is_kept_is_the_picture_with_a_little_grain() -> None:
     images = torch.rand(4, 3, 64, 64)
-    away = Hiding()(usual(), images, torch.ones(4, 1, 16, 16), dice()) - images
+    away = RandomFill()(usual(), images, torch.ones(4, 1, 16, 16), dice()) - images
     assert 0.012 < float(away.std()) < 0.018 and float(away.abs().max()) < 0.1
 
 
 @pytest.mark.parametrize("blurred", [0.0, 1.0])
 def test_what_is_hidden_does_not_depend_on_the_picture_unless_it_is_blurred(blurred: float) -> None:
-    hide, empty = Hiding(blurred=blurred), torch.zeros(2, 1, 16, 16)
+    hide, empty = RandomFill(blurred=blurred), torch.zeros(2, 1, 16, 16)
     one, other = (hide(usual(), torch.rand(2, 3, 64, 64), empty, dice()) for _ in range(2))
     assert torch.equal(one, other) == (blurred == 0)
     if blurred:
@@ -88,7 +96,7 @@ def test_what_is_hidden_does_not_depend_on_the_picture_unless_it_is_blurred(blur
 @pytest.mark.parametrize(("mean", "std"), [(0.5, 0.225), (0.4, 0.1), (0.0, 1.0)])
 def test_what_is_hidden_is_in_parts_of_the_models_own_deviation(mean: float, std: float) -> None:
     images, empty = torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 16, 16)
-    found = Hiding(blurred=0.0)(usual(mean, std), images, empty, dice())
+    found = RandomFill(blurred=0.0)(usual(mean, std), images, empty, dice())
     colours = (found.mean((2, 3)) - mean) / std
     assert 0.1 < float(colours.abs().max()) < (0.165 + 0.01) / 0.225
     spread = float((found - found.mean((2, 3), keepdim=True)).std())
@@ -100,7 +108,7 @@ def test_a_network_is_masked_alike_whether_it_normalises_inside_or_outside(blurr
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     outside = Model(CNN(), Preprocess(size=CNN.size, mean=mean.tolist(), std=std.tolist()))
     images, masks = torch.rand(2, 3, *CNN.size), torch.rand(2, 1, 8, 8)
-    hide = Hiding(blurred=blurred)
+    hide = RandomFill(blurred=blurred)
     eaten = (images - outside.mean) / outside.std
     wrapped = hide(outside, images, masks, dice())
     bare = hide(Model(CNN()), eaten, masks, dice())
@@ -109,10 +117,10 @@ def test_a_network_is_masked_alike_whether_it_normalises_inside_or_outside(blurr
 
 def test_half_of_the_pictures_are_blurred_and_alike_means_one_draw() -> None:
     images = torch.full((400, 3, 8, 8), 0.123)
-    other = Hiding().alternatives(usual(), images, dice(), alike=False)
+    other = RandomFill().alternatives(usual(), images, dice(), alike=False)
     same = (other - images).abs().amax((1, 2, 3)) < 1e-5  # a flat picture blurred is itself
     assert 0.4 < float(same.float().mean()) < 0.6
-    drawn = Hiding(blurred=0.0).alternatives(usual(), images, dice(), alike=True)
+    drawn = RandomFill(blurred=0.0).alternatives(usual(), images, dice(), alike=True)
     assert torch.equal(drawn[0], drawn[-1])
 
 
@@ -127,7 +135,7 @@ def test_the_loss_is_the_weighted_sum_and_its_slope_is_that_of_the_plain_formula
     )
     masks = torch.rand(2, 1, 8, 8, requires_grad=True)
     loss = MaskLoss(destroyer=1.5, area=3.0, smooth=0.02, preserver=0.7)
-    found, terms = loss(model, Shown(images, classes, real), masks, dice())
+    found, terms = loss(model, MaskedBatch(images, classes, real), masks, dice())
     slope = torch.autograd.grad(found.sum(), masks)[0]
 
     net, same = net.double(), dice()
@@ -154,8 +162,8 @@ def test_the_loss_is_the_weighted_sum_and_its_slope_is_that_of_the_plain_formula
 def test_the_model_is_asked_about_its_own_class() -> None:
     net, images = CNN(), torch.rand(3, 3, *CNN.size)
     model, classes = Model(net, size=CNN.size), torch.tensor([0, 1, 2])
-    still = MaskLoss(hiding=Hiding(grain=0.0))
-    shown = Shown(images, classes, torch.ones(3).bool())
+    still = MaskLoss(hiding=RandomFill(grain=0.0))
+    shown = MaskedBatch(images, classes, torch.ones(3).bool())
     _, terms = still(model, shown, torch.ones(3, 1, 8, 8), dice())
     for i in range(3):
         others = torch.cat([model.scores(images[i : i + 1], Class(j)) for j in range(5) if j != i])

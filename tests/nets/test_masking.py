@@ -12,7 +12,7 @@ from sightline import Model, load
 from sightline.errors import BadModel, FileProblem, NotExplainable
 from sightline.nets.masking import (
     MASKS,
-    Blueprint,
+    MaskingBlueprint,
     MaskingNetwork,
     share,
 )
@@ -25,7 +25,7 @@ CNN = MINIATURES["pooled-cnn"]
 def made(name: str = "pooled-cnn", cell: int = 4) -> tuple[Model, MaskingNetwork, Tensor]:
     mini = MINIATURES[name]
     model = Model(mini(), size=mini.size)
-    network = MaskingNetwork(Blueprint.of(model, base=4, cell=cell)).eval()
+    network = MaskingNetwork(MaskingBlueprint.of(model, base=4, cell=cell)).eval()
     return model, network, torch.rand(2, 3, *mini.size)
 
 
@@ -51,7 +51,7 @@ def test_layers_are_found_at_each_resolution_that_the_model_has(
 
 
 def test_the_embedded_network_is_read_at_an_eighth_and_a_quarter() -> None:
-    blueprint = Blueprint.of(load("sightline:default"))
+    blueprint = MaskingBlueprint.of(load("sightline:default"))
     assert blueprint.layers == ("stage3", "stage1") and blueprint.grids[-1] == (32, 32)
 
 
@@ -92,7 +92,7 @@ def test_existence_is_told_by_the_mean_evidence() -> None:
 
 def test_embeddings_start_with_the_inverse_root_of_the_width() -> None:
     torch.manual_seed(0)
-    network = MaskingNetwork(Blueprint.of(load("sightline:default")))
+    network = MaskingNetwork(MaskingBlueprint.of(load("sightline:default")))
     assert_close(float(network.embedding.detach().std()), 144**-0.5, atol=0.004, rtol=0)
 
 
@@ -156,6 +156,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_models_without_layers_or_classes_are_refused() -> None:
     box = Model.from_function(lambda x: x.mean((2, 3)).numpy(), size=(8, 8))
     with pytest.raises(NotExplainable, match="black box"):
-        Blueprint.of(box)
+        MaskingBlueprint.of(box)
     with pytest.raises(NotExplainable, match="no spatial layer"):
-        Blueprint.of(analytic.two_paths().model, (6, 6))
+        MaskingBlueprint.of(analytic.two_paths().model, (6, 6))

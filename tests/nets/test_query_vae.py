@@ -11,21 +11,21 @@ from sightline import Model
 from sightline.errors import BadModel, FileProblem
 from sightline.nets.query_vae import (
     QUESTIONS,
-    Blueprint,
     ConceptReader,
+    QueryBlueprint,
     QueryNetwork,
     QueryVAE,
     pixels,
     pooled,
     query_loss,
 )
-from sightline.ops.pursuit.questions import Known
+from sightline.ops.pursuit.questions import KnownBits
 from sightline.worlds.miniatures import MINIATURES
 
 
-def blueprint(**fields: object) -> Blueprint:
+def blueprint(**fields: object) -> QueryBlueprint:
     told = {"labels": ("a", "b"), "prior": (0.25, 0.75), "questions": ("p?", "q?", "r?")}
-    return Blueprint(**{**told, "latent": 4, "width": 8, **fields})  # type: ignore[arg-type]
+    return QueryBlueprint(**{**told, "latent": 4, "width": 8, **fields})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("latent", [0, 4])
@@ -65,7 +65,7 @@ def test_the_pull_on_z_is_the_gradient_of_what_is_told() -> None:
     places = torch.randn(3, 5, 4).double().requires_grad_()
     bits = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
     for told in ([], [0, 2], [5, 3, 1]):
-        known = Known.nothing(6).and_of(bits, torch.tensor(told, dtype=torch.long))
+        known = KnownBits.nothing(6).and_of(bits, torch.tensor(told, dtype=torch.long))
         density = known.likelihood(vae(places)) - places.square().sum(-1) / 2
         wanted = torch.autograd.grad(density.sum(), places)[0]
         assert_close(vae.pull(places.detach(), known), wanted)

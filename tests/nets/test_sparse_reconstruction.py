@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from sightline.errors import BadField
 from sightline.nets.sparse_reconstruction import (
-    Rebuilt,
+    Reconstruction,
     ReconstructionLoss,
     SparseReconstruction,
     pull_away,
@@ -21,8 +21,8 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def seen(features: Tensor, score: Tensor, rebuilt: Tensor) -> Rebuilt:
-    return Rebuilt(features=features, score=score, activations=rebuilt, before=features)
+def seen(features: Tensor, score: Tensor, rebuilt: Tensor) -> Reconstruction:
+    return Reconstruction(features=features, score=score, activations=rebuilt, before=features)
 
 
 def test_the_loss_is_the_formula_written_with_loops() -> None:
@@ -58,7 +58,7 @@ def test_a_feature_that_is_active_nowhere_costs_what_it_lacks() -> None:
     given = drawn(5, 4)
     before = torch.tensor([[1.0, -0.4], [0.0, -0.9]]).double().repeat(3, 1)[:5]
     zero = torch.zeros(5).double()
-    found = Rebuilt(features=before.relu(), score=zero, activations=given, before=before)
+    found = Reconstruction(features=before.relu(), score=zero, activations=given, before=before)
     assert float(ReconstructionLoss()(found, given, zero)) == pytest.approx(0.5)
 
 

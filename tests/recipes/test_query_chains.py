@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sightline.errors import FileProblem
-from sightline.explainers.chain.knowledge import Table
+from sightline.explainers.chain.knowledge import ExactTable
 from sightline.nets.query_vae import QUESTIONS
 from sightline.ops.pursuit.questions import Questions
 from sightline.recipes import _asked_birds as birds
@@ -58,9 +58,9 @@ def test_training_is_reproducible_and_learns() -> None:
     bits = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(20, 1)
     labels = torch.tensor([0, 1]).repeat(20)
     things = Things(bits, labels, bits, labels)
-    from sightline.nets.query_vae import Blueprint
+    from sightline.nets.query_vae import QueryBlueprint
 
-    blueprint = Blueprint(
+    blueprint = QueryBlueprint(
         labels=("a", "b"), prior=(0.5, 0.5), questions=("p", "q"), latent=2, width=8
     )
     one, same = train(TINY, blueprint, things), train(TINY, blueprint, things)
@@ -80,7 +80,7 @@ def test_training_is_reproducible_and_learns() -> None:
 def test_the_fixed_order_asks_what_tells_most_on_average() -> None:
     prior = torch.tensor([0.5, 0.5], dtype=torch.float64)
     right = torch.tensor([[0.4, 0.0, 0.2], [0.6, 1.0, 0.8]], dtype=torch.float64)
-    noisy = Table.naive(prior, right, Questions.single(3))
+    noisy = ExactTable.naive(prior, right, Questions.single(3))
     order = fixed_order(noisy, torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), 3)
     assert order[0] == 1 and sorted(order) == [0, 1, 2]
 

@@ -15,8 +15,8 @@ from torch.testing import assert_close
 
 from sightline import Model, Preprocess, create
 from sightline.errors import BadField, SightlineWarning, UnknownName
-from sightline.nets.mask_loss import Hiding, MaskLoss
-from sightline.nets.masking import Blueprint, MaskingNetwork
+from sightline.nets.mask_loss import MaskLoss, RandomFill
+from sightline.nets.masking import MaskingBlueprint, MaskingNetwork
 from sightline.ops.noise import generator
 from sightline.recipes._mask_quality import Exam, blobs, masks_of, overlaps, quality
 from sightline.recipes.saliency_masks import (
@@ -30,7 +30,7 @@ from sightline.recipes.saliency_masks import (
 )
 from sightline.recipes.saliency_masks import train as train_masks
 
-BLURRED = Hiding(sigma=60.0, kernel=301)  # by 9 of 32 pixels: 1.6 would not hide a shape of 13
+BLURRED = RandomFill(sigma=60.0, kernel=301)  # by 9 of 32 pixels: 1.6 would not hide a shape of 13
 PLAN = Plan(
     selector_steps=600,
     steps=450,
@@ -141,7 +141,7 @@ def test_the_selectors_rate_falls_and_the_run_depends_on_the_seed_alone() -> Non
     model, few = classifier(), source(60)
     found = []
     for _ in range(2):
-        network = MaskingNetwork(Blueprint.of(model, cell=2))
+        network = MaskingNetwork(MaskingBlueprint.of(model, cell=2))
         network.embedding.data.fill_(0.01)
         means = network.blueprint.maps(model, few.images)[0].mean((2, 3))
         learn_selectors(replace(PLAN, selector_steps=12, drop=5), network, means, few.labels)

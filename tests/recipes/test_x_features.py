@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sightline import Model, Preprocess
 from sightline.errors import BadField, NotExplainable, UnknownName
 from sightline.nets.sparse_reconstruction import ReconstructionLoss, pull_away, relative_errors
-from sightline.nets.x_features import X_FEATURES, Reading, reading_of
+from sightline.nets.x_features import X_FEATURES, VectorLayer, vector_layer
 from sightline.recipes import _x_pictures
 from sightline.recipes.x_features import Plan, classes_of, learn, measures, run
 from sightline.worlds.aviary import SPECIES, Aviary
@@ -103,7 +103,7 @@ def test_the_recipe_writes_weights_and_a_log_with_its_control(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pictures = _x_pictures.photographs(model(), folder(tmp_path / "pictures"))
-    reading = reading_of(model(), pictures.batch(torch.tensor([0])))
+    reading = vector_layer(model(), pictures.batch(torch.tensor([0])))
     assert (reading.layer, reading.pool) == (model().spatial, "mean")
     out = tmp_path / "x.safetensors"
     with caplog.at_level("INFO"):
@@ -124,7 +124,7 @@ def test_the_recipe_writes_weights_and_a_log_with_its_control(
 
 def test_it_can_be_repeated(tmp_path: Path) -> None:
     pictures = _x_pictures.photographs(model(), folder(tmp_path))
-    reading = reading_of(model(), pictures.batch(torch.tensor([0])))
+    reading = vector_layer(model(), pictures.batch(torch.tensor([0])))
     seen = _x_pictures.look(model(), reading, pictures)
     outs = [tmp_path / f"{i}.safetensors" for i in range(2)]
     nets = [run(SHORT, seen, [1], out)[1].net for out in outs]
@@ -134,7 +134,7 @@ def test_it_can_be_repeated(tmp_path: Path) -> None:
 def test_pictures_without_folders_are_sorted_by_what_the_model_says(tmp_path: Path) -> None:
     inside = folder(tmp_path, ("only",)) / "only"
     pictures = _x_pictures.photographs(model(), inside)
-    reading = reading_of(model(), pictures.batch(torch.tensor([0])))
+    reading = vector_layer(model(), pictures.batch(torch.tensor([0])))
     seen = _x_pictures.look(model(), reading, pictures)
     assert torch.equal(seen.labels, seen.outputs.argmax(1))
 
@@ -148,7 +148,7 @@ def test_the_hardest_pictures_of_other_classes_are_taken() -> None:
         labels=(torch.arange(40) >= 12).long(),
         pictures=_x_pictures.Pictures(labels=torch.zeros(40), names=[], batch=lambda rows: rows),
         model=model(),
-        reading=Reading(layer="maps"),
+        reading=VectorLayer(layer="maps"),
     )
     own, negatives = seen.hard(0, 0.5)
     assert own.tolist() == list(range(12)) and negatives.tolist() == list(range(34, 40))
@@ -161,7 +161,7 @@ def test_a_vector_is_found_in_every_kind_of_network(kind: str) -> None:
     mini = MINIATURES[kind]
     net = Model(mini(), size=mini.size)
     images = torch.rand(2, 3, *mini.size)
-    reading = reading_of(net, images)
+    reading = vector_layer(net, images)
     head = next(m for n, m in reversed(list(net.module.named_modules())) if n == "head")
     with torch.no_grad():
         vector = reading.vector(net.trace(images, read=reading.reads))
@@ -172,7 +172,7 @@ def test_a_vector_is_found_in_every_kind_of_network(kind: str) -> None:
 
 def test_a_layer_that_is_not_there_is_named() -> None:
     with pytest.raises(UnknownName, match="no layer named 'mapz'"):
-        reading_of(model(), torch.rand(1, 3, 12, 12), "mapz")
+        vector_layer(model(), torch.rand(1, 3, 12, 12), "mapz")
 
 
 def test_classes_are_labels_numbers_or_all() -> None:
@@ -219,7 +219,7 @@ def test_a_sum_that_is_right_has_an_r2_of_one() -> None:
         labels=torch.zeros(COUNT),
         pictures=_x_pictures.Pictures(labels=torch.zeros(0), names=[], batch=lambda rows: rows),
         model=model(),
-        reading=Reading(layer="maps"),
+        reading=VectorLayer(layer="maps"),
     )
     found = measures(net, seen, torch.arange(COUNT), 0)
     assert found["r2"] == 1 and found["agreement"] == 1 and found["error"] == 0
@@ -239,4 +239,4 @@ class Folded(Colours):
 def test_a_layer_without_a_vector_is_refused() -> None:
     net = Model(Folded().eval(), size=(12, 12))
     with pytest.raises(NotExplainable, match="neither a map nor one vector"):
-        reading_of(net, torch.rand(1, 3, 12, 12), "folded")
+        vector_layer(net, torch.rand(1, 3, 12, 12), "folded")

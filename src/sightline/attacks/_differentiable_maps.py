@@ -26,7 +26,7 @@ from ..network.costs import spend
 from ..network.trace import Trace
 from ..network.tracing.layouts import to_maps
 from ..network.tracing.prefix_replay import JOINT
-from ..ops.rules import Call, RecordAttention, Rule
+from ..ops.rules import OperationCall, RecordAttention, Rule
 from ..ops.similarity import stretched
 from ..registry import available, entry
 from ._unrolled import Unrolled
@@ -46,7 +46,7 @@ class SmoothRectifier:
     inside: tuple[str, ...] = ()
     sharpness: float = SHARPNESS
 
-    def run(self, call: Call) -> Tensor:
+    def run(self, call: OperationCall) -> Tensor:
         x = call.inputs[0]
         ceiling = call.compute(torch.full((), 1e6, dtype=x.dtype, device=x.device))
         soft = functional.softplus(x, self.sharpness)
@@ -55,7 +55,7 @@ class SmoothRectifier:
 
 
 @dataclass
-class Follower(ABC):
+class DifferentiableMap(ABC):
     """One explainer's map of one picture, as a function that gradients pass through.
 
     reads, rules: what the pass that it looks at must record and rewrite.
@@ -64,30 +64,30 @@ class Follower(ABC):
     reads: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
 
-    def glance(self, model: Model, images: Tensor) -> Trace:
+    def trace(self, model: Model, images: Tensor) -> Trace:
         """A pass that this map can be drawn from."""
         return model.trace(images, read=("input", *self.reads), rules=self.rules)
 
-    def benign(self, model: Model, images: Tensor, index: int) -> Tensor:
+    def clean_map(self, model: Model, images: Tensor, index: int) -> Tensor:
         """The map of a clean picture for its own class, from 0 to 1."""
-        return stretched(self.chart(model, self.glance(model, images), index)).detach()
+        return stretched(self.map(model, self.trace(model, images), index)).detach()
 
     def distance(self, model: Model, trace: Trace, index: int, wanted: Tensor) -> Tensor:
         """Mean squared difference (1,) of the map for a class, from 0 to 1, to the wanted one."""
-        found = stretched(self.chart(model, trace, index))
+        found = stretched(self.map(model, trace, index))
         return (found - wanted).square().mean((1, 2))
 
     @abstractmethod
-    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+    def map(self, model: Model, trace: Trace, index: int) -> Tensor:
         """The map (1, row, col) of the traced picture for a class, with its graph."""
 
 
 @dataclass
-class _Cam(Follower):
+class _CamMap(DifferentiableMap):
     mean: bool = True  # of the gradient over places
     keep_sign: bool = False
 
-    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+    def map(self, model: Model, trace: Trace, index: int) -> Tensor:
         found = sum(self._raw(trace, index, name) for name in self.reads)
         assert isinstance(found, Tensor)
         return found if self.keep_sign else found.relu()
@@ -100,33 +100,33 @@ class _Cam(Follower):
 
 
 @dataclass
-class _Gradient(Follower):
-    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+class _GradientMap(DifferentiableMap):
+    def map(self, model: Model, trace: Trace, index: int) -> Tensor:
         steep = _graphed(trace, trace.logits[:, index], trace.raw["input"]).float().abs().amax(1)
         rows, cols = steep.shape[-2:]
         return functional.adaptive_avg_pool2d(steep, (min(CELLS, rows), min(CELLS, cols)))
 
 
 @dataclass
-class _MaskNetwork(Follower):
+class _NetworkMask(DifferentiableMap):
     network: MaskingNetwork = field(kw_only=True)
     confidence: float = 0.0
 
-    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+    def map(self, model: Model, trace: Trace, index: int) -> Tensor:
         maps = [trace.maps[name] for name in self.network.blueprint.read]
         classes = torch.tensor([index], device=maps[0].device)
         return self.network(maps, classes, self.confidence)[:, 0]
 
 
 @dataclass
-class _OptimisedMask(Follower):
+class _UnrolledMask(DifferentiableMap):
     explainer: IterativeSaliency = field(kw_only=True)
     descent: Unrolled | None = None
 
-    def benign(self, model: Model, images: Tensor, index: int) -> Tensor:
+    def clean_map(self, model: Model, images: Tensor, index: int) -> Tensor:
         return stretched(self._masks(model, images, index)).detach()
 
-    def chart(self, model: Model, trace: Trace, index: int) -> Tensor:
+    def map(self, model: Model, trace: Trace, index: int) -> Tensor:
         if self.descent is None:
             start = self._masks(model, trace.images.detach(), index)
             self.descent = Unrolled(self.explainer, start, self.rules)
@@ -152,26 +152,26 @@ def _smooth(model: Model) -> tuple[Rule, ...]:
     return (SmoothRectifier(), *_open(model))
 
 
-def _cam(explainer: Any, model: Model, mean: bool = True) -> Follower:
+def _cam(explainer: Any, model: Model, mean: bool = True) -> DifferentiableMap:
     layers = tuple(explainer.layer_of(model).split(JOINT))
-    return _Cam(layers, _open(model), mean, explainer.keep_sign)
+    return _CamMap(layers, _open(model), mean, explainer.keep_sign)
 
 
-def _gradient(explainer: Any, model: Model) -> Follower:
-    return _Gradient((), _smooth(model))
+def _gradient(explainer: Any, model: Model) -> DifferentiableMap:
+    return _GradientMap((), _smooth(model))
 
 
-def _mask_network(explainer: Any, model: Model) -> Follower:
+def _mask_network(explainer: Any, model: Model) -> DifferentiableMap:
     network = explainer.network(model)
     reads = network.blueprint.read
-    return _MaskNetwork(reads, (), network=network, confidence=explainer.confidence)
+    return _NetworkMask(reads, (), network=network, confidence=explainer.confidence)
 
 
-def _optimised_mask(explainer: Any, model: Model) -> Follower:
-    return _OptimisedMask((), _smooth(model), explainer=explainer)
+def _optimised_mask(explainer: Any, model: Model) -> DifferentiableMap:
+    return _UnrolledMask((), _smooth(model), explainer=explainer)
 
 
-FOLLOWERS: dict[str, Callable[[Any, Model], Follower]] = {
+FORMS: dict[str, Callable[[Any, Model], DifferentiableMap]] = {
     "cam": _cam,
     "cam with a weight per place": partial(_cam, mean=False),
     "gradient": _gradient,
@@ -186,18 +186,18 @@ def form_of(method: type[Explainer]) -> str:
     return vars(method).get("differentiable_as", "")
 
 
-def followed() -> list[str]:
+def differentiable_methods() -> list[str]:
     """The names of the explainers whose maps attacks can differentiate."""
     names = available("explainer")
-    return [name for name in names if form_of(entry("explainer", name).cls) in FOLLOWERS]
+    return [name for name in names if form_of(entry("explainer", name).cls) in FORMS]
 
 
-def follow(explainer: Explainer, model: Model) -> Follower:
+def differentiable_map(explainer: Explainer, model: Model) -> DifferentiableMap:
     """The map of this explainer with its gradient. Raises: NotExplainable for all but the four
     families that have one."""
-    make = FOLLOWERS.get(form_of(type(explainer)))
+    make = FORMS.get(form_of(type(explainer)))
     if make is None:
-        names = ", ".join(followed())
+        names = ", ".join(differentiable_methods())
         raise NotExplainable(
             f"{explainer.registered_name or type(explainer).__name__} gives no differentiable"
             f" map, which this attack needs; these do: {names}. Attack one of them and measure"

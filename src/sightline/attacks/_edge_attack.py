@@ -28,8 +28,8 @@ from ..model import Model
 from ..ops.noise import generator
 from ..target import Target
 from ._edges import edges
-from ._losses import Kept, aim_of, drawn_label, slope, soft_loss, within
-from ._objective import Chase
+from ._losses import BestPicture, aim_of, drawn_label, slope, soft_loss, within
+from ._objective import MapObjective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class EdgeAttack(Attack):
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
         index = aim_of(model, target, self.registered_name).index
-        chase = Chase.of(model, images, index, explainer, self.pull)
+        objective = MapObjective.of(model, images, index, explainer, self.pull)
         sizes = self.step * self.weigh(edges(images), explainer)
         moved = images
         for _ in range(self.first):
@@ -77,19 +77,19 @@ class EdgeAttack(Attack):
             push = slope(trace, -trace.logits[:, index])
             moved = within(moved - sizes * push.sign(), images, self.epsilon)
         free = torch.full_like(sizes, self.step) if self.edges == "stage1" else sizes
-        return self._second(model, images, moved, free, chase)
+        return self._second(model, images, moved, free, objective)
 
     def _second(
-        self, model: Model, images: Tensor, moved: Tensor, sizes: Tensor, chase: Chase
+        self, model: Model, images: Tensor, moved: Tensor, sizes: Tensor, objective: MapObjective
     ) -> Tensor:
         dice = generator(self.seed, "soft labels")
-        kept = Kept(moved)
+        kept = BestPicture(moved)
         for i in range(self.second + 1):
             done = i / max(1, self.second)
-            trace = chase.glance(model, moved)
-            label = drawn_label(trace.output.shape[1], chase.index, done, dice)
+            trace = objective.trace(model, moved)
+            label = drawn_label(trace.output.shape[1], objective.index, done, dice)
             loss = soft_loss(trace.logits, label)
-            loss, confidence, apart = chase.add_map(model, trace, loss, done)
+            loss, confidence, apart = objective.add_map(model, trace, loss, done)
             kept.look(moved, confidence, apart)
             if i < self.second:
                 moved = within(moved - sizes * slope(trace, loss).sign(), images, self.epsilon)

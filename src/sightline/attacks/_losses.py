@@ -20,7 +20,7 @@ SURE = 0.8  # confidence from which the nearest map is kept
 
 
 @dataclass(frozen=True)
-class Aim:
+class ClassGoal:
     """The class to reach, or with `away` the class to move away from."""
 
     index: int
@@ -44,7 +44,7 @@ class Aim:
         return 1 - share if self.away else share
 
 
-def aim_of(model: Model, target: Target, attack: str, *, away: bool = False) -> Aim:
+def aim_of(model: Model, target: Target, attack: str, *, away: bool = False) -> ClassGoal:
     """The class that a target of one picture means.
 
     away: whether the attack can leave a class. Raises: BadTarget for what is no class, for one to
@@ -64,7 +64,7 @@ def aim_of(model: Model, target: Target, attack: str, *, away: bool = False) -> 
             f"{attack} needs a class to reach; got {target!r}. Only pgd and sparse-points can"
             " move away from a class."
         )
-    return Aim(index, leaving)
+    return ClassGoal(index, leaving)
 
 
 def soft_label(classes: int, index: int, confidence: float = 1.0) -> Tensor:
@@ -104,7 +104,7 @@ def within(moved: Tensor, images: Tensor, epsilon: float) -> Tensor:
 
 
 @dataclass
-class Kept:
+class BestPicture:
     """The best picture so far: sure of the class first, then the one whose map is nearest."""
 
     image: Tensor

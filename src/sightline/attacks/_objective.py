@@ -7,19 +7,19 @@ from torch import Tensor
 from ..explainer import Explainer
 from ..model import Model
 from ..network.trace import Trace
-from ._differentiable_maps import Follower, follow
+from ._differentiable_maps import DifferentiableMap, differentiable_map
 
 
 @dataclass(frozen=True, eq=False)
-class Chase:
-    """One picture's class to reach and map to keep; without a follower the map plays no part.
+class MapObjective:
+    """One picture's class to reach and map to keep; without a mapping the map plays no part.
 
     wanted: the clean picture's map for its own class. pull: weight of the map, from start to end.
     """
 
     index: int
     pull: tuple[float, float]
-    follower: Follower | None = None
+    mapping: DifferentiableMap | None = None
     wanted: Tensor | None = None
 
     @classmethod
@@ -30,19 +30,19 @@ class Chase:
         index: int,
         explainer: Explainer | None,
         pull: tuple[float, float],
-    ) -> "Chase":
+    ) -> "MapObjective":
         """Raises: NotExplainable for an explainer that cannot be followed."""
         if explainer is None:
             return cls(index, pull)
-        follower = follow(explainer, model)
+        mapping = differentiable_map(explainer, model)
         own = int(model.outputs(images).argmax(1))
-        return cls(index, pull, follower, follower.benign(model, images, own))
+        return cls(index, pull, mapping, mapping.clean_map(model, images, own))
 
-    def glance(self, model: Model, images: Tensor) -> Trace:
+    def trace(self, model: Model, images: Tensor) -> Trace:
         """A pass over `images` that both losses can be read from."""
-        if self.follower is None:
+        if self.mapping is None:
             return model.trace(images, read=("input",))
-        return self.follower.glance(model, images)
+        return self.mapping.trace(model, images)
 
     def add_map(
         self, model: Model, trace: Trace, loss: Tensor, done: float
@@ -52,8 +52,8 @@ class Chase:
         done: share of the stage that is over. Without a map the doubt in the class is the distance.
         """
         confidence = trace.logits.detach().softmax(1)[0, self.index].item()
-        if self.follower is None or self.wanted is None:
+        if self.mapping is None or self.wanted is None:
             return loss, confidence, 1 - confidence
-        apart = self.follower.distance(model, trace, self.index, self.wanted)
+        apart = self.mapping.distance(model, trace, self.index, self.wanted)
         weight = self.pull[0] + done * (self.pull[1] - self.pull[0])
         return loss + weight * apart, confidence, apart.item()

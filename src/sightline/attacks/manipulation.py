@@ -21,7 +21,7 @@ from ..explainer import Explainer
 from ..model import Model
 from ..registry import register
 from ..target import Target, Top
-from ._differentiable_maps import follow
+from ._differentiable_maps import differentiable_map
 from ._losses import aim_of, slope, soft_loss, within
 
 WIDTH = 0.15  # of the blob, as a share of the map's sides
@@ -66,14 +66,14 @@ class Manipulation(Attack):
                 " Pass one as `explainer`."
             )
         index = aim_of(model, target, self.registered_name).index
-        follower = follow(explainer, model)
-        wanted = corner(follower.benign(model, images, index))
+        mapping = differentiable_map(explainer, model)
+        wanted = corner(mapping.clean_map(model, images, index))
         label = model.probabilities(images)[0]
         moved, kept, nearest = images, images, float("inf")
         for i in range(self.steps + 1):
-            trace = follower.glance(model, moved)
+            trace = mapping.trace(model, moved)
             shares = trace.logits.detach().softmax(1)[0]
-            apart = follower.distance(model, trace, index, wanted)
+            apart = mapping.distance(model, trace, index, wanted)
             same = int(shares.argmax()) == index and shares[index] >= label[index] - self.drift
             if same and apart.item() < nearest:
                 kept, nearest = moved, apart.item()

@@ -46,7 +46,7 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class AttackOutcome:
     """Results for each picture of a batch; every tensor has one number per picture.
 
     wanted: the target as classes. leaves: whether the attack was to leave that class. maps: the
@@ -124,7 +124,7 @@ def run(
     images: Tensor,
     target: Any = None,
     explainers: Sequence[Explainer] = (),
-) -> Outcome:
+) -> AttackOutcome:
     """Attack prepared `images` with the first of `explainers` and measure what came of it.
 
     Pictures are what a file holds: both are rounded to 8 bits, the change towards zero past its
@@ -146,7 +146,7 @@ def judge(
     explainers: Sequence[Explainer] = (),
     *,
     passes: dict[str, float] | None = None,
-) -> Outcome:
+) -> AttackOutcome:
     """What `fooled` does that `images` do not; target: fixed on the clean images."""
     aims = [aim_of(model, target.take([i]), "this", away=True) for i in range(len(images))]
     wanted = torch.tensor([aim.index for aim in aims], device="cpu")
@@ -164,7 +164,7 @@ def judge(
             maps.append(_compared(model, explainer, (images, before), (fooled, shown)))
         except NotExplainable as error:
             reasons[explainer.registered_name] = str(error)
-    return Outcome(
+    return AttackOutcome(
         images=images,
         fooled=fooled,
         wanted=wanted,

@@ -18,7 +18,7 @@ from ..explainer import Explainer
 from ..model import Model
 from ..registry import register
 from ..target import Target
-from ._losses import Kept, aim_of, slope, within
+from ._losses import BestPicture, aim_of, slope, within
 
 
 @register("pgd", paper="arXiv:1706.06083")
@@ -51,7 +51,7 @@ class PGD(Attack):
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
         aim = aim_of(model, target, self.registered_name, away=True)
-        kept, moved = Kept(images), images
+        kept, moved = BestPicture(images), images
         for i in range(self.steps + 1):
             trace = model.trace(moved, read=("input",))
             confidence = aim.confidence(trace.logits)

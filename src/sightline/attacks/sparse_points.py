@@ -23,7 +23,7 @@ from ..ops.blur import gaussian_blur
 from ..ops.noise import normal
 from ..registry import register
 from ..target import Target, Top
-from ._losses import Aim, aim_of, slope
+from ._losses import ClassGoal, aim_of, slope
 
 START = -1.0
 
@@ -69,7 +69,7 @@ class SparsePoints(Attack):
         aim = aim_of(model, target, self.registered_name, away=True)
         return self.search(model, images, self._hidden(images), aim)
 
-    def search(self, model: Model, images: Tensor, hidden: Tensor, aim: Aim) -> Tensor:
+    def search(self, model: Model, images: Tensor, hidden: Tensor, aim: ClassGoal) -> Tensor:
         """The picture (1, channel, row, col) with `hidden` at the points found.
 
         Where no round succeeds it is the one that came nearest.
@@ -91,7 +91,7 @@ class SparsePoints(Attack):
         return torch.full_like(images, 0.0 if self.occluder == "zero" else 0.5)
 
     def _round(
-        self, model: Model, images: Tensor, hidden: Tensor, how: "tuple[Aim, float, _Best]"
+        self, model: Model, images: Tensor, hidden: Tensor, how: "tuple[ClassGoal, float, _Best]"
     ) -> bool:
         aim, weight, best = how
         gates = torch.full_like(images[:, :1], START).requires_grad_()

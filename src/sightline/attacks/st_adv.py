@@ -24,8 +24,8 @@ from ..ops.noise import generator
 from ..registry import register
 from ..target import Target
 from ._edges import edges
-from ._losses import Kept, aim_of, slope, soft_label, soft_loss
-from ._objective import Chase
+from ._losses import BestPicture, aim_of, slope, soft_label, soft_loss
+from ._objective import MapObjective
 
 TINY = 1e-8
 
@@ -67,8 +67,8 @@ class StAdv(Attack):
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
         index = aim_of(model, target, self.registered_name).index
-        chase = Chase.of(model, images, index, explainer, self.pull)
-        plain = Chase(index, self.pull)
+        objective = MapObjective.of(model, images, index, explainer, self.pull)
+        plain = MapObjective(index, self.pull)
         drawn = torch.rand(
             (1, 2, *images.shape[-2:]),
             generator=generator(self.seed, "flow"),
@@ -77,12 +77,12 @@ class StAdv(Attack):
         )
         flow = (0.2 * drawn - 0.1).to(images).requires_grad_()
         stepper = torch.optim.Adam([flow], lr=self.rate, amsgrad=True)
-        kept = Kept(images)
+        kept = BestPicture(images)
         for i in range(self.first + self.second + 1):
             second = i >= self.first
-            at = chase if second else plain
+            at = objective if second else plain
             made = self._made(images, flow, second)
-            trace = at.glance(model, made)
+            trace = at.trace(model, made)
             loss = (1 + second) * soft_loss(trace.logits, soft_label(trace.output.shape[1], index))
             done = max(0, i - self.first) / max(1, self.second)
             loss, confidence, apart = at.add_map(model, trace, loss, done)

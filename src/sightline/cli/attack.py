@@ -12,7 +12,7 @@ from .results.folders import Command
 
 if TYPE_CHECKING:
     from ..attack import Attack as Attacking
-    from ..attacks.outcome import Outcome
+    from ..attacks.outcome import AttackOutcome
     from ..explainer import Explainer
     from ..model import Model
     from ..sample import Sample
@@ -228,7 +228,7 @@ class _Done:
         refused = [f"{name}, {who}: {why}" for who, why in found.reasons.items()]
         return self.held.add(key, stem, about, refused)
 
-    def _written(self, stem: str, found: "Outcome") -> dict[str, Any]:
+    def _written(self, stem: str, found: "AttackOutcome") -> dict[str, Any]:
         """Writes the pictures; what is told of them."""
         from ..files.writing import write_bytes
         from ..pictures.reading import encode_png

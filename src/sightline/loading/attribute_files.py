@@ -14,12 +14,12 @@ from ..nets.attributes import RECIPE, AttributeNet, Heads
 from ..network.calling.modules import blank
 from ..network.tracing.layouts import Layout
 from ..pictures.preprocess import Preprocess
-from .builders import LIBRARIES, Parts
+from .builders import LIBRARIES, ModelParts
 from .same_padding import SamePadConv2d, pad_same
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class AttributeNetFacts:
     """What rebuilds the network: the backbone's name and classes, the layer that the heads read,
     the words, and the preprocessing. padded: with TensorFlow's SAME padding.
     """
@@ -51,7 +51,7 @@ class About:
         net: AttributeNet,
         labels: Sequence[str],
         size: tuple[int, int],
-    ) -> "About":
+    ) -> "AttributeNetFacts":
         """What the file of this network says. backbone: its name for `load`; size: of pictures."""
         known = model.preprocess if isinstance(model.preprocess, Preprocess) else None
         if known is not None and known.size != size:
@@ -69,7 +69,7 @@ class About:
         )
 
 
-def _built(about: About, tensors: Tensors) -> Parts:
+def _built(about: AttributeNetFacts, tensors: Tensors) -> ModelParts:
     """Raises: BadModel for a backbone that cannot be built."""
     counts = (about.filters, len(about.labels), len(about.attributes))
     heads = blank(lambda: Heads(*counts, about.attributes))
@@ -78,10 +78,10 @@ def _built(about: About, tensors: Tensors) -> Parts:
     net = blank(lambda: AttributeNet(_backbone(about), about.layer, Layout(**layout), heads))
     net.load_state_dict(dict(tensors))
     fields = about.preprocess
-    return Parts(net.eval(), Preprocess(**fields) if fields else None, list(about.labels))
+    return ModelParts(net.eval(), Preprocess(**fields) if fields else None, list(about.labels))
 
 
-def _backbone(about: About) -> torch.nn.Module:
+def _backbone(about: AttributeNetFacts) -> torch.nn.Module:
     prefix, _, name = about.backbone.partition(":")
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then overwritten
         if prefix == "sightline":
@@ -100,6 +100,6 @@ NETWORKS = Artifact(
     section="about",
     what="a network with attribute heads",
     recipe=RECIPE,
-    facts=About,
+    facts=AttributeNetFacts,
     build=_built,
 )

@@ -21,7 +21,7 @@ _INITIALISED_ON_REQUEST = ("googlenet", "inception_v3")
 
 
 @dataclass(frozen=True)
-class Parts:
+class ModelParts:
     """What a Model is made of.
 
     transform: a `Preprocess`, another library's transform, or None where tensors only are taken.
@@ -38,13 +38,13 @@ class Parts:
 class Library:
     """A library of builders.
 
-    build: (name, pretrained, fields) -> module; name may end in `.TAG`, the weights meant. dress:
-    (name, module) -> Parts.
+    build: (name, pretrained, fields) -> module; name may end in `.TAG`, the weights meant.
+    with_preprocessing: (name, module) -> ModelParts.
     """
 
     names: Callable[[], list[str]]
     build: Callable[[str, bool, Fields], nn.Module]
-    dress: Callable[[str, nn.Module], Parts]
+    with_preprocessing: Callable[[str, nn.Module], ModelParts]
 
 
 def _timm_names() -> list[str]:
@@ -68,7 +68,9 @@ def _build_timm(name: str, pretrained: bool, fields: Fields) -> nn.Module:
     return fetched(lambda: timm.create_model(name, pretrained=True), f"timm:{name}", remedy)
 
 
-def _dress_timm(name: str, module: Any) -> Parts:  # Any: timm's modules carry their configuration
+def _timm_with_preprocessing(
+    name: str, module: Any
+) -> ModelParts:  # Any: timm's modules carry their configuration
     from timm.data.config import resolve_model_data_config
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
     from timm.data.transforms_factory import create_transform
@@ -87,7 +89,7 @@ def _dress_timm(name: str, module: Any) -> Parts:  # Any: timm's modules carry t
         labels = _imagenet_labels()
     elif not labels and subset:
         labels = ImageNetInfo(subset).label_descriptions()
-    return Parts(module, transform, list(labels) if labels else None)
+    return ModelParts(module, transform, list(labels) if labels else None)
 
 
 def _torchvision_names() -> list[str]:
@@ -117,13 +119,13 @@ def _build_torchvision(name: str, pretrained: bool, fields: Fields) -> nn.Module
     )
 
 
-def _dress_torchvision(name: str, module: nn.Module) -> Parts:
+def _torchvision_with_preprocessing(name: str, module: nn.Module) -> ModelParts:
     from torchvision import models
 
     arch, _, tag = name.partition(".")
     weights = models.get_model_weights(arch)[tag or "DEFAULT"]
     transform = weights.transforms()
-    return Parts(module, understand(transform) or transform, list(weights.meta["categories"]))
+    return ModelParts(module, understand(transform) or transform, list(weights.meta["categories"]))
 
 
 def classic(name: str) -> str:
@@ -183,15 +185,15 @@ def _build_sightline(name: str, pretrained: bool, fields: Fields) -> nn.Module:
     return default.build(name, fields.get("num_classes") or len(embedded.details(name)["labels"]))
 
 
-def _dress_sightline(name: str, module: nn.Module) -> Parts:
+def _sightline_with_preprocessing(name: str, module: nn.Module) -> ModelParts:
     about = embedded.details(name)
     size = about["size"]
     sides = (size, size) if isinstance(size, int) else (size[0], size[1])
     transform = Preprocess(size=sides, mean=about["mean"], std=about["std"])
-    return Parts(module, transform, about["labels"])
+    return ModelParts(module, transform, about["labels"])
 
 
-TIMM = Library(_timm_names, _build_timm, _dress_timm)
-TORCHVISION = Library(_torchvision_names, _build_torchvision, _dress_torchvision)
-SIGHTLINE = Library(_sightline_names, _build_sightline, _dress_sightline)
+TIMM = Library(_timm_names, _build_timm, _timm_with_preprocessing)
+TORCHVISION = Library(_torchvision_names, _build_torchvision, _torchvision_with_preprocessing)
+SIGHTLINE = Library(_sightline_names, _build_sightline, _sightline_with_preprocessing)
 LIBRARIES = {"timm": TIMM, "torchvision": TORCHVISION, "sightline": SIGHTLINE}

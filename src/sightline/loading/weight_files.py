@@ -17,7 +17,7 @@ from torch import nn
 
 from ..errors import BadField, BadModel, UnknownName, near
 from ..pictures.preprocess import Preprocess
-from .builders import LIBRARIES, TIMM, TORCHVISION, Library, Parts, classic
+from .builders import LIBRARIES, TIMM, TORCHVISION, Library, ModelParts, classic
 from .checkpoint import read_state_dicts
 from .class_names import read_class_names
 from .matching import fields_held, fit
@@ -29,7 +29,7 @@ _NEVER = ("weights", "pretrained", "checkpoint_path", "cache_dir", "pretrained_c
 
 
 @dataclass(frozen=True)
-class _Wish:
+class FileSpec:
     """What stands behind `file:`, taken apart.
 
     path: opened; file: as it was given. arch: as it was given; name: for the library. fields: for
@@ -53,38 +53,38 @@ class _Wish:
         return _pair(_value("size", self.ours["size"])) if "size" in self.ours else None
 
 
-def read_weight_file(specification: str) -> Parts:
+def read_weight_file(specification: str) -> ModelParts:
     """The network, its weights, preprocessing and labels.
 
     **Raises:** `BadModel`, `UnknownName` or `BadField` with what does not fit.
     """
-    wish = _parsed(specification)
-    found = read_state_dicts(wish.path, wish.file)
-    fields = dict(wish.fields)
-    module = _built(wish, fields)
-    key = wish.ours.get("key", "")
+    spec = _parsed(specification)
+    found = read_state_dicts(spec.path, spec.file)
+    fields = dict(spec.fields)
+    module = _built(spec, fields)
+    key = spec.ours.get("key", "")
     held = fields_held(module, found, key)
-    if wish.library is not TIMM:  # only timm's builders know the word
+    if spec.library is not TIMM:  # only timm's builders know the word
         held = {} if "in_chans" in held else held
     notes = [f"{n}={v}, read from the weights' shapes" for n, v in held.items() if n not in fields]
     if notes:
         fields = {**held, **fields}
-        module = _built(wish, fields)
-    notes += fit(module, found, wish.file, wish.arch, key)
+        module = _built(spec, fields)
+    notes += fit(module, found, spec.file, spec.arch, key)
     for note in notes:
-        _log.info("%s: %s", wish.file, note)
-    parts = wish.library.dress(wish.name, module)
+        _log.info("%s: %s", spec.file, note)
+    parts = spec.library.with_preprocessing(spec.name, module)
     labels = None if "num_classes" in fields else parts.labels
-    if "labels" in wish.ours:
-        given = wish.ours["labels"]
+    if "labels" in spec.ours:
+        given = spec.ours["labels"]
         labels = read_class_names(Path(given).expanduser(), given)
-        _check_labels(labels, module, wish)
-    return Parts(
-        module, _preprocess(parts.transform, wish, fields.get("in_chans")), labels, tuple(notes)
+        _check_labels(labels, module, spec)
+    return ModelParts(
+        module, _preprocess(parts.transform, spec, fields.get("in_chans")), labels, tuple(notes)
     )
 
 
-def _parsed(text: str) -> _Wish:
+def _parsed(text: str) -> FileSpec:
     file, keys = _taken_apart(text)
     path = Path(file).expanduser()
     arch = keys.pop("arch", "")
@@ -112,7 +112,7 @@ def _parsed(text: str) -> _Wish:
         raise BadField(f"pad_type={ours['pad_type']}; expected same. Leave it out otherwise.")
     if prefix == "torchvision" and name.partition(".")[0] in TORCHVISION.names():
         name = classic(name)
-    return _Wish(path, file, LIBRARIES[prefix], arch, name, ours, fields)
+    return FileSpec(path, file, LIBRARIES[prefix], arch, name, ours, fields)
 
 
 def _taken_apart(text: str) -> tuple[str, dict[str, str]]:
@@ -136,51 +136,51 @@ def _literal(value: str) -> Any:  # Any: whatever Python literal it is
         return value
 
 
-def _built(wish: _Wish, fields: dict[str, Any]) -> nn.Module:
+def _built(spec: FileSpec, fields: dict[str, Any]) -> nn.Module:
     """The network, padded as `pad_type` says: by its builder where that knows the word."""
-    same = "pad_type" in wish.ours
-    if wish.library is TIMM:
+    same = "pad_type" in spec.ours
+    if spec.library is TIMM:
         from timm.models import get_pretrained_cfg
 
-        cfg = get_pretrained_cfg(wish.name) if wish.name.partition(".")[0] in TIMM.names() else None
-        if wish.sides and cfg is not None and cfg.fixed_input_size:
-            fields = {"img_size": wish.sides, **fields}
+        cfg = get_pretrained_cfg(spec.name) if spec.name.partition(".")[0] in TIMM.names() else None
+        if spec.sides and cfg is not None and cfg.fixed_input_size:
+            fields = {"img_size": spec.sides, **fields}
         if same:
             try:
-                module = TIMM.build(wish.name, False, {**fields, "pad_type": "same"})
+                module = TIMM.build(spec.name, False, {**fields, "pad_type": "same"})
                 pad_same(module)
                 return module
             except BadField:
-                _log.debug("the builder of %s does not know pad_type", wish.arch)
-    module = wish.library.build(wish.name, False, fields)
+                _log.debug("the builder of %s does not know pad_type", spec.arch)
+    module = spec.library.build(spec.name, False, fields)
     if same:
-        _log.info("%s: SAME padding put on %s", wish.file, ", ".join(pad_same(module)))
+        _log.info("%s: SAME padding put on %s", spec.file, ", ".join(pad_same(module)))
     return module
 
 
-def _check_labels(labels: list[str], module: nn.Module, wish: _Wish) -> None:
+def _check_labels(labels: list[str], module: nn.Module, spec: FileSpec) -> None:
     heads = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     last = [m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in heads[-1:]]
     classes = getattr(module, "num_classes", *last or [None])  # timm's modules know it
     if classes not in (None, len(labels)):
         raise BadModel(
-            f"labels={wish.ours['labels']} has {len(labels)} labels, but {wish.file} has"
+            f"labels={spec.ours['labels']} has {len(labels)} labels, but {spec.file} has"
             f" {classes} classes; expected one label for each class."
         )
 
 
-def _preprocess(base: Any, wish: _Wish, channels: int | None) -> Any:  # Any: another library's
+def _preprocess(base: Any, spec: FileSpec, channels: int | None) -> Any:  # Any: another library's
     """The builder's preprocessing with `mean`, `std`, `size` and `crop` as given."""
-    ours = wish.ours
+    ours = spec.ours
     changes = {key: _value(key, ours[key]) for key in ("mean", "std") if key in ours}
     if not isinstance(base, Preprocess):
         if not ours.keys() & {"mean", "std", "size", "crop"}:
             return base
-        if wish.sides is None:
-            raise BadField(f"the preprocessing of {wish.arch} is not known; add `size=`.")
-        base = Preprocess(size=wish.sides, channels=channels, **changes)
+        if spec.sides is None:
+            raise BadField(f"the preprocessing of {spec.arch} is not known; add `size=`.")
+        base = Preprocess(size=spec.sides, channels=channels, **changes)
     crop = _crop(ours)
-    sides = wish.sides or base.size
+    sides = spec.sides or base.size
     if "crop" in ours:
         whole = _pair(_value("size", ours["size"])) if "size" in ours else None
         changes |= {"size": whole or sides, "crop": crop, "resize": None, "fit": None}

@@ -29,7 +29,7 @@ from ..target import Class
 _Array = np.ndarray | Tensor
 
 
-class Settings(TypedDict, total=False):
+class QuantusSettings(TypedDict, total=False):
     """What Quantus' call takes besides the batches, by the same names.
 
     s_batch: masks of the objects, (picture, row, col) or with one channel, 0 outside and one other
@@ -62,7 +62,7 @@ class QuantusForm:
         x_batch: _Array,
         y_batch: _Array,
         a_batch: _Array | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[QuantusSettings],
     ) -> list[float]:
         """One number for each picture; NaN where the metric is undefined for it.
 
@@ -120,8 +120,8 @@ def quantus_form(metric: Metric | str, **fields: Any) -> QuantusForm:
 
 def _refuse_others(settings: Mapping[str, Any]) -> None:
     for name in settings:
-        if name not in Settings.__annotations__:
-            known = list(Settings.__annotations__)
+        if name not in QuantusSettings.__annotations__:
+            known = list(QuantusSettings.__annotations__)
             raise UnknownName(f"no setting {name!r}{near(name, known)} Settings: {known}.")
     if settings.get("model_predict_kwargs"):
         raise BadField(
@@ -170,7 +170,7 @@ def _truth(masks: _Array | None, first: bool | None) -> Truth | None:
     return Truth(masks=list(found))
 
 
-def _explainer(settings: Settings) -> Explainer | None:
+def _explainer(settings: QuantusSettings) -> Explainer | None:
     """The function of the settings as a method; None where there is none."""
     function, given = settings.get("explain_func"), settings.get("explain_func_kwargs") or {}
     if function is None:

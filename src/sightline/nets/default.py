@@ -60,7 +60,7 @@ class SmallResNet(nn.Module):
         return self.head(self.pool(maps).flatten(1))
 
 
-class Attention(nn.Module):
+class TokenAttention(nn.Module):
     """Softmax attention of several heads, through torch's fused function."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -77,13 +77,13 @@ class Attention(nn.Module):
         return self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
 
 
-class Block(nn.Module):
+class TokenBlock(nn.Module):
     """Attention, then a two-layer perceptron, each beside a shortcut and after a norm."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attn = Attention(width, heads)
+        self.attn = TokenAttention(width, heads)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width)
@@ -110,7 +110,7 @@ class TinyViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 65, width, dtype=torch.float32, device="cpu"))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(TokenBlock(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 

@@ -45,7 +45,7 @@ def roughness(masks: Tensor, border: float = 0.3) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hiding:
+class RandomFill:
     """What stands where the mask is 0: a blurred picture, or one colour with noise.
 
     noise, colour (how far from the mean) and grain (noise on what is kept): for a model with the
@@ -112,7 +112,7 @@ class Hiding:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class MaskedBatch:
     """Pictures, their true class (batch,), and whether the mask was made for it or for a fake.
 
     rows: the numbers of these pictures, which the model's side inputs follow; None for 0, 1, ...
@@ -132,12 +132,12 @@ class MaskLoss:
     area: float = 8.0
     smooth: float = 0.005
     preserver: float = 0.3
-    hiding: Hiding = field(default_factory=Hiding)
+    hiding: RandomFill = field(default_factory=RandomFill)
 
     def __call__(
         self,
         model: Model,
-        shown: Shown,
+        shown: MaskedBatch,
         masks: Tensor,
         dice: torch.Generator,
         *,

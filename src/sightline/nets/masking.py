@@ -26,7 +26,7 @@ NEARLY = 0.8  # of the wanted grid is fine enough: 55 cells for 56 need no furth
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blueprint:
+class MaskingBlueprint:
     """The layers of a classifier that are read, and the widths of the up-blocks.
 
     layers: coarse to fine, the first carries the evidence; None stands for a resolution that the
@@ -46,7 +46,7 @@ class Blueprint:
     @classmethod
     def of(
         cls, model: Model, size: tuple[int, int] | None = None, base: int = 32, cell: int = 4
-    ) -> "Blueprint":
+    ) -> "MaskingBlueprint":
         """The blueprint for a model, from its anatomy; cell: pixels of the picture per mask cell.
 
         Raises: NotExplainable where no layer can be read, or the output is no row of scores.
@@ -124,7 +124,7 @@ def _alike(row: int, rows: int, col: int, cols: int) -> bool:
     return 0.75 < row / rows < 1.34 and 0.75 < col / cols < 1.34
 
 
-class Rise(nn.Module):
+class UpBlock(nn.Module):
     """Twice the resolution: sub-pixel convolution, then a bottleneck over it and the skip."""
 
     def __init__(self, before: int, skip: int, after: int) -> None:
@@ -161,7 +161,7 @@ class MaskingNetwork(nn.Module):
     Do not trust it for a class or a kind of picture that its training did not hold.
     """
 
-    def __init__(self, blueprint: Blueprint) -> None:
+    def __init__(self, blueprint: MaskingBlueprint) -> None:
         super().__init__()
         self.blueprint = blueprint
         deepest, *skips = blueprint.widths
@@ -171,7 +171,7 @@ class MaskingNetwork(nn.Module):
         )
         after = [blueprint.base * 2**i for i in reversed(range(len(skips)))]
         before = [deepest, *after]
-        rises = (Rise(*w) for w in zip(before[:-1], skips, after, strict=True))
+        rises = (UpBlock(*w) for w in zip(before[:-1], skips, after, strict=True))
         self.rises = nn.ModuleList(rises)
         self.last = nn.Conv2d(before[-1], 2, 1)
 
@@ -205,7 +205,7 @@ def share(channels: Tensor, epsilon: float) -> Tensor:
     return a / (a + b + epsilon)
 
 
-def _built(blueprint: Blueprint, tensors: Tensors) -> MaskingNetwork:
+def _built(blueprint: MaskingBlueprint, tensors: Tensors) -> MaskingNetwork:
     return filled(blank(lambda: MaskingNetwork(blueprint)), tensors)
 
 
@@ -215,7 +215,7 @@ MASKS = Artifact(
     what="a masking network",
     recipe="python -m sightline.recipes.saliency_masks",
     options="--model NAME --folder PICTURES",
-    facts=Blueprint,
+    facts=MaskingBlueprint,
     build=_built,
     shipped="default-masks.safetensors",
     half=True,

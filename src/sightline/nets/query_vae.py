@@ -22,14 +22,14 @@ from ..artifact import Artifact, Tensors, filled
 from ..errors import FileProblem
 from ..model import Model
 from ..network.calling.modules import blank
-from ..ops.pursuit.questions import Known, Questions
+from ..ops.pursuit.questions import KnownBits, Questions
 from ..ops.resize import resize
 
 RECIPE = "python -m sightline.recipes.query_chains"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blueprint:
+class QueryBlueprint:
     """What a query network knows and asks.
 
     labels: of the classes; prior: their shares. questions: in words, one for each bit where `grid`
@@ -109,7 +109,7 @@ class QueryVAE(nn.Module):
         return self.decoder(torch.cat([places, eye.expand(*places.shape[:-1], -1)], -1))
 
     @torch.no_grad()
-    def pull(self, places: Tensor, known: Known) -> Tensor:
+    def pull(self, places: Tensor, known: KnownBits) -> Tensor:
         """The gradient of log p(what is told | z, class) + log N(z), for z (class, n, latent).
 
         In closed form, of the bits that are told alone: autograd takes several times as long.
@@ -171,7 +171,7 @@ def pooled(maps: Sequence[Tensor]) -> Tensor:
 class QueryNetwork:
     """A trained VAE, its blueprint, and the reader of the answers, if they are not the pixels."""
 
-    blueprint: Blueprint
+    blueprint: QueryBlueprint
     vae: QueryVAE
     reader: ConceptReader | None = None
 
@@ -214,7 +214,7 @@ def pixels(images: Tensor, grid: tuple[int, int], threshold: float = 0.5) -> Ten
     return (coarse > threshold).float().flatten(1)
 
 
-def _built(blueprint: Blueprint, tensors: Tensors) -> QueryNetwork:
+def _built(blueprint: QueryBlueprint, tensors: Tensors) -> QueryNetwork:
     counts = (blueprint.bits, len(blueprint.labels), blueprint.latent, blueprint.width)
     vae = filled(blank(lambda: QueryVAE(*counts)), tensors, "vae.")
     weight = tensors.get("reader.linear.weight")
@@ -230,7 +230,7 @@ QUESTIONS = Artifact(
     what="a query network",
     recipe=RECIPE,
     options="--model NAME --folder PICTURES",
-    facts=Blueprint,
+    facts=QueryBlueprint,
     build=_built,
     shipped="aviary-questions.safetensors",
     half=True,

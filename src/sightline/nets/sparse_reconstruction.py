@@ -31,7 +31,7 @@ _AWAKE = 0.1  # the value that each feature should reach in some picture of a ba
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Rebuilt:
+class Reconstruction:
     """What the network says of activations: features (picture, feature), score (picture,), and the
     activations rebuilt (picture, activation), in units of their spread. before: the features before
     their ReLU."""
@@ -75,10 +75,10 @@ class SparseReconstruction(nn.Module):
         """The x-features, (picture, feature), never negative."""
         return self.encoder(self.scaled(activations)).relu()
 
-    def forward(self, activations: Tensor) -> Rebuilt:
+    def forward(self, activations: Tensor) -> Reconstruction:
         before = self.encoder(self.scaled(activations))
         features = before.relu()
-        return Rebuilt(
+        return Reconstruction(
             features=features,
             score=features @ self.readout + self.offset,
             activations=self.decoder(features),
@@ -120,7 +120,9 @@ class ReconstructionLoss:
                 f" and {self.q}."
             )
 
-    def terms(self, found: Rebuilt, activations: Tensor, scores: Tensor) -> dict[str, Tensor]:
+    def terms(
+        self, found: Reconstruction, activations: Tensor, scores: Tensor
+    ) -> dict[str, Tensor]:
         """The three terms without their factors. activations, scores: as the network should give
         them."""
         missed = (activations - found.activations).square().mean(0)
@@ -131,7 +133,7 @@ class ReconstructionLoss:
             "pull-away": pull_away(found.features),
         }
 
-    def __call__(self, found: Rebuilt, activations: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, found: Reconstruction, activations: Tensor, scores: Tensor) -> Tensor:
         terms = self.terms(found, activations, scores)
         loss = terms["faithfulness"] + self.beta * terms["reconstruction"]
         loss = loss + (_AWAKE - found.before.amax(0)).relu().sum()  # 0 where none is silent
@@ -149,7 +151,7 @@ def pull_away(features: Tensor) -> Tensor:
     return (squares.sum() - squares.diagonal().sum()) / (count * (count - 1))
 
 
-def relative_errors(found: Rebuilt, activations: Tensor) -> Tensor:
+def relative_errors(found: Reconstruction, activations: Tensor) -> Tensor:
     """For each activation the mean squared error in units of its variance: 0 is rebuilt, 1 given up
     to its mean. activations: on the scale of `scaled`."""
     missed = (activations - found.activations).square().mean(0)

@@ -21,7 +21,7 @@ _LOOKED = 12  # modules before the classifier that are tried
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class VectorLayer:
     """How a model's layer becomes one vector for each picture.
 
     pool: `mean` over the places of a spatial layer, `token` (the first one), or `vector` as it is.
@@ -46,7 +46,7 @@ class Reading:
         return (self.layer,)
 
 
-def reading_of(model: Model, images: Tensor, layer: str | None = None) -> Reading:
+def vector_layer(model: Model, images: Tensor, layer: str | None = None) -> VectorLayer:
     """How `layer` is read; None is the vector before the classifier: the pooled last spatial layer
     where a linear head follows the pooling, otherwise the last vector (or class token) before the
     last linear layer. images: one or two that the model takes.
@@ -68,7 +68,7 @@ def reading_of(model: Model, images: Tensor, layer: str | None = None) -> Readin
             )
         return made
     if found.head.startswith("pooled") and found.spatial is not None:
-        return Reading(layer=found.spatial)
+        return VectorLayer(layer=found.spatial)
     modules = [(n, m) for n, m in model.module.named_modules() if n and not any(m.children())]
     last = max((i for i, (_, m) in enumerate(modules) if isinstance(m, nn.Linear)), default=0)
     before = [name for name, _ in reversed(modules[max(0, last - _LOOKED) : last])]
@@ -83,7 +83,7 @@ def reading_of(model: Model, images: Tensor, layer: str | None = None) -> Readin
     )
 
 
-def _fitting(model: Model, images: Tensor, layer: str, *, token: bool) -> Reading | None:
+def _fitting(model: Model, images: Tensor, layer: str, *, token: bool) -> VectorLayer | None:
     """The reading that the layer's output allows, or None. token: take the first of tokens."""
     try:
         with torch.no_grad():
@@ -92,14 +92,14 @@ def _fitting(model: Model, images: Tensor, layer: str, *, token: bool) -> Readin
         return None
     raw = trace.raw[layer]
     if raw.ndim == 2 or (raw.ndim == 4 and raw.shape[2:] == (1, 1)):
-        return Reading(layer=layer, pool="vector")
+        return VectorLayer(layer=layer, pool="vector")
     if token:
-        return Reading(layer=layer, pool="token") if raw.ndim == 3 else None
-    return Reading(layer=layer) if layer in trace.layouts else None
+        return VectorLayer(layer=layer, pool="token") if raw.ndim == 3 else None
+    return VectorLayer(layer=layer) if layer in trace.layouts else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class XFeatureFacts:
     """What a file of x-features is for: the layer, the sizes, and the model by its digest.
 
     classes: class number -> its `label`, what was `reached` on pictures that it had not seen, and
@@ -116,8 +116,8 @@ class About:
     classes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # Any: JSON
 
     @property
-    def reading(self) -> Reading:
-        return Reading(layer=self.layer, pool=self.pool)
+    def reading(self) -> VectorLayer:
+        return VectorLayer(layer=self.layer, pool=self.pool)
 
     def fits(self, model: Model) -> bool:
         """Whether the model has the layer that is read."""
@@ -140,7 +140,7 @@ class About:
 class XFeatures:
     """The autoencoders of a file, by class number."""
 
-    about: About
+    about: XFeatureFacts
     nets: Mapping[int, SparseReconstruction]
 
     @property
@@ -162,11 +162,11 @@ class XFeatures:
         return self.nets[index]
 
 
-def _facts(classes: Mapping[str, Mapping[str, Any]], **plain: Any) -> About:  # Any: JSON
-    return About(classes={int(index): each for index, each in classes.items()}, **plain)
+def _facts(classes: Mapping[str, Mapping[str, Any]], **plain: Any) -> XFeatureFacts:  # Any: JSON
+    return XFeatureFacts(classes={int(index): each for index, each in classes.items()}, **plain)
 
 
-def _built(about: About, tensors: Tensors) -> XFeatures:
+def _built(about: XFeatureFacts, tensors: Tensors) -> XFeatures:
     def empty() -> SparseReconstruction:
         return SparseReconstruction(about.size, about.features, about.hidden)
 

@@ -20,7 +20,7 @@ from ..errors import NotExplainable
 
 
 @dataclass(frozen=True)
-class Call:
+class OperationCall:
     """One operation as it happens: `compute(*inputs)` gives its value without changing anything.
 
     operation: `relu`, `conv`, `linear`, `sum`, `attention` or `softmax`. inputs: the tensors that
@@ -49,7 +49,7 @@ class Rule(Protocol):
     @property
     def inside(self) -> tuple[str, ...]: ...
 
-    def run(self, call: Call) -> Tensor: ...
+    def run(self, call: OperationCall) -> Tensor: ...
 
 
 def served(rules: Sequence[Rule], precision: str) -> str:
@@ -65,7 +65,7 @@ class _Rewritten(torch.autograd.Function):
     of the inputs and the value."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, back: Any, keep: Any, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, call: OperationCall, back: Any, keep: Any, *inputs: Tensor) -> Tensor:
         value = call.compute(*inputs)
         ctx.back = back
         ctx.save_for_backward(*keep(inputs, value))
@@ -80,7 +80,7 @@ Tensors = tuple[Tensor, ...]
 
 
 def rewritten(
-    call: Call,
+    call: OperationCall,
     back: Callable[[Tensor, Tensors], Tensors],
     keep: Callable[[Tensors, Tensor], Tensors] = lambda inputs, value: inputs,
 ) -> Tensor:
@@ -106,7 +106,7 @@ class GuidedReLU:
     inside: tuple[str, ...] = ()
     layers: list[str] = field(default_factory=list, compare=False)
 
-    def run(self, call: Call) -> Tensor:
+    def run(self, call: OperationCall) -> Tensor:
         self.layers.append(call.layer)
 
         def opened(inputs: Tensors, value: Tensor) -> Tensors:
@@ -126,7 +126,7 @@ class DeconvReLU:
     inside: tuple[str, ...] = ()
     layers: list[str] = field(default_factory=list, compare=False)
 
-    def run(self, call: Call) -> Tensor:
+    def run(self, call: OperationCall) -> Tensor:
         self.layers.append(call.layer)
 
         return rewritten(call, lambda signal, _: (signal.clamp(min=0),), lambda *_: ())
@@ -144,7 +144,7 @@ class ZPlus:
     inside: tuple[str, ...] = ()
     stabiliser: float = 1e-9
 
-    def run(self, call: Call) -> Tensor:
+    def run(self, call: OperationCall) -> Tensor:
         assert call.linear is not None and call.weight is not None
         operate, weight = call.linear, call.weight
 
@@ -172,7 +172,7 @@ class Epsilon:
     inside: tuple[str, ...] = ()
     epsilon: float = 1e-6
 
-    def run(self, call: Call) -> Tensor:
+    def run(self, call: OperationCall) -> Tensor:
         def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             value = call.compute(*inputs)
             ratio = signal / (value + self.epsilon * torch.where(value >= 0, 1.0, -1.0))
@@ -196,7 +196,7 @@ class RecordAttention:
     inside: tuple[str, ...] = ()
     weights: list[tuple[str, Tensor]] = field(default_factory=list)
 
-    def run(self, call: Call) -> Tensor:
+    def run(self, call: OperationCall) -> Tensor:
         if call.operation == "softmax":
             value = call.compute(*call.inputs)
             if value.ndim > 2:

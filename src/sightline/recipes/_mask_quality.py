@@ -15,7 +15,7 @@ from ..files.writing import write_bytes
 from ..metric import Case
 from ..metrics.localisation.saliency import SaliencyMetric
 from ..model import Model
-from ..nets.mask_loss import MaskLoss, Shown, margins
+from ..nets.mask_loss import MaskedBatch, MaskLoss, margins
 from ..nets.masking import MASKS, MaskingNetwork
 from ..ops.noise import generator
 from ..ops.resize import resize
@@ -73,7 +73,7 @@ def quality(model: Model, exam: Exam, masks: Tensor, real: bool = True) -> dict[
     found: dict[str, list[Tensor]] = {"area": [masks.mean((1, 2, 3))]}
     for rows in torch.arange(len(masks), device="cpu").split(32):
         images, part = exam.images[rows].to(model.device), masks[rows].to(model.device)
-        shown = Shown(
+        shown = MaskedBatch(
             images,
             exam.classes[rows].to(model.device),
             torch.tensor([real] * len(rows), device="cpu"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import BadField
 from ..model import Model
-from ..nets.x_features import Reading
+from ..nets.x_features import VectorLayer
 from ..pictures.reading import encode_jpeg, gather
 from ..worlds.aviary import SPECIES, Aviary
 from ._command import folder_of
@@ -102,7 +102,7 @@ class Seen:
     labels: Tensor
     pictures: Pictures
     model: Model
-    reading: Reading
+    reading: VectorLayer
 
     def hard(self, index: int, share: float) -> tuple[Tensor, Tensor]:
         """The pictures of a class, and of the others those that score highest for it, `share` times
@@ -120,7 +120,7 @@ class Seen:
 
 
 @torch.no_grad()
-def look(model: Model, reading: Reading, pictures: Pictures) -> Seen:
+def look(model: Model, reading: VectorLayer, pictures: Pictures) -> Seen:
     """One pass over all pictures, with the time left in the log."""
     count = len(pictures.labels)
     clock, vectors, outputs = Clock.start("looking at pictures", 0, count), [], []

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from .. import zoo
 from ..errors import BadField
 from ..files.writing import write_bytes
-from ..loading.attribute_files import NETWORKS, About
+from ..loading.attribute_files import NETWORKS, AttributeNetFacts
 from ..model import Model
 from ..nets.attributes import (
     HEADS,
@@ -297,7 +297,7 @@ def compared(plan: Plan, source: Source, seeds: int, out: Path) -> dict[str, Any
         runs.append({"seed": seed, **{name: t.result for name, t in trained.items()}})
         if seed == 0:
             last = list(trained.values())[-1].network
-            about = About.of(base, plan.backbone, last, lessons.labels, lessons.size)
+            about = AttributeNetFacts.of(base, plan.backbone, last, lessons.labels, lessons.size)
             NETWORKS.save(out, about, last.state_dict())
     names = [name for name in runs[0] if name != "seed"]
     means = {name: _mean([r[name] for r in runs]) for name in names}

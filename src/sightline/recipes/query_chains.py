@@ -43,8 +43,8 @@ from ..model import Model
 from ..nets.query_vae import (
     QUESTIONS,
     RECIPE,
-    Blueprint,
     ConceptReader,
+    QueryBlueprint,
     QueryNetwork,
     QueryVAE,
     pixels,
@@ -53,7 +53,7 @@ from ..nets.query_vae import (
 )
 from ..ops.noise import generator
 from ..ops.pursuit.information import bayes, information
-from ..ops.pursuit.questions import Known
+from ..ops.pursuit.questions import KnownBits
 from . import _asked_birds as birds
 from ._chain_quality import write_log
 from ._command import add_numbers, command, log_times, parser_of, place_for
@@ -115,7 +115,7 @@ def shares(labels: Tensor, classes: int) -> tuple[float, ...]:
     return tuple((counts / counts.sum()).tolist())
 
 
-def train(plan: Plan, blueprint: Blueprint, things: Things) -> QueryVAE:
+def train(plan: Plan, blueprint: QueryBlueprint, things: Things) -> QueryVAE:
     """The VAE of a blueprint; a step depends on the seed and its number alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -141,7 +141,7 @@ def train(plan: Plan, blueprint: Blueprint, things: Things) -> QueryVAE:
 def fixed_order(knowledge: Knowledge, bits: Tensor, length: int) -> tuple[int, ...]:
     """Questions in one order for all: at each step that of the highest mean information."""
     questions = knowledge.questions
-    known = [Known.nothing(bits.shape[1])] * len(bits)
+    known = [KnownBits.nothing(bits.shape[1])] * len(bits)
     memory, belief = [knowledge.start()] * len(bits), [knowledge.prior] * len(bits)
     order: list[int] = []
     clock = Clock.start("fixed order", 0, length)
@@ -197,7 +197,7 @@ def features_of(model: Model, layers: Sequence[str], pictures: Any, rows: Tensor
     return torch.cat(parts)
 
 
-def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[Blueprint, Things, Any, Any]:
+def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[QueryBlueprint, Things, Any, Any]:
     """The aviary: a third of the birds and all mixed ones teach the reader, the rest the VAE."""
     drawn, truth = birds.natural(birds.BIRDS, folder)
     odd, odd_truth = birds.mixed(birds.MIXED, folder)
@@ -223,7 +223,7 @@ def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[Blueprint, Things,
         ),
     }
     labels = tuple(model.labels or ())
-    blueprint = Blueprint(
+    blueprint = QueryBlueprint(
         labels=labels,
         prior=shares(things.labels, len(labels)),
         questions=tuple(birds.wording(*q) for q in birds.questions()),
@@ -237,10 +237,10 @@ def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[Blueprint, Things,
 
 def of_pictures(
     plan: Plan, bits: Tensor, labels: Tensor, names: Sequence[str], grid: tuple[int, int]
-) -> tuple[Blueprint, Things]:
+) -> tuple[QueryBlueprint, Things]:
     """Binary pictures as bits, asked for patches."""
     things = Things.split(bits, labels, plan)
-    blueprint = Blueprint(
+    blueprint = QueryBlueprint(
         labels=tuple(names),
         prior=shares(things.labels, len(names)),
         grid=grid,
@@ -250,7 +250,7 @@ def of_pictures(
     return blueprint, things
 
 
-def of_table(plan: Plan, path: Path) -> tuple[Blueprint, Things]:
+def of_table(plan: Plan, path: Path) -> tuple[QueryBlueprint, Things]:
     """A table of answers. Raises: FileProblem where it is none."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -268,7 +268,7 @@ def of_table(plan: Plan, path: Path) -> tuple[Blueprint, Things]:
     )
     labels = torch.tensor([names.index(row["class"]) for row in rows], device="cpu")
     things = Things.split(bits, labels, plan)
-    blueprint = Blueprint(
+    blueprint = QueryBlueprint(
         labels=tuple(names),
         prior=shares(things.labels, len(names)),
         questions=asked,
@@ -303,7 +303,7 @@ def read_folder(path: Path, model: Model, grid: tuple[int, int]) -> tuple[Tensor
     return torch.cat(parts), source.labels
 
 
-def run(plan: Plan, blueprint: Blueprint, things: Things, out: Path, **told: Any) -> None:
+def run(plan: Plan, blueprint: QueryBlueprint, things: Things, out: Path, **told: Any) -> None:
     """Train it and its control, find the fixed order, write the weights and the log beside them."""
     reader = told.pop("reader", None)
     vae = train(plan, blueprint, things)

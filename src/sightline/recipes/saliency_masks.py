@@ -29,8 +29,8 @@ from .. import zoo
 from ..data.classes import Classes, Meaning, sentences
 from ..errors import BadField, SightlineWarning, UnknownName
 from ..model import Model
-from ..nets.mask_loss import MaskLoss, Shown
-from ..nets.masking import MASKS, Blueprint, MaskingNetwork
+from ..nets.mask_loss import MaskedBatch, MaskLoss
+from ..nets.masking import MASKS, MaskingBlueprint, MaskingNetwork
 from ..ops.noise import generator
 from ..pictures.reading import gather
 from ._command import command, folder_of, log_times, parser_of, place_for, stem_of
@@ -176,7 +176,9 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     example = source.batch(model, torch.tensor([0], device="cpu"))
-    blueprint = Blueprint.of(model, (example.shape[2], example.shape[3]), plan.base, plan.cell)
+    blueprint = MaskingBlueprint.of(
+        model, (example.shape[2], example.shape[3]), plan.base, plan.cell
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         network = MaskingNetwork(blueprint).to(model.device)
@@ -316,7 +318,7 @@ class Lesson:
                 maps = self.network.blueprint.maps(self.model, images)
             masks = self.network(maps, shown)
             true = labels[indices].to(images.device)
-            found, terms = plan.loss(self.model, Shown(images, true, real), masks, dice)
+            found, terms = plan.loss(self.model, MaskedBatch(images, true, real), masks, dice)
         on = real.to(masks.device)
         sizes = masks.detach().mean((1, 2, 3))
         return found.mean(), {**terms, "mask": sizes[on], "fake mask": sizes[~on], "loss": found}

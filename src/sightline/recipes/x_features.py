@@ -38,7 +38,7 @@ from ..nets.sparse_reconstruction import (
     pull_away,
     relative_errors,
 )
-from ..nets.x_features import RECIPE, X_FEATURES, About, XFeatures, reading_of
+from ..nets.x_features import RECIPE, X_FEATURES, XFeatureFacts, XFeatures, vector_layer
 from ..ops.noise import generator
 from ._command import (
     add_numbers,
@@ -203,7 +203,7 @@ def run(plan: Plan, seen: Seen, classes: Sequence[int], out: Path) -> dict[int, 
     """Train every class, write the weights and the log beside them."""
     model, reading = seen.model, seen.reading
     trained = {index: train_class(plan, seen, index) for index in dict.fromkeys(classes)}
-    about = About(
+    about = XFeatureFacts(
         layer=reading.layer,
         pool=reading.pool,
         size=seen.vectors.shape[1],
@@ -309,7 +309,7 @@ def main(given: Sequence[str] | None = None) -> None:
     classes = classes_of(model, told["label"])
     data = told["data"]
     pictures = birds(model, classes, told["birds"]) if data is None else photographs(model, data)
-    reading = reading_of(
+    reading = vector_layer(
         model, pictures.batch(torch.tensor([0], device="cpu")).to(model.device), told["layer"]
     )
     run(plan, look(model, reading, pictures), classes, out)

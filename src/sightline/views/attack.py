@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..attacks.outcome import Compared, Outcome
+from ..attacks.outcome import AttackOutcome, Compared
 from . import colour, paint
 from .wording import number, percent
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 WIDTH, ROW = 7.6, 2.75  # inches
 
 
-def picture(outcome: Outcome, i: int, labels: tuple[str, str]) -> bytes:
+def picture(outcome: AttackOutcome, i: int, labels: tuple[str, str]) -> bytes:
     """The figure of picture `i` as the bytes of a PNG file; labels: what it was and became."""
     stream = BytesIO()
     figure(outcome, i, labels).savefig(stream, format="png", dpi=130)
     return stream.getvalue()
 
 
-def figure(outcome: Outcome, i: int, labels: tuple[str, str]) -> "Figure":
+def figure(outcome: AttackOutcome, i: int, labels: tuple[str, str]) -> "Figure":
     """A matplotlib figure: one line of pictures, and one of maps for each explainer."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -10,15 +10,15 @@ from torch.testing import assert_close
 
 from sightline import create
 from sightline.errors import BadField, ShapeError
-from sightline.explainers.chain.knowledge import Table
+from sightline.explainers.chain.knowledge import ExactTable
 from sightline.explainers.chain.pursuit import Ending, greedy, in_order, pursue
 from sightline.ops.pursuit.information import bayes, entropy, information
-from sightline.ops.pursuit.questions import Known, Questions
+from sightline.ops.pursuit.questions import KnownBits, Questions
 
 
-def exclusive_or() -> Table:
+def exclusive_or() -> ExactTable:
     """y = q1 xor q2, both fair; q3 is y, wrong in a tenth of the cases."""
-    return Table.of(
+    return ExactTable.of(
         [
             ((a, b, (a ^ b) ^ wrong), a ^ b, 0.25 * (0.1 if wrong else 0.9))
             for a, b, wrong in product((0, 1), repeat=3)
@@ -26,13 +26,13 @@ def exclusive_or() -> Table:
     )
 
 
-def copied() -> Table:
+def copied() -> ExactTable:
     """y = q1; q2 is a fair coin."""
-    return Table.of([((a, b), a, 0.25) for a, b in product((0, 1), repeat=2)])
+    return ExactTable.of([((a, b), a, 0.25) for a, b in product((0, 1), repeat=2)])
 
 
-def told_before(table: Table) -> Tensor:
-    answers, _ = table.answers(Known.nothing(table.kinds.shape[1]), table.start(), 0)
+def told_before(table: ExactTable) -> Tensor:
+    answers, _ = table.answers(KnownBits.nothing(table.kinds.shape[1]), table.start(), 0)
     return information(answers, table.prior)
 
 
@@ -65,13 +65,13 @@ def test_a_copy_of_the_class_is_asked_once() -> None:
     assert chain.posterior[0][-1] == [0.0, 1.0]
 
 
-def planted() -> tuple[Table, Tensor]:
+def planted() -> tuple[ExactTable, Tensor]:
     """Four classes in a tree: q0 parts them in two, q1 decides in one half and q2 in the other."""
     rows = []
     for root, leaf, noise in product((0, 1), repeat=3):
         bits = [root, leaf if root else noise, noise if root else leaf, 0]
         rows.append((bits, 2 * root + leaf, 1 / 8))
-    return Table.of(rows), torch.tensor([row[0] for row in rows]).float()
+    return ExactTable.of(rows), torch.tensor([row[0] for row in rows]).float()
 
 
 def test_a_planted_tree_of_questions_is_found() -> None:
@@ -87,14 +87,14 @@ def test_a_planted_tree_of_questions_is_found() -> None:
     assert sum(map(len, fixed.asked)) > sum(map(len, chain.asked))
 
 
-def random_table(seed: int) -> tuple[Table, Tensor, Tensor]:
+def random_table(seed: int) -> tuple[ExactTable, Tensor, Tensor]:
     """Three classes and four bits with a joint distribution of random numbers."""
     dice = torch.Generator().manual_seed(seed)
     joint = torch.rand(3, 16, generator=dice, dtype=torch.float64)
     joint /= joint.sum()
     bits = torch.tensor(list(product((0, 1), repeat=4))).float()
     rows = [(bits[k].int().tolist(), c, float(joint[c, k])) for c in range(3) for k in range(16)]
-    return Table.of(rows), joint, bits
+    return ExactTable.of(rows), joint, bits
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -117,7 +117,7 @@ def test_the_belief_after_any_history_is_that_of_counting(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_information_is_that_of_the_slow_sum(seed: int) -> None:
     table, _, bits = random_table(seed)
-    known = Known.nothing(4).and_of(bits[5], torch.tensor([1]))
+    known = KnownBits.nothing(4).and_of(bits[5], torch.tensor([1]))
     answers, _ = table.answers(known, table.start(), 1)
     belief = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
     for q, found in enumerate(information(answers, belief).tolist()):
@@ -133,23 +133,23 @@ def test_information_is_that_of_the_slow_sum(seed: int) -> None:
 
 def test_patches_that_overlap_know_what_was_told_and_count_it_once() -> None:
     rows = [([a, b, c], (a + b + c) % 2, 1 / 8) for a, b, c in product((0, 1), repeat=3)]
-    table = Table.of(rows, Questions(torch.tensor([[0, 1], [1, 2]])))
+    table = ExactTable.of(rows, Questions(torch.tensor([[0, 1], [1, 2]])))
     course = pursue(table, torch.tensor([1.0, 0.0, 1.0]), greedy, Ending(least=-1.0, sure=1.0))
     assert course.asked == [0, 1] and course.codes == [0b01, 0b10]
     assert course.gains == pytest.approx([0.0, math.log(2)], abs=1e-12)
     answers, _ = table.answers(
-        Known.nothing(3).and_of(torch.tensor([1.0, 0.0, 1.0]), torch.tensor([0, 1])),
+        KnownBits.nothing(3).and_of(torch.tensor([1.0, 0.0, 1.0]), torch.tensor([0, 1])),
         table.start(),
         1,
     )
     assert_close(answers[:, 1, 1].sum() + answers[:, 1, 3].sum(), torch.tensor(0.0).double())
 
 
-def independent(count: int, right: float = 0.8) -> Table:
+def independent(count: int, right: float = 0.8) -> ExactTable:
     """Two classes; each answer is right about them with the same probability, on its own."""
     share = torch.tensor([1 - right, right], dtype=torch.float64)
     prior = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    return Table.naive(prior, share[:, None].expand(2, count), Questions.single(count))
+    return ExactTable.naive(prior, share[:, None].expand(2, count), Questions.single(count))
 
 
 def test_no_question_is_asked_twice_and_the_chain_ends_when_all_are() -> None:
@@ -186,10 +186,10 @@ def test_it_ends_at_the_limit_at_a_small_entropy_and_when_no_question_tells_enou
 
 
 def test_answers_that_no_class_allows_are_a_stated_contradiction() -> None:
-    table = Table.of([((0, 0), 0, 0.5), ((1, 1), 1, 0.5)])
+    table = ExactTable.of([((0, 0), 0, 0.5), ((1, 1), 1, 0.5)])
     course = pursue(table, torch.tensor([1.0, 0.0]), greedy, Ending(entropy=0.0, least=-1.0))
     assert course.reason == "certain"  # after one answer nothing was in doubt
-    uneven = Table.of([((0, 0), 0, 0.4), ((1, 1), 1, 0.4), ((1, 1), 2, 0.2)])
+    uneven = ExactTable.of([((0, 0), 0, 0.4), ((1, 1), 1, 0.4), ((1, 1), 2, 0.2)])
     told = pursue(uneven, torch.tensor([1.0, 0.0]), in_order((0, 1)), Ending(least=-1.0))
     assert told.reason == "contradiction" and told.asked == [0, 1]
     assert told.beliefs[-1].isfinite().all()
@@ -211,7 +211,7 @@ def test_words_of_a_text_are_questions_too() -> None:
     ]
     bits = torch.tensor([[int(w in ["rain", "stopped", "play"]) for w in words]]).float()
     chain = create("explainer", "information-pursuit").ask(
-        Table.of(rows), bits, questions=words, classes=list(texts)
+        ExactTable.of(rows), bits, questions=words, classes=list(texts)
     )
     assert chain.question(0, 0) == "rain" and chain.answers == [["yes"]]
     assert chain.classes[chain.prediction[0]] == "weather"
@@ -219,9 +219,9 @@ def test_words_of_a_text_are_questions_too() -> None:
 
 def test_bad_tables_and_fields_are_refused_with_what_is_expected() -> None:
     with pytest.raises(BadField, match=r"sum to 0\.5"):
-        Table.of([((0,), 0, 0.5)])
+        ExactTable.of([((0,), 0, 0.5)])
     with pytest.raises(ShapeError, match="same number of bits"):
-        Table.of([((0,), 0, 0.5), ((0, 1), 1, 0.5)])
+        ExactTable.of([((0,), 0, 0.5), ((0, 1), 1, 0.5)])
     with pytest.raises(ShapeError, match="read 3 bits"):
         create("explainer", "information-pursuit").ask(exclusive_or(), torch.zeros(1, 2))
     for fields in ({"samples": 0}, {"step": 2.0}, {"sure": 0.0}, {"least": -0.1}, {"most": -1}):
@@ -236,7 +236,7 @@ def test_bayes_is_the_rule() -> None:
 
 
 def test_a_class_that_never_occurs_is_never_believed_in() -> None:
-    gap = Table.of([((0,), 0, 0.5), ((1,), 2, 0.5)])
+    gap = ExactTable.of([((0,), 0, 0.5), ((1,), 2, 0.5)])
     chain = create("explainer", "information-pursuit").ask(gap, torch.tensor([[1.0]]))
     assert chain.posterior[0] == [[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]]
     assert chain.gains[0] == pytest.approx([math.log(2)])

@@ -11,17 +11,17 @@ import sightline as sl
 from sameness import told
 from sightline import Model, create
 from sightline.errors import BadField, BadModel, FileProblem, NotExplainable
-from sightline.explainers.chain.knowledge import Sampled, Table, knowledge_of
+from sightline.explainers.chain.knowledge import ExactTable, Sampled, knowledge_of
 from sightline.explanations.chain import Chain
 from sightline.nets.query_vae import (
     QUESTIONS,
-    Blueprint,
     ConceptReader,
+    QueryBlueprint,
     QueryNetwork,
     QueryVAE,
     pixels,
 )
-from sightline.ops.pursuit.questions import Known
+from sightline.ops.pursuit.questions import KnownBits
 from sightline.worlds.aviary import bundle
 from sightline.worlds.miniatures import MINIATURES
 
@@ -31,7 +31,7 @@ FEW = {"samples": 48, "chains": 16, "burn_in": 5}
 def network(seed: int = 0, loud: float = 2.0, **fields: object) -> QueryNetwork:
     """An untrained network of five classes whose answers differ clearly between them."""
     facts = {"labels": tuple("abcde"), "prior": (0.2,) * 5, "grid": (4, 4), "latent": 3}
-    blueprint = Blueprint(**{**facts, "width": 16, **fields})  # type: ignore[arg-type]
+    blueprint = QueryBlueprint(**{**facts, "width": 16, **fields})  # type: ignore[arg-type]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         vae = QueryVAE(blueprint.bits, 5, blueprint.latent, blueprint.width)
@@ -92,10 +92,10 @@ def test_alone_is_as_in_a_batch_with_any_order_and_a_seed_repeats(
 def test_without_z_sampling_is_the_exact_table() -> None:
     plain = network(latent=0)
     exact = knowledge_of(plain)
-    assert isinstance(exact, Table)
+    assert isinstance(exact, ExactTable)
     sampled = Sampled(network=plain, samples=1, chains=1, burn_in=0)
-    known = Known.nothing(16).and_of(torch.ones(16), torch.tensor([0, 5, 6]))
-    for state in (Known.nothing(16), known):
+    known = KnownBits.nothing(16).and_of(torch.ones(16), torch.tensor([0, 5, 6]))
+    for state in (KnownBits.nothing(16), known):
         found, _ = sampled.answers(state, sampled.start(), 0 if state is not known else 1)
         wanted, _ = exact.answers(state, exact.start(), 0)
         assert_close(found, wanted, atol=1e-6, rtol=1e-5)
@@ -104,7 +104,7 @@ def test_without_z_sampling_is_the_exact_table() -> None:
 def test_sampling_comes_near_the_integral_over_z() -> None:
     one = network(latent=1, seed=4, loud=1.5)
     places = torch.linspace(-6, 6, 2001)[None, :, None].expand(5, -1, -1)
-    known = Known.nothing(16).and_of(torch.ones(16), torch.tensor([1, 2, 3, 9]))
+    known = KnownBits.nothing(16).and_of(torch.ones(16), torch.tensor([1, 2, 3, 9]))
     logits = one.vae(places)
     weights = (known.likelihood(logits) - places[..., 0] ** 2 / 2).softmax(1)
     wanted = torch.einsum("cn,cnb->cb", weights, logits.sigmoid())
@@ -117,7 +117,7 @@ def test_sampling_comes_near_the_integral_over_z() -> None:
 
 def test_chains_start_where_the_last_ones_ended() -> None:
     sampled = Sampled(network=network(), **FEW)
-    known = Known.nothing(16).and_of(torch.ones(16), torch.tensor([0, 1]))
+    known = KnownBits.nothing(16).and_of(torch.ones(16), torch.tensor([0, 1]))
     _, memory = sampled.answers(known, sampled.start()[:, :16], 1)
     first, after = sampled.answers(known, memory, 2)
     again, same = sampled.answers(known, memory.clone(), 2)
@@ -128,7 +128,7 @@ def test_chains_start_where_the_last_ones_ended() -> None:
 
 def test_the_shares_of_answers_sum_to_one() -> None:
     sampled = Sampled(network=network(), **FEW)
-    found, memory = sampled.answers(Known.nothing(16), sampled.start(), 0)
+    found, memory = sampled.answers(KnownBits.nothing(16), sampled.start(), 0)
     assert found.shape == (5, 4, 512) and memory.shape == (5, 16, 3)
     assert_close(found.sum(-1), torch.ones(5, 4))
 
@@ -143,7 +143,7 @@ def test_weights_for_other_classes_or_another_model_are_refused(
 ) -> None:
     model, images = small
     other = tmp_path / "other.safetensors"
-    blueprint = Blueprint(labels=("a", "b"), prior=(0.5, 0.5), grid=(4, 4), latent=2, width=8)
+    blueprint = QueryBlueprint(labels=("a", "b"), prior=(0.5, 0.5), grid=(4, 4), latent=2, width=8)
     QUESTIONS.save(other, blueprint, QueryNetwork(blueprint, QueryVAE(16, 2, 2, 8)).tensors)
     with pytest.raises(BadModel, match=r"knows 2 classes and .* has 5"):
         create("explainer", "information-pursuit", weights=other)(model, images)

@@ -14,8 +14,8 @@ from sightline import Axis, Class, Contrast, Model, Preprocess, Top, create, loa
 from sightline.artifact import WEIGHTS
 from sightline.errors import BadField, BadModel, NotExplainable, SightlineWarning
 from sightline.explainers.mask.iterative_saliency import stepped
-from sightline.nets.mask_loss import MaskLoss, Shown
-from sightline.nets.masking import MASKS, Blueprint, MaskingNetwork
+from sightline.nets.mask_loss import MaskedBatch, MaskLoss
+from sightline.nets.masking import MASKS, MaskingBlueprint, MaskingNetwork
 from sightline.ops.noise import generator
 from sightline.ops.resize import resize
 from sightline.registry import from_json, to_json
@@ -35,7 +35,7 @@ def model() -> Model:
 
 def tiny(folder: Path, for_model: Model) -> Path:
     path = folder / "tiny.safetensors"
-    blueprint = Blueprint.of(for_model, base=4, cell=2)
+    blueprint = MaskingBlueprint.of(for_model, base=4, cell=2)
     MASKS.save(path, blueprint, MaskingNetwork(blueprint).state_dict())
     return path
 
@@ -136,7 +136,7 @@ def test_the_descent_is_its_update_rule_written_out() -> None:
     heat = create("explainer", "iterative-saliency", seed=3, **fields)(net, images, 2)
     dice = generator(3, "iterative saliency")
     loss = MaskLoss(area=5.0, smooth=0.1, preserver=0.2)
-    shown = Shown(images, torch.tensor([2]), torch.tensor([True]))
+    shown = MaskedBatch(images, torch.tensor([2]), torch.tensor([True]))
     at, speed = torch.ones(1, 2, 6, 6), torch.zeros(1, 2, 6, 6)
     for _ in range(4):
         at = at.detach().requires_grad_()

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from sightline import Axis, Class, Heatmap, Model, create
 from sightline.errors import BadField, NotExplainable, SightlineWarning
 from sightline.explainers.structure._descent import Stop
-from sightline.explainers.structure._evidence import Evidence, Term, Way, filled_like
+from sightline.explainers.structure._evidence import Evidence, MaskPath, Term, filled_like
 from sightline.explainers.structure._objective import Objective, joined
 from sightline.explainers.structure._smoothing import smoothed
 from sightline.explainers.structure._variation import (
@@ -185,16 +185,16 @@ def test_a_direction_is_the_card_written_with_loops(terms: tuple[Term, ...], mid
     known = analytic.dead_pixel(batch=2)
     model, images = known.model, known.images
     target = Class(2, probability=True)
-    way = Way(points=3, middles=middles, noise=0.2, seed=4, purpose="test")
+    path = MaskPath(points=3, middles=middles, noise=0.2, seed=4, purpose="test")
     filled = filled_like(images, model, None)
     masks = 1 + max(max(term.masks) for term in terms)
     evidence = Evidence(
-        model=model, target=target, images=images, filled=filled, terms=terms, way=way
+        model=model, target=target, images=images, filled=filled, terms=terms, path=path
     )
     objective = Objective(evidence=evidence, masks=masks, area=0.7, smooth=1.3)
     hidden = 0.1 + 0.8 * torch.rand(2, masks, 3, 4)
     found = objective.direction(hidden, torch.arange(2), 6)
-    noise, net = way.drawn(6, images), model.module.double()
+    noise, net = path.drawn(6, images), model.module.double()
     assert noise is not None
     for row in range(2):
         leaf = (1 - hidden[row]).double().requires_grad_()

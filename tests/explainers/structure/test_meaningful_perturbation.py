@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from sightline import Class, Model, create
 from sightline.errors import BadField, NotExplainable
-from sightline.explainers.structure._descent import Course, Stop
-from sightline.explainers.structure._evidence import Evidence, Term, Way
+from sightline.explainers.structure._descent import DescentState, Stop
+from sightline.explainers.structure._evidence import Evidence, MaskPath, Term
 from sightline.explainers.structure._objective import Objective
 from sightline.explainers.structure._optimised_mask import OptimisedMask
 from sightline.explainers.structure._optimisers import Adam
@@ -57,10 +57,10 @@ def test_its_steps_are_those_of_adam() -> None:
         images=known.images,
         filled=known.images + 1,
         terms=(Term(1.0, True),),
-        way=Way(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
+        path=MaskPath(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
     )
     objective = Objective(evidence=evidence, masks=1, area=0.0, smooth=1.0)
-    course = Course.begin(objective, (2, 3), Stop(iterations=4, tolerance=0.0))
+    course = DescentState.begin(objective, (2, 3), Stop(iterations=4, tolerance=0.0))
     leaf = torch.zeros(1, 1, 2, 3, requires_grad=True)
     library, ours, rows = torch.optim.Adam([leaf], lr=0.1), Adam(0.1), torch.arange(1)
     for direction in torch.rand(4, 1, 1, 2, 3):  # positive, so that nothing is clipped
@@ -101,10 +101,10 @@ def test_a_cell_of_which_nothing_is_hidden_feels_what_hiding_it_costs() -> None:
         images=known.images,
         filled=known.images + 1,
         terms=(Term(1.0, True),),
-        way=Way(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
+        path=MaskPath(points=1, middles=False, noise=0.0, seed=0, purpose="test"),
     )
     objective = Objective(evidence=evidence, masks=1, area=6.0, smooth=0.0)  # each of 6 cells: 1
-    course = Course.begin(objective, (2, 3), Stop(iterations=4, tolerance=0.0))
+    course = DescentState.begin(objective, (2, 3), Stop(iterations=4, tolerance=0.0))
     walk, rows = Adam(0.1), torch.arange(1)
     walk.here(course, rows)
     gain = torch.tensor([[[[0.5, 0.9, 1.1], [1e-9, 2.0, -1.0]]]])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import sightline as sl
 from sightline.errors import BadField, NotExplainable
 from sightline.explainers.structure.graphs._inpainting import inpainted
-from sightline.explainers.structure.graphs._lattice import Reach, lattice
+from sightline.explainers.structure.graphs._lattice import LatticeLimits, lattice
 from sightline.explainers.structure.graphs._patches import Patches, indices, joined
 from sightline.explainers.structure.graphs._search import Bounds, Found, search
 from sightline.explainers.structure.graphs.sag import SAG
@@ -117,12 +117,12 @@ def test_the_largest_choice_without_overlap_is_both_planted_sets() -> None:
 
 
 def test_the_graph_of_the_planted_sets_falls_to_44_and_11_percent() -> None:
-    graph = lattice(Counting(either), [A, C], 7, Reach(floor=0.4, children=3, nodes=60))
+    graph = lattice(Counting(either), [A, C], 7, LatticeLimits(floor=0.4, children=3, nodes=60))
     values = [round(node["confidence"], 2) for node in graph["nodes"]]
     assert values == [1.0] * 2 + [0.44] * 6 + [0.11] * 6
     assert len(graph["edges"]) == 6 + 12  # each single patch is reached in two ways: no tree
     assert [node["root"] for node in graph["nodes"]] == [True] * 2 + [False] * 12
-    bounded = lattice(Counting(either), [A], 7, Reach(floor=0.4, children=2, nodes=60))
+    bounded = lattice(Counting(either), [A], 7, LatticeLimits(floor=0.4, children=2, nodes=60))
     assert sum(edge["from"] == 0 for edge in bounded["edges"]) == 2
 
 

@@ -16,9 +16,9 @@ from sightline.errors import BadField, BadModel, FileProblem, NotExplainable, Sh
 from sightline.nets.sparse_reconstruction import SparseReconstruction
 from sightline.nets.x_features import (
     X_FEATURES,
-    About,
+    XFeatureFacts,
     XFeatures,
-    reading_of,
+    vector_layer,
 )
 from sightline.worlds.miniatures import MINIATURES
 
@@ -34,10 +34,10 @@ def small(kind: str = "pooled-cnn", batch: int = 3) -> tuple[Model, Tensor]:
 
 def written(model: Model, images: Tensor, path: Path, classes: tuple[int, ...] = (0, 1, 3)) -> Path:
     """X-features that nobody trained, two for each class."""
-    reading, told = reading_of(model, images), {"reached": {}, "examples": [[], []]}
+    reading, told = vector_layer(model, images), {"reached": {}, "examples": [[], []]}
     with torch.no_grad():
         size = reading.vector(model.trace(images, read=reading.reads)).shape[1]
-    about = About(
+    about = XFeatureFacts(
         layer=reading.layer,
         pool=reading.pool,
         size=size,

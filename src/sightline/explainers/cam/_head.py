@@ -24,7 +24,10 @@ from ...shapes import Maps
 from ._weighted import LayerView
 
 CLOSE = 1e-4  # of the spread of the scores that the probes cause
-FAR, ROOM = 16, 1 << 20  # pairs of maps that have little in common; values in all of them
+MAX_PAIRS, MAX_VALUES = (
+    16,
+    1 << 20,
+)  # pairs of maps that have little in common; values in all of them
 Masks = Callable[[slice], Tensor]  # some of the masks, (copies, filter or 1, row or 1, col or 1)
 
 
@@ -100,7 +103,7 @@ class Head:
         view = self.view
         facts, key = view.model.engine.facts, (sketch, view.layer, view.maps.shape[1:])
         if key not in facts:
-            near, far = _near(view.maps[:1]).chunk(2), _far(view.maps[:1]).chunk(2)
+            near, far = nearby_pair(view.maps[:1]).chunk(2), distant_pairs(view.maps[:1]).chunk(2)
             first, second = (torch.cat(half) for half in zip(near, far, strict=True))
             probes = torch.cat([first, second, (first + second) / 2])
             exact = copy(view.model)  # bfloat16 is no straight line
@@ -142,7 +145,7 @@ class Probed:
         return True
 
 
-def _near(maps: Maps) -> Tensor:
+def nearby_pair(maps: Maps) -> Tensor:
     """Two copies of one picture's maps, each value up to twice as large."""
     draw = generator(0, "near")
     return maps * (
@@ -150,13 +153,13 @@ def _near(maps: Maps) -> Tensor:
     ).to(maps)
 
 
-def _far(maps: Maps) -> Tensor:
+def distant_pairs(maps: Maps) -> Tensor:
     """Two halves of a batch of maps: one picture's and empty ones, then for each new pair filters
     exchanged, and half of the filters, or all but one place, empty."""
     draw = generator(0, "far")
     filters, places = maps.shape[1], maps.shape[2] * maps.shape[3]
     like = maps if maps.any() else torch.ones_like(maps)
-    pairs = max(4, min(FAR, ROOM // maps.numel()))
+    pairs = max(4, min(MAX_PAIRS, MAX_VALUES // maps.numel()))
     found = []
     for half in range(2):
         found.append(like * (1 - half))

@@ -24,7 +24,7 @@ from ...explainer import Explainer
 from ...explanation import Explanation
 from ...explanations.chain import Chain
 from ...model import Model
-from ...nets.query_vae import QUESTIONS, Blueprint, QueryNetwork
+from ...nets.query_vae import QUESTIONS, QueryBlueprint, QueryNetwork
 from ...ops.pursuit.langevin import CAP, STEP
 from ...shapes import Images
 from ...target import Target
@@ -33,7 +33,7 @@ from .pursuit import Ending, Pick, pursue
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking(Explainer):
+class QuestionChain(Explainer):
     """A chain of questions about each picture, and the class that the answers lead to.
 
     weights: a query network that `python -m sightline.recipes.query_chains` wrote; None is the one
@@ -97,7 +97,7 @@ class Asking(Explainer):
         except SightlineError:  # `explain` says it, and other methods of the run go on
             return ()
 
-    def fast(self) -> "Asking":
+    def fast(self) -> "QuestionChain":
         """A twentieth of the samples, from a quarter of the chains."""
         return replace(self, samples=max(1, self.samples // 20), chains=max(1, self.chains // 4))
 
@@ -184,7 +184,7 @@ class Asking(Explainer):
             QUESTIONS.check(path, network.blueprint, model, ", or give the `answers`")
         return network
 
-    def _told(self, model: Model, images: Images, blueprint: Blueprint) -> Tensor:
+    def _told(self, model: Model, images: Images, blueprint: QueryBlueprint) -> Tensor:
         """The true answers from the table, by the pictures' names."""
         files = model.origins.names(images)
         if files is None:
@@ -199,7 +199,7 @@ class Asking(Explainer):
         return torch.tensor([table[name] for name in names], dtype=torch.float32, device="cpu")
 
 
-def _table(path: Path, blueprint: Blueprint) -> dict[str, list[float]]:
+def _table(path: Path, blueprint: QueryBlueprint) -> dict[str, list[float]]:
     if blueprint.grid is not None:
         raise BadField(
             "this query network reads patches from the picture itself; leave `answers` out."
@@ -222,7 +222,7 @@ def _said(code: int, digits: int) -> str:
     return ("no", "yes")[code] if digits == 1 else f"{code:0{digits}b}"[::-1]
 
 
-def _words(blueprint: Blueprint, bits: Tensor) -> dict[str, Any]:
+def _words(blueprint: QueryBlueprint, bits: Tensor) -> dict[str, Any]:
     told: dict[str, Any] = {"classes": list(blueprint.labels)}
     if blueprint.grid is None:
         return {**told, "questions": list(blueprint.questions)}

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...ops.pursuit.information import information
-from ...ops.pursuit.questions import Known
+from ...ops.pursuit.questions import KnownBits
 from ...registry import register
-from ._asking import Asking
+from ._asking import QuestionChain
 from .knowledge import Knowledge
 from .pursuit import Pick, in_order
 
 
 @register("fixed-chain", paper="arXiv:2207.00938", claims=())
 @dataclass(frozen=True, kw_only=True)
-class FixedChain(Asking):
+class FixedChain(QuestionChain):
     """How well does one fixed list of good questions identify the class, the same for every
     picture?
 
@@ -32,6 +32,6 @@ class FixedChain(Asking):
         if fixed:
             return in_order(fixed)
         bits = int(knowledge.questions.reads.max()) + 1
-        answers, _ = knowledge.answers(Known.nothing(bits), knowledge.start(), 0)
+        answers, _ = knowledge.answers(KnownBits.nothing(bits), knowledge.start(), 0)
         told = (information(answers, knowledge.prior) * 1e6).round()
         return in_order(told.argsort(descending=True, stable=True).tolist())

@@ -22,14 +22,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...registry import register
-from ._asking import Asking
+from ._asking import QuestionChain
 from .knowledge import Knowledge
 from .pursuit import Pick, greedy
 
 
 @register("information-pursuit", paper="arXiv:2207.00938", claims=())
 @dataclass(frozen=True, kw_only=True)
-class InformationPursuit(Asking):
+class InformationPursuit(QuestionChain):
     """Which few questions lead to the class, when each is chosen from the answers so far?
 
     It does not look inside the model: the chain predicts a class of its own from the answers, and

@@ -21,7 +21,7 @@ from ...nets.query_vae import QueryNetwork
 from ...ops.noise import generator
 from ...ops.pursuit.information import Belief, Shares
 from ...ops.pursuit.langevin import CAP, STEP, langevin
-from ...ops.pursuit.questions import Known, Questions
+from ...ops.pursuit.questions import KnownBits, Questions
 
 
 class Knowledge(ABC):
@@ -35,13 +35,13 @@ class Knowledge(ABC):
         """What is carried from step to step, before anything is known."""
 
     @abstractmethod
-    def answers(self, known: Known, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
+    def answers(self, known: KnownBits, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
         """p(answer | known, class) of all questions, (class, question, answer), and the memory for
         the next step."""
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Knowledge):
+class ExactTable(Knowledge):
     """An exact answer from all that can be: kinds of things, and how often each class is one.
 
     prior: of the classes. kinds (kind, bit): the probability that each bit of a kind is 1, bits
@@ -56,7 +56,7 @@ class Table(Knowledge):
     @staticmethod
     def of(
         outcomes: Sequence[tuple[Sequence[int], int, float]], questions: Questions | None = None
-    ) -> "Table":
+    ) -> "ExactTable":
         """From (bits, class, probability) of every outcome; one question for each bit by default.
 
         Raises: ShapeError, or BadField where the probabilities do not sum to 1.
@@ -74,17 +74,21 @@ class Table(Knowledge):
         prior = joint.sum(1)
         total = torch.where(prior > 0, prior, 1.0)  # a class that never occurs is of no kind
         asked = questions or Questions.single(kinds.shape[1])
-        return Table(prior, kinds, joint / total[:, None], asked)
+        return ExactTable(prior, kinds, joint / total[:, None], asked)
 
     @staticmethod
-    def naive(prior: Belief, bits: Float[Tensor, "class bit"], questions: Questions) -> "Table":
+    def naive(
+        prior: Belief, bits: Float[Tensor, "class bit"], questions: Questions
+    ) -> "ExactTable":
         """Naive Bayes: given the class, all bits are independent."""
-        return Table(prior, bits, torch.eye(len(prior), dtype=bits.dtype, device="cpu"), questions)
+        return ExactTable(
+            prior, bits, torch.eye(len(prior), dtype=bits.dtype, device="cpu"), questions
+        )
 
     def start(self) -> Tensor:
         return self.kinds[:0]
 
-    def answers(self, known: Known, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
+    def answers(self, known: KnownBits, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
         told, bits = known.told, known.bits.to(self.kinds)
         each = torch.where(bits[told] > 0.5, self.kinds[:, told], 1 - self.kinds[:, told])
         joint = self.shares * each.prod(1)
@@ -125,7 +129,7 @@ class Sampled(Knowledge):
             shape, generator=generator(self.seed, "query prior"), dtype=torch.float32, device="cpu"
         )
 
-    def answers(self, known: Known, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
+    def answers(self, known: KnownBits, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
         if not step:
             return self._before, memory[:, : self.chains]
         walk = langevin(
@@ -146,11 +150,11 @@ class Sampled(Knowledge):
     def _before(self) -> Shares:
         """The same for every picture: what is answered before anything is known."""
         places = self.start()
-        nothing = Known.nothing(self.network.blueprint.bits)
+        nothing = KnownBits.nothing(self.network.blueprint.bits)
         parts = [self._shares(nothing, z) * z.shape[1] for z in places.split(self.chains, 1)]
         return sum(parts[1:], parts[0]) / places.shape[1]
 
-    def _shares(self, known: Known, places: Tensor) -> Shares:
+    def _shares(self, known: KnownBits, places: Tensor) -> Shares:
         with torch.no_grad():
             bits = known.over(self.network.vae(places).sigmoid()).transpose(0, 1)
             weights = torch.full(bits.shape[:2], 1 / len(bits), dtype=torch.float32, device="cpu")
@@ -166,6 +170,6 @@ def knowledge_of(network: QueryNetwork, **sampling: int | float) -> Knowledge:
         bits = network.vae(
             torch.zeros(len(print_.labels), 1, 0, dtype=torch.float32, device="cpu")
         ).sigmoid()[:, 0]
-    return Table.naive(
+    return ExactTable.naive(
         torch.tensor(print_.prior, dtype=torch.float32, device="cpu"), bits, print_.asked
     )

@@ -15,7 +15,7 @@ from ...explanations.chain import (
     SURE,
 )
 from ...ops.pursuit.information import bayes, entropy, information
-from ...ops.pursuit.questions import Bits, Known
+from ...ops.pursuit.questions import Bits, KnownBits
 from .knowledge import Knowledge
 
 Pick = Callable[[Tensor, int], int]
@@ -38,7 +38,7 @@ class Ending:
 
 
 @dataclass(eq=False)
-class Course:
+class ChainState:
     """How one chain went: as in `Chain`, for one thing."""
 
     beliefs: list[Tensor]
@@ -48,7 +48,7 @@ class Course:
     reason: str = ""
 
 
-def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> Course:
+def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> ChainState:
     """The chain of questions about one thing with these bits; NaN for what cannot be asked.
 
     pick: each question's expected information (-inf where it was asked or cannot be), rounded to
@@ -56,8 +56,8 @@ def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> Cou
     """
     questions = knowledge.questions
     open_ = truth[questions.reads].isfinite().all(1)
-    known, memory = Known.nothing(len(truth)), knowledge.start()
-    course, calm = Course([knowledge.prior]), 0
+    known, memory = KnownBits.nothing(len(truth)), knowledge.start()
+    course, calm = ChainState([knowledge.prior]), 0
     for step in range(len(questions) + 1):
         belief = course.beliefs[-1]
         if step:
@@ -86,7 +86,7 @@ def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> Cou
     return course
 
 
-def _settled(course: Course, calm: int, left: bool, ending: Ending) -> str:
+def _settled(course: ChainState, calm: int, left: bool, ending: Ending) -> str:
     """Why nothing more is asked, before the next question is looked for; empty to go on."""
     if calm >= ending.patience:
         return SURE

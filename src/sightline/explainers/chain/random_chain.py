@@ -12,14 +12,14 @@ import torch
 
 from ...ops.noise import generator
 from ...registry import register
-from ._asking import Asking
+from ._asking import QuestionChain
 from .knowledge import Knowledge
 from .pursuit import Pick, in_order
 
 
 @register("random-chain", paper="arXiv:2207.00938", claims=())
 @dataclass(frozen=True, kw_only=True)
-class RandomChain(Asking):
+class RandomChain(QuestionChain):
     """How well do questions in random order identify the class?
 
     The fields are those of `information-pursuit`; another `seed` gives another order.

@@ -21,7 +21,7 @@ FEWEST = 18  # gradients before the errors of stretches may make up for one anot
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class PathPoint:
     """A place on the way, 0 to 1, with the score and the gradient (channel, row, col) there, and
     how steeply the score rises along the way as the gradient has it.
     """
@@ -33,7 +33,7 @@ class Point:
 
 
 @dataclass(eq=False)
-class Way:
+class ImagePath:
     """From `empty` to `image`, (1, channel, row, col) each, of row `row` of the model's batch."""
 
     model: Model
@@ -41,7 +41,7 @@ class Way:
     row: int
     image: Tensor
     empty: Tensor
-    points: list[Point] = field(default_factory=list)
+    points: list[PathPoint] = field(default_factory=list)
 
     def walk(self, tolerance: float, limit: int) -> None:
         """Halve stretches until the gradients' sum is within `tolerance` of the rise, relatively,
@@ -69,7 +69,7 @@ class Way:
             return True
         return sum(map(abs, errors)) <= allowed
 
-    def _widest(self, count: int) -> list[tuple[Point, Point]]:
+    def _widest(self, count: int) -> list[tuple[PathPoint, PathPoint]]:
         """The stretches over which the gradient changes most, by what that means for the sum."""
         stretches = list(pairwise(self.points))
         return sorted(stretches, key=lambda s: -_doubt(*s))[:count]
@@ -84,15 +84,15 @@ class Way:
         slopes = (found * (self.image - self.empty).float()).sum((1, 2, 3), dtype=torch.float64)
         seen = zip(places, scores.tolist(), slopes.tolist(), found, strict=True)
         self.points = sorted(
-            [*self.points, *(Point(*point) for point in seen)], key=lambda p: p.place
+            [*self.points, *(PathPoint(*point) for point in seen)], key=lambda p: p.place
         )
 
 
-def _error(a: Point, b: Point) -> float:
+def _error(a: PathPoint, b: PathPoint) -> float:
     """By how much the gradients at both ends miss the rise between them."""
     return (b.place - a.place) * (a.slope + b.slope) / 2 - (b.score - a.score)
 
 
-def _doubt(a: Point, b: Point) -> float:
+def _doubt(a: PathPoint, b: PathPoint) -> float:
     """How far the rise between two points may be from what both gradients say of it."""
     return (b.place - a.place) * abs(b.slope - a.slope)

@@ -24,7 +24,7 @@ from ...ops.fill import Fill
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._path import FIRST, Way
+from ._path import FIRST, ImagePath
 
 
 @register(
@@ -90,7 +90,7 @@ class IntegratedGradients(Explainer):
         rises, used = [], []
         for row in range(len(images)):
             at = slice(row, row + 1)
-            way = Way(model, target, row, images[at], empty[at])
+            way = ImagePath(model, target, row, images[at], empty[at])
             way.walk(self.tolerance, self.limit)
             total[row] = way.gradient()
             rises.append(way.rise)

@@ -22,7 +22,7 @@ from ...errors import BadField
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
-from ...nets.mask_loss import MaskLoss, Shown
+from ...nets.mask_loss import MaskedBatch, MaskLoss
 from ...nets.masking import share
 from ...ops.noise import generator
 from ...ops.resize import resize
@@ -89,7 +89,7 @@ class IterativeSaliency(Explainer):
         self, model: Model, image: Tensor, classes: Tensor, row: int
     ) -> tuple[Tensor, Tensor]:
         """The mask (1, 1, row, col) and the last step's terms (1, term) of one picture."""
-        shown = Shown(
+        shown = MaskedBatch(
             image,
             classes,
             torch.ones(1, dtype=torch.float32, device="cpu").bool(),

@@ -30,7 +30,7 @@ from ._options import Setting, split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Loan:
+class AdapterInput:
     """One picture for a method: `module`, a copy of the network; `images` (1, channel, row, col),
     as the network expects them; `natural`, the same in [0, 1]; `index`, the class asked for;
     `layer`, the name of the layer to read, empty where the method reads none.
@@ -44,7 +44,7 @@ class Loan:
     layer: str = ""
 
 
-class Scores(nn.Module):
+class ScoreNetwork(nn.Module):
     """The network as other libraries expect one: normalised pictures in, (batch, class) out."""
 
     def __init__(self, network: nn.Module, model: Model) -> None:
@@ -60,7 +60,7 @@ class Scores(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Borrower(Explainer):
+class Adapter(Explainer):
     """A method that was written outside of this library. seed: of the global random state, which it
     finds at the start of each picture.
     """
@@ -70,7 +70,7 @@ class Borrower(Explainer):
     seed: int = 0
 
     @classmethod
-    def named(cls, name: str, /, **given: Any) -> "Borrower":
+    def named(cls, name: str, /, **given: Any) -> "Adapter":
         """The method of that name, with these fields besides.
 
         Raises: UnknownName for a field that it does not have, MissingExtra where the library is not
@@ -95,11 +95,11 @@ class Borrower(Explainer):
         size = (images.shape[2], images.shape[3])
         layer = self.layer_of(model) if "layer" in self.needs else ""
         found = []
-        with model.unharmed(), _lent(model) as module, torch.enable_grad():
+        with model.unharmed(), _network_copy(model) as module, torch.enable_grad():
             like = next(module.parameters(), images)
             for row, index in enumerate(classes):
                 natural = images[row : row + 1].detach()
-                loan = Loan(
+                given = AdapterInput(
                     model=model,
                     module=module,
                     images=_normalised(model, natural).to(like).clone(),
@@ -107,21 +107,21 @@ class Borrower(Explainer):
                     index=index,
                     layer=layer,
                 )
-                found.append(as_map(self._asked(loan), name, images.shape[2:]).to(images.device))
+                found.append(as_map(self._asked(given), name, images.shape[2:]).to(images.device))
         native = torch.cat(found)
         return Heatmap(resize(native[:, None], size)[:, 0], native=native)
 
     @abstractmethod
-    def ask(self, loan: Loan) -> Any:  # Any: what others return is checked by `as_map`
+    def ask(self, given: AdapterInput) -> Any:  # Any: what others return is checked by `as_map`
         """The map of one picture: (1, row, col), or (1, channel, row, col) to be summed up."""
 
     @final
-    def _asked(self, loan: Loan) -> Any:
+    def _asked(self, given: AdapterInput) -> Any:
         random.seed(self.seed)
         np.random.seed(self.seed)
         torch.manual_seed(self.seed)
         try:
-            return self.ask(loan)
+            return self.ask(given)
         except (SightlineError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
@@ -176,7 +176,7 @@ def _classes(name: str, target: Target, count: int) -> list[int]:
 
 
 @contextmanager
-def _lent(model: Model) -> Iterator[nn.Module]:
+def _network_copy(model: Model) -> Iterator[nn.Module]:
     """A copy of the network that may be changed at will; what runs through it is counted."""
     try:
         copy = deepcopy(model.module)
@@ -185,7 +185,7 @@ def _lent(model: Model) -> Iterator[nn.Module]:
     handle = copy.register_forward_hook(_counting(model.evaluations, payers()))
     try:
         plain = model.calling.forward is None and model.calling.output is None
-        yield copy if plain else Scores(copy, model)
+        yield copy if plain else ScoreNetwork(copy, model)
     finally:
         handle.remove()
 

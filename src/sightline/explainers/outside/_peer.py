@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from ...errors import BadField, MissingExtra, NotExplainable, UnknownName, near
 from ...explainer import Explainer
 from ...network.tracing.layouts import Layout
-from ._adapter_input import Borrower, Loan, spelled
+from ._adapter_input import Adapter, AdapterInput, spelled
 from ._options import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peer(Borrower):
+class Peer(Adapter):
     """What does another library's method show?
 
     method: its name there. options: (parameter, value) pairs for it, by the peer's own names.
@@ -80,31 +80,31 @@ class Peer(Borrower):
         return dict(self.options)
 
 
-def layer_module(loan: Loan) -> nn.Module:
+def layer_module(given: AdapterInput) -> nn.Module:
     """The module behind the name of a layer. Raises: NotExplainable for the input itself."""
-    name = _bare(loan.layer)
+    name = _bare(given.layer)
     if name == "input":
         raise NotExplainable(
             "other libraries read modules, and the input is not a module; name a layer."
         )
-    network = getattr(loan.module, "network", loan.module)
+    network = getattr(given.module, "network", given.module)
     return network.get_submodule(name)
 
 
-def layout(loan: Loan) -> Layout:
+def layout(given: AdapterInput) -> Layout:
     """How that layer lays out its maps."""
-    size = (loan.images.shape[2], loan.images.shape[3])
-    known = loan.model.study(size, loan.images.shape[1]).layouts
-    return known.get(loan.layer) or known.get(_bare(loan.layer)) or Layout("nchw")
+    size = (given.images.shape[2], given.images.shape[3])
+    known = given.model.study(size, given.images.shape[1]).layouts
+    return known.get(given.layer) or known.get(_bare(given.layer)) or Layout("nchw")
 
 
-def reads_rows_and_columns(loan: Loan, method: Explainer) -> None:
+def reads_rows_and_columns(given: AdapterInput, method: Explainer) -> None:
     """Raises: NotExplainable where a layer of tokens would be taken for one of maps."""
-    style = layout(loan).style
+    style = layout(given).style
     if style != "nchw":
         raise NotExplainable(
             f"{method.registered_name} takes what a layer returns as (batch, filter, row, col), and"
-            f" {loan.layer} of {loan.model.name} has {layout(loan)}; its map would be wrong."
+            f" {given.layer} of {given.model.name} has {layout(given)}; its map would be wrong."
         )
 
 

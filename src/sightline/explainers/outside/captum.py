@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...registry import register_family
-from ._adapter_input import Loan
+from ._adapter_input import AdapterInput
 from ._peer import Peer, first, layer_module, reads_rows_and_columns
 
 _ABSTRACT = ("Attribution", "GradientAttribution", "PerturbationAttribution", "LayerAttribution")
@@ -62,28 +62,28 @@ class Captum(Peer):
 
         return getattr(attr, method)
 
-    def ask(self, loan: Loan) -> Tensor:
+    def ask(self, given: AdapterInput) -> Tensor:
         kind, options = self._kind(self.method), self.chosen
         made = {k: options.pop(k) for k in _parameters(kind.__init__) if k in options}
         layers = []
         if "layer" in self.needs:
-            reads_rows_and_columns(loan, self)
-            layers = [layer_module(loan)]
-        asked = kind(loan.module, *layers, **made)
-        wanted = {**_usual(_parameters(asked.attribute), loan), **options}
+            reads_rows_and_columns(given, self)
+            layers = [layer_module(given)]
+        asked = kind(given.module, *layers, **made)
+        wanted = {**_usual(_parameters(asked.attribute), given), **options}
         if self.method == "DeepLiftShap":
-            wanted.setdefault("baselines", torch.zeros_like(loan.images).repeat(2, 1, 1, 1))
-        pictures = loan.images.requires_grad_()
-        return first(asked.attribute(pictures, target=loan.index, **wanted))
+            wanted.setdefault("baselines", torch.zeros_like(given.images).repeat(2, 1, 1, 1))
+        pictures = given.images.requires_grad_()
+        return first(asked.attribute(pictures, target=given.index, **wanted))
 
 
 def _parameters(function: Any) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def _usual(accepted: list[str], loan: Loan) -> dict[str, Any]:
+def _usual(accepted: list[str], given: AdapterInput) -> dict[str, Any]:
     """What captum leaves to its users and cannot do without."""
-    channels, rows, cols = loan.images.shape[1:]
+    channels, rows, cols = given.images.shape[1:]
     made: dict[str, Any] = {}
     if "sliding_window_shapes" in accepted:
         window = max(1, rows // 7), max(1, cols // 7)
@@ -92,9 +92,9 @@ def _usual(accepted: list[str], loan: Loan) -> dict[str, Any]:
     if "feature_mask" in accepted:
         down, right = (torch.arange(n, device="cpu") * min(_PATCHES, n) // n for n in (rows, cols))
         patches = down[:, None] * min(_PATCHES, cols) + right[None]
-        made["feature_mask"] = patches[None, None].to(loan.images.device)
+        made["feature_mask"] = patches[None, None].to(given.images.device)
     if "n_samples" in accepted and "baselines" in accepted and "stdevs" in accepted:
-        made["baselines"] = torch.zeros_like(loan.images)
+        made["baselines"] = torch.zeros_like(given.images)
     if "relu_attributions" in accepted:
         made["relu_attributions"] = True
     return made

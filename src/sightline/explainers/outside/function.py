@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 from ...errors import BadField
 from ...registry import register_family
-from ._adapter_input import Borrower, Loan
+from ._adapter_input import Adapter, AdapterInput
 from ._options import Setting
 
 
 @register_family("outside")
 @dataclass(frozen=True, kw_only=True)
-class Outside(Borrower):
+class Outside(Adapter):
     """What does a function from outside this library show?
 
     function: where it is, `FILE.py:NAME` or `MODULE:NAME`. It is called as function(network,
@@ -91,7 +91,7 @@ class Outside(Borrower):
         object.__setattr__(made, "_held", function)
         return made
 
-    def ask(self, loan: Loan) -> Any:
+    def ask(self, given: AdapterInput) -> Any:
         function = self.__dict__.get("_held")
         if function is None:
             function = _found(self.function)
@@ -101,8 +101,8 @@ class Outside(Borrower):
                     " the method again."
                 )
         if self.takes == "model":
-            return function(loan.model, loan.natural, loan.index)
-        return function(loan.module, loan.images, loan.index)
+            return function(given.model, given.natural, given.index)
+        return function(given.module, given.images, given.index)
 
 
 def _refuse_others(function: Any) -> None:

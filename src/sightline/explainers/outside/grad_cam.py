@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...network.tracing.layouts import to_maps
 from ...registry import register_family
-from ._adapter_input import Loan
+from ._adapter_input import AdapterInput
 from ._peer import Peer, layer_module, layout
 
 _OTHERWISE = ("BaseCAM", "RefineCAM", "SESS")
@@ -49,19 +49,19 @@ class GradCamLibrary(Peer):
     def layered(self, method: str) -> bool:
         return True
 
-    def ask(self, loan: Loan) -> Tensor:
+    def ask(self, given: AdapterInput) -> Tensor:
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        kind, options, style = getattr(pytorch_grad_cam, self.method), self.chosen, layout(loan)
+        kind, options, style = getattr(pytorch_grad_cam, self.method), self.chosen, layout(given)
         called = {k: options.pop(k) for k in ("aug_smooth", "eigen_smooth") if k in options}
         if style.style != "nchw":
             options["reshape_transform"] = lambda raw: to_maps(raw, style)  # type: ignore[assignment]
-        pictures = loan.images.requires_grad_()
+        pictures = given.images.requires_grad_()
         with redirect_stderr(StringIO()):
-            cam = kind(loan.module, [layer_module(loan)], **options)
+            cam = kind(given.module, [layer_module(given)], **options)
             try:
-                found = cam(pictures, [ClassifierOutputTarget(loan.index)], **called)
+                found = cam(pictures, [ClassifierOutputTarget(given.index)], **called)
             finally:
                 cam.activations_and_grads.release()
         return torch.from_numpy(found)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...network.tracing.layouts import to_maps
 from ...registry import register_family
-from ._adapter_input import Loan
+from ._adapter_input import AdapterInput
 from ._peer import Peer, first, layer_module, layout
 
 _OTHERWISE = ("FinerCAM", "LeGrad", "RefineCAM", "CAM")
@@ -42,14 +42,14 @@ class TorchCam(Peer):
     def layered(self, method: str) -> bool:
         return True
 
-    def ask(self, loan: Loan) -> Tensor:
+    def ask(self, given: AdapterInput) -> Tensor:
         from torchcam import methods
 
         options: dict[str, Any] = dict(self.chosen)
         called = {k: options.pop(k) for k in ("normalized",) if k in options}
-        style = layout(loan)
+        style = layout(given)
         if style.style != "nchw":
             options["reshape_transform"] = lambda raw: to_maps(raw, style)
-        with getattr(methods, self.method)(loan.module, layer_module(loan), **options) as cam:
-            scores = loan.module(loan.images.requires_grad_())
-            return first(cam(loan.index, scores, **called))
+        with getattr(methods, self.method)(given.module, layer_module(given), **options) as cam:
+            scores = given.module(given.images.requires_grad_())
+            return first(cam(given.index, scores, **called))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import register_family
-from ._adapter_input import Loan
+from ._adapter_input import AdapterInput
 from ._peer import Peer
 
 
@@ -52,22 +52,22 @@ class Zennit(Peer):
     def layered(self, method: str) -> bool:
         return False
 
-    def ask(self, loan: Loan) -> Tensor:
+    def ask(self, given: AdapterInput) -> Tensor:
         from zennit import attribution, composites
 
         options: dict[str, Any] = dict(self.chosen)
         if kind := getattr(attribution, self.method, None):
-            asked = kind(loan.module, **options)
+            asked = kind(given.module, **options)
         else:
             kind = getattr(composites, self.method)
             accepted = inspect.signature(kind.__init__).parameters
             if "low" in accepted:
-                options = {**_box(loan), **options}
-            composite = kind(**options, canonizers=[_canoniser(loan.module)])
-            asked = attribution.Gradient(loan.module, composite)
-        pictures = loan.images.requires_grad_()
+                options = {**_box(given), **options}
+            composite = kind(**options, canonizers=[_canoniser(given.module)])
+            asked = attribution.Gradient(given.module, composite)
+        pictures = given.images.requires_grad_()
         with asked as attributor:
-            found: Any = attributor(pictures, _of_class(loan.index))  # output and relevance
+            found: Any = attributor(pictures, _of_class(given.index))  # output and relevance
         return found[1]
 
 
@@ -93,8 +93,8 @@ def _canoniser(module: nn.Module) -> Any:
     return VGGCanonizer() if isinstance(network, VGG) else SequentialMergeBatchNorm()
 
 
-def _box(loan: Loan) -> dict[str, Tensor]:
+def _box(given: AdapterInput) -> dict[str, Tensor]:
     """Black and white as the network expects them."""
-    mean, std = loan.model.mean.to(loan.images), loan.model.std.to(loan.images)
-    one = torch.ones_like(loan.images)
+    mean, std = given.model.mean.to(given.images), given.model.std.to(given.images)
+    one = torch.ones_like(given.images)
     return {"low": (0 * one - mean) / std, "high": (one - mean) / std}

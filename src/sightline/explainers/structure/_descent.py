@@ -31,7 +31,7 @@ class Stop:
 
 
 @dataclass(kw_only=True, eq=False)
-class Course:
+class DescentState:
     """How a batch of masks went: the best of each image so far, and the way there.
 
     hidden (image, mask, row, col), value (image,), scores (image, term): of the lowest objective.
@@ -51,7 +51,7 @@ class Course:
     least: Tensor
 
     @classmethod
-    def begin(cls, objective: Objective, cells: tuple[int, int], stop: Stop) -> "Course":
+    def begin(cls, objective: Objective, cells: tuple[int, int], stop: Stop) -> "DescentState":
         """All masks full: nothing is hidden."""
         images = objective.evidence.images
         hidden = torch.zeros(
@@ -111,21 +111,25 @@ class Course:
         return torch.where(stuck, (smallest * self.first).clamp(0, 1), self.hidden)
 
 
-class Walk(ABC):
+class Optimiser(ABC):
     """How masks move, given a direction. It holds its own memory of each image of one batch."""
 
     @abstractmethod
-    def move(self, objective: Objective, course: Course, rows: Tensor, direction: Tensor) -> Tensor:
+    def move(
+        self, objective: Objective, course: DescentState, rows: Tensor, direction: Tensor
+    ) -> Tensor:
         """One iteration of these images, noted in the course; their objectives now, (image,)."""
 
     @abstractmethod
-    def here(self, course: Course, rows: Tensor) -> Tensor:
+    def here(self, course: DescentState, rows: Tensor) -> Tensor:
         """What these images hide at the place where the next direction is wanted."""
 
 
-def optimise(objective: Objective, cells: tuple[int, int], walk: Walk, stop: Stop) -> Course:
+def optimise(
+    objective: Objective, cells: tuple[int, int], walk: Optimiser, stop: Stop
+) -> DescentState:
     """Every image of the objective's batch, from a full mask down to where it stops."""
-    course = Course.begin(objective, cells, stop)
+    course = DescentState.begin(objective, cells, stop)
     for iteration in range(stop.iterations):
         rows = course.going.nonzero()[:, 0]
         if len(rows) == 0:

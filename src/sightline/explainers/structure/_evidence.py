@@ -1,4 +1,4 @@
-"""What the model says of pictures under masks, and the gradient of that integrated on the way from
+"""What the model says of pictures under masks, and the gradient of that integrated on the path from
 the full mask.
 
 A cover u (row, col) is a mask at the picture's size. A term that keeps shows the picture where u is
@@ -36,8 +36,8 @@ class Term:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """Where the way from the full mask to the present one is looked at, and through which noise.
+class MaskPath:
+    """Where between the full mask and the present one gradients are taken, and through which noise.
 
     points: at k / points for k = 1 to points, as published, or in the middle of so many equal
     parts. noise: deviation in normalised units.
@@ -80,7 +80,7 @@ class Evidence:
     images: Tensor
     filled: Tensor
     terms: tuple[Term, ...]
-    way: Way
+    path: MaskPath
 
     def __post_init__(self) -> None:
         changed = (self.images - self.filled).abs().flatten(1).amax(1)
@@ -106,12 +106,12 @@ class Evidence:
         return found.view(images, terms)
 
     def gradient(self, covers: Tensor, rows: Tensor, iteration: int) -> Tensor:
-        """The weighted scores' gradient to the covers, averaged over the way: as the covers.
+        """The weighted scores' gradient to the covers, averaged over the path: as the covers.
 
         The derivative is to the whole cover, so a point at share p counts p times.
         """
         images, terms = covers.shape[:2]
-        places, noise = self.way.places, self.way.drawn(iteration, self.images)
+        places, noise = self.path.places, self.path.drawn(iteration, self.images)
         points = len(places)
         weights = torch.tensor(
             [term.weight for term in self.terms], dtype=torch.float32, device="cpu"

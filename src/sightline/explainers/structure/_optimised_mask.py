@@ -20,8 +20,8 @@ from ...ops.fill import Fill
 from ...ops.resize import resize
 from ...shapes import Images
 from ...target import Target
-from ._descent import Course, Stop, Walk, optimise
-from ._evidence import Evidence, Term, Way, filled_like
+from ._descent import DescentState, Optimiser, Stop, optimise
+from ._evidence import Evidence, MaskPath, Term, filled_like
 from ._objective import Objective, joined
 from ._optimisers import LineSearch, scaled
 
@@ -77,11 +77,11 @@ class OptimisedMask(Explainer):
 
     @property
     @abstractmethod
-    def path(self) -> Way:
+    def path(self) -> MaskPath:
         """Where between the full mask and the present one gradients are taken."""
 
     @abstractmethod
-    def descent(self, cells: tuple[int, int]) -> tuple[Walk, float]:
+    def descent(self, cells: tuple[int, int]) -> tuple[Optimiser, float]:
         """How masks of these cells move, and the smallest step that is taken."""
 
     @abstractmethod
@@ -89,7 +89,9 @@ class OptimisedMask(Explainer):
         """`edge_weights` of the images; None where roughness counts alike everywhere."""
 
     @abstractmethod
-    def ends(self, objective: Objective, course: Course, hidden: Tensor) -> Mapping[str, Tensor]:
+    def ends(
+        self, objective: Objective, course: DescentState, hidden: Tensor
+    ) -> Mapping[str, Tensor]:
         """The scores at the end, by name, (image,) each. hidden: as shown, (image, 1, row, col)."""
 
     @final
@@ -118,7 +120,7 @@ class OptimisedMask(Explainer):
             images=images,
             filled=filled_like(images, model, self.fill),
             terms=self.terms,
-            way=self.path,
+            path=self.path,
         )
         return Objective(
             evidence=evidence,
@@ -152,8 +154,8 @@ class IntegratedMask(OptimisedMask):
 
     @final
     @property
-    def path(self) -> Way:
-        return Way(
+    def path(self) -> MaskPath:
+        return MaskPath(
             points=self.points,
             middles=self.nodes == "middles",
             noise=self.noise,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._descent import Course, Walk
+from ._descent import DescentState, Optimiser
 from ._objective import Objective
 from ._smoothing import smoothed
 
@@ -19,7 +19,7 @@ def scaled(step: float, cells: tuple[int, int]) -> float:
 
 
 @dataclass(eq=False)
-class LineSearch(Walk):
+class LineSearch(Optimiser):
     """Try a step, shrink it until the objective falls by `sufficient` * step * |direction|^2, and
     on as long as a smaller step is lower still.
 
@@ -36,10 +36,12 @@ class LineSearch(Walk):
     smooth: float
     steps: Tensor | None = None  # the first to try, of each image
 
-    def here(self, course: Course, rows: Tensor) -> Tensor:
+    def here(self, course: DescentState, rows: Tensor) -> Tensor:
         return course.hidden[rows.to(course.hidden.device)]
 
-    def move(self, objective: Objective, course: Course, rows: Tensor, direction: Tensor) -> Tensor:
+    def move(
+        self, objective: Objective, course: DescentState, rows: Tensor, direction: Tensor
+    ) -> Tensor:
         if self.steps is None:
             self.steps = torch.full(
                 course.used.shape, self.largest, dtype=torch.float64, device="cpu"
@@ -86,7 +88,7 @@ class LineSearch(Walk):
 
 
 @dataclass(eq=False)
-class Nesterov(Walk):
+class Nesterov(Optimiser):
     """y' = m - rate * gradient; m' = clip(y' + t / (t + 3) * (y' - y)), t from 0."""
 
     rate: float
@@ -94,12 +96,14 @@ class Nesterov(Walk):
     last: Tensor | None = None
     taken: int = 0
 
-    def here(self, course: Course, rows: Tensor) -> Tensor:
+    def here(self, course: DescentState, rows: Tensor) -> Tensor:
         if self.place is None:
             self.place, self.last = course.hidden.clone(), course.hidden.clone()
         return self.place[rows.to(self.place.device)]
 
-    def move(self, objective: Objective, course: Course, rows: Tensor, direction: Tensor) -> Tensor:
+    def move(
+        self, objective: Objective, course: DescentState, rows: Tensor, direction: Tensor
+    ) -> Tensor:
         assert self.place is not None and self.last is not None
         at = rows.to(direction.device)
         ahead = self.place[at] + self.rate * direction
@@ -113,7 +117,7 @@ class Nesterov(Walk):
 
 
 @dataclass(eq=False)
-class Adam(Walk):
+class Adam(Optimiser):
     """Kingma and Ba's step, clipped to masks; decays 0.9 and 0.999. A cell whose slope is rounding
     beside the picture's largest does not move as far as all others: what it is divided by is at
     least GUARD of the largest.
@@ -125,13 +129,15 @@ class Adam(Walk):
     square: Tensor | None = None
     taken: int = 0
 
-    def here(self, course: Course, rows: Tensor) -> Tensor:
+    def here(self, course: DescentState, rows: Tensor) -> Tensor:
         if self.place is None:
             self.place = course.hidden.clone()
             self.mean, self.square = torch.zeros_like(self.place), torch.zeros_like(self.place)
         return self.place[rows.to(self.place.device)]
 
-    def move(self, objective: Objective, course: Course, rows: Tensor, direction: Tensor) -> Tensor:
+    def move(
+        self, objective: Objective, course: DescentState, rows: Tensor, direction: Tensor
+    ) -> Tensor:
         assert self.place is not None and self.mean is not None and self.square is not None
         at = rows.to(direction.device)
         self.taken += 1

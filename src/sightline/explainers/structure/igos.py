@@ -22,7 +22,7 @@ from torch import Tensor
 from ...model import Model
 from ...registry import register
 from ...shapes import Images
-from ._descent import Course, Walk
+from ._descent import DescentState, Optimiser
 from ._objective import Objective
 from ._optimised_mask import IntegratedMask
 
@@ -55,11 +55,13 @@ class IGOS(IntegratedMask):
     def settle(self) -> None:
         self.check_search()
 
-    def descent(self, cells: tuple[int, int]) -> tuple[Walk, float]:
+    def descent(self, cells: tuple[int, int]) -> tuple[Optimiser, float]:
         return self.line_search(cells)
 
     def edges(self, model: Model, images: Images) -> None:
         return None
 
-    def ends(self, objective: Objective, course: Course, hidden: Tensor) -> Mapping[str, Tensor]:
+    def ends(
+        self, objective: Objective, course: DescentState, hidden: Tensor
+    ) -> Mapping[str, Tensor]:
         return {"deletion": course.scores[:, 0]}

@@ -20,7 +20,7 @@ from ...errors import BadField
 from ...model import Model
 from ...registry import register
 from ...shapes import Images
-from ._descent import Course, Walk
+from ._descent import DescentState, Optimiser
 from ._evidence import Term
 from ._objective import Objective
 from ._optimised_mask import Edges, IntegratedMask
@@ -72,7 +72,7 @@ class IGOSPlusPlus(IntegratedMask):
         if self.edge <= 0 or self.rate <= 0:
             raise BadField(f"igos++ needs edge and rate above 0; got {self.edge} and {self.rate}.")
 
-    def descent(self, cells: tuple[int, int]) -> tuple[Walk, float]:
+    def descent(self, cells: tuple[int, int]) -> tuple[Optimiser, float]:
         search, smallest = self.line_search(cells)
         fixed = self.optimiser == "nesterov"
         return Nesterov(scaled(self.rate, cells)) if fixed else search, smallest
@@ -80,7 +80,9 @@ class IGOSPlusPlus(IntegratedMask):
     def edges(self, model: Model, images: Images) -> Edges:
         return edge_weights(images / model.std.to(images), self.edge)
 
-    def ends(self, objective: Objective, course: Course, hidden: Tensor) -> Mapping[str, Tensor]:
+    def ends(
+        self, objective: Objective, course: DescentState, hidden: Tensor
+    ) -> Mapping[str, Tensor]:
         covers = (1 - hidden).repeat(1, len(TERMS), 1, 1)
         scores = objective.evidence.scores(covers, course.rows)
         return {"deletion": scores[:, OF_PRODUCT[0]], "insertion": scores[:, OF_PRODUCT[1]]}

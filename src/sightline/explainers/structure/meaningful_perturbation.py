@@ -21,8 +21,8 @@ from ...errors import BadField
 from ...model import Model
 from ...registry import register
 from ...shapes import Images
-from ._descent import Course, Walk
-from ._evidence import Way
+from ._descent import DescentState, Optimiser
+from ._evidence import MaskPath
 from ._objective import Objective
 from ._optimised_mask import OptimisedMask
 from ._optimisers import Adam
@@ -61,14 +61,16 @@ class MeaningfulPerturbation(OptimisedMask):
             raise BadField(f"meaningful-perturbation needs rate > 0; got {self.rate}.")
 
     @property
-    def path(self) -> Way:
-        return Way(points=1, middles=False, noise=self.noise, seed=self.seed, purpose="plain")
+    def path(self) -> MaskPath:
+        return MaskPath(points=1, middles=False, noise=self.noise, seed=self.seed, purpose="plain")
 
-    def descent(self, cells: tuple[int, int]) -> tuple[Walk, float]:
+    def descent(self, cells: tuple[int, int]) -> tuple[Optimiser, float]:
         return Adam(self.rate), SMALLEST
 
     def edges(self, model: Model, images: Images) -> None:
         return None
 
-    def ends(self, objective: Objective, course: Course, hidden: Tensor) -> Mapping[str, Tensor]:
+    def ends(
+        self, objective: Objective, course: DescentState, hidden: Tensor
+    ) -> Mapping[str, Tensor]:
         return {"deletion": course.scores[:, 0]}

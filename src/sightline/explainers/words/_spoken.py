@@ -31,7 +31,7 @@ SAME = 0.5  # of all pixels of two regions: what they share from which no drop t
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
+class NamedRegion:
     """A word and the region that it stands for in one picture.
 
     mask: (row, col) in the model's frame. told: further facts of the word, as plain data.
@@ -43,7 +43,7 @@ class Named:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spoken(Explainer):
+class WordExplainer(Explainer):
     """Each named region is hidden, and the drop of the score compared with that of other regions of
     the same size.
 
@@ -77,7 +77,7 @@ class Spoken(Explainer):
         """Checks, and brings into their plain form, the fields of a child."""
 
     @abstractmethod
-    def found(self, model: Model, images: Images, target: Target) -> list[list[Named]]:
+    def found(self, model: Model, images: Images, target: Target) -> list[list[NamedRegion]]:
         """The words of each picture with their regions."""
 
     def rivals(
@@ -127,7 +127,7 @@ class Spoken(Explainer):
         return gaussian_blur(images, 2 * max(1, round(2 * sigma)) + 1, sigma)
 
     def fact(
-        self, hidden: HiddenImage, named: Named, clean: float, labels: tuple[str, str | None]
+        self, hidden: HiddenImage, named: NamedRegion, clean: float, labels: tuple[str, str | None]
     ) -> dict[str, Any]:
         """What was measured of one word."""
         mask = torch.from_numpy(named.mask).to(hidden.image.device)

@@ -29,15 +29,15 @@ from ...pictures.areas import Area, above
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._spoken import Named, Spoken
+from ._spoken import NamedRegion, WordExplainer
 
-FAR = 0.5  # by how much an attribute goes rather with the runner-up, to be named as missing
+APART = 0.5  # by how much an attribute goes rather with the runner-up, to be named as missing
 LACKING = 2  # attributes of the runner-up that are named
 
 
 @register("attribute-words", paper="arXiv:2009.13862")
 @dataclass(frozen=True, kw_only=True)
-class AttributeWords(Spoken):
+class AttributeWords(WordExplainer):
     """Which of the attributes that the model detects does its prediction depend on?
 
     weights: a file that `python -m sightline.recipes.attributes` wrote for this very model; None is
@@ -78,7 +78,7 @@ class AttributeWords(Spoken):
             return ()
         return () if reader is None else (reader.layer,)
 
-    def found(self, model: Model, images: Images, target: Target) -> list[list[Named]]:
+    def found(self, model: Model, images: Images, target: Target) -> list[list[NamedRegion]]:
         reader = self._reader(model)
         maps = self._maps(model, reader, images)
         shares, heats = reader.logits(maps).sigmoid(), reader.class_maps(maps)
@@ -98,7 +98,7 @@ class AttributeWords(Spoken):
                     "map": heat.cpu().tolist(),
                     "cut": cut,
                 }
-                words += [Named(reader.names[k], mask, told)] if mask.any() else []
+                words += [NamedRegion(reader.names[k], mask, told)] if mask.any() else []
             found.append(words)
         return found
 
@@ -121,7 +121,7 @@ class AttributeWords(Spoken):
             rival = int(chances.argmax())
             apart = (reader.correlation(rival) - reader.correlation(index)).to(shares)
             order = apart.argsort(descending=True, stable=True).tolist()
-            lacks = [k for k in order if apart[k] >= FAR and shares[row, k] < 1 - self.seen]
+            lacks = [k for k in order if apart[k] >= APART and shares[row, k] < 1 - self.seen]
             found.append(
                 {
                     "label": model.label(rival),

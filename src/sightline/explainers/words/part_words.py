@@ -18,12 +18,12 @@ from ...registry import register
 from ...shapes import Images
 from ...target import Target
 from . import _parts
-from ._spoken import Named, Spoken
+from ._spoken import NamedRegion, WordExplainer
 
 
 @register("part-words", paper="arXiv:2009.13862")
 @dataclass(frozen=True, kw_only=True)
-class PartWords(Spoken):
+class PartWords(WordExplainer):
     """Which of the parts that I name does the model's prediction depend on?
 
     named: a mapping of parts to boxes x0, y0, x1, y1 or masks (row, col), one for all pictures or a
@@ -44,14 +44,16 @@ class PartWords(Spoken):
         elif self.named is not None:
             object.__setattr__(self, "named", _parts.plain(self.named))
 
-    def found(self, model: Model, images: Images, target: Target) -> list[list[Named]]:
+    def found(self, model: Model, images: Images, target: Target) -> list[list[NamedRegion]]:
         parts = unnamed(model) if self.named is None else self.named
         shown, places = _placed(parts, model, images)
         size = (images.shape[2], images.shape[3])
         found = []
         for frame, named in zip(shown, places, strict=True):
             masks = {name: _parts.mask_of(place, size, frame) for name, place in named.items()}
-            found.append([Named(name, mask) for name, mask in masks.items() if mask is not None])
+            found.append(
+                [NamedRegion(name, mask) for name, mask in masks.items() if mask is not None]
+            )
         return found
 
 

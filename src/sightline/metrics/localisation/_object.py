@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ObjectMap:
     """One picture: its map (row, col), NaN where the model did not see it, and the object's pixels.
 
     scale: pixels here per pixel of the photograph.
@@ -34,14 +34,14 @@ class Shown:
     scale: float = 1.0
 
 
-def objects(case: Case, name: str) -> list[Shown | None]:
+def objects(case: Case, name: str) -> list[ObjectMap | None]:
     """Each picture with its object; None where it is not annotated, or the model saw nothing of it,
     which is said.
 
     Raises: NotExplainable where no picture of the case could be, in the name of the metric `name`.
     """
     truth, frames = _known(case, name), case.explanation.frames
-    found: list[Shown | None] = []
+    found: list[ObjectMap | None] = []
     for i, heat in enumerate(case.heat.cpu().numpy()):
         frame, boxes, mask = frames[i] if frames else None, _boxes(truth, i), _mask(truth, i)
         if boxes is not None:
@@ -145,8 +145,8 @@ def _say_lost(case: Case, name: str, lost: Sequence[bool]) -> None:
     case.not_measured(name, rows, LOST)
 
 
-def _shown(heat: np.ndarray, inside: np.ndarray, scale: float = 1.0) -> Shown | None:
-    return Shown(heat, inside, scale) if inside.any() else None
+def _shown(heat: np.ndarray, inside: np.ndarray, scale: float = 1.0) -> ObjectMap | None:
+    return ObjectMap(heat, inside, scale) if inside.any() else None
 
 
 def _scale(frame: Frame) -> float:

@@ -29,7 +29,7 @@ _BLOCK = 64  # masked pictures that are made at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
+class CellShares:
     """One image of a case under sets of cells: what they keep, as shares of the whole's score."""
 
     image: HiddenImage
@@ -85,7 +85,7 @@ class RegionMetric(Metric):
             raise BadField(f"edges is 'soft' or 'hard'; got {self.edges!r}.")
 
     @abstractmethod
-    def of_one(self, seen: Seen, regions: Regions) -> float:
+    def of_one(self, seen: CellShares, regions: Regions) -> float:
         """The number of one image: `regions` holds its sets alone."""
 
     @final
@@ -98,7 +98,7 @@ class RegionMetric(Metric):
         hidden = hidden_images(case.model, target, case.images, filled, _BLOCK)
         found = []
         for row, score in enumerate(whole):
-            seen = Seen(
+            seen = CellShares(
                 image=hidden[row],
                 grid=(regions.grid[0], regions.grid[1]),
                 hard=self.edges == "hard",

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...explanations.regions import Cells, Regions, ordered
 from ...registry import register
-from ._cells import RegionMetric, Seen
+from ._cells import CellShares, RegionMetric
 
 
 @register("minimality", paper="arXiv:2011.06733")
@@ -33,13 +33,13 @@ class Minimality(RegionMetric):
 
     unit: ClassVar[str] = "share of needed patches"
 
-    def of_one(self, seen: Seen, regions: Regions) -> float:
+    def of_one(self, seen: CellShares, regions: Regions) -> float:
         level = regions.thresholds[0]
         found = [_needed(seen, ordered(cells), level) for cells in regions.minimal[0]]
         return float(np.mean(found)) if found else float("nan")
 
 
-def _needed(seen: Seen, cells: Cells, level: float) -> float:
+def _needed(seen: CellShares, cells: Cells, level: float) -> float:
     if seen.kept([cells])[0] < level:
         return 0.0
     without = seen.kept([tuple(c for c in cells if c != each) for each in cells])

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from ...explanations.regions import Regions, ordered
 from ...registry import register
-from ._cells import RegionMetric, Seen
+from ._cells import CellShares, RegionMetric
 
 
 @register("necessity", paper="none")
@@ -27,7 +27,7 @@ class Necessity(RegionMetric):
 
     unit: ClassVar[str] = "share of the score that is lost"
 
-    def of_one(self, seen: Seen, regions: Regions) -> float:
+    def of_one(self, seen: CellShares, regions: Regions) -> float:
         needed = regions.necessary[0]
         if needed is None:
             return float("nan")

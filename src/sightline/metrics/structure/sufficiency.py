@@ -12,7 +12,7 @@ import numpy as np
 
 from ...explanations.regions import Regions, ordered
 from ...registry import register
-from ._cells import RegionMetric, Seen
+from ._cells import CellShares, RegionMetric
 
 
 @register("sufficiency", paper="arXiv:2011.06733")
@@ -30,6 +30,6 @@ class Sufficiency(RegionMetric):
 
     unit: ClassVar[str] = "share of the score that is kept"
 
-    def of_one(self, seen: Seen, regions: Regions) -> float:
+    def of_one(self, seen: CellShares, regions: Regions) -> float:
         kept = seen.kept([ordered(cells) for cells in regions.minimal[0]])
         return float(np.clip(kept, 0, 1).mean()) if kept else float("nan")

@@ -19,7 +19,7 @@ SAME = 0.02  # mean difference of colours up to which a scene is the picture's
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class PartEffects:
     """The visible parts of one picture: how far the score falls when each is drawn away, and the
     sum of the map's values on it, (part,) float64."""
 
@@ -28,7 +28,7 @@ class Parts:
     credits: Tensor
 
 
-def parts_of(case: Case, name: str) -> list[Parts | None]:
+def parts_of(case: Case, name: str) -> list[PartEffects | None]:
     """The parts of each picture; None for a picture that was not drawn, or shows no part.
 
     Raises: NotExplainable, in the name of the metric `name`, for a case without scenes, and where a
@@ -46,7 +46,7 @@ def parts_of(case: Case, name: str) -> list[Parts | None]:
     ]
 
 
-def _parts(case: Case, row: int, scene: Scene) -> Parts | None:
+def _parts(case: Case, row: int, scene: Scene) -> PartEffects | None:
     kept = case.explanation
     size = kept.pictures[row].size[0] if kept.pictures else case.images.shape[-1]
     whole = _drawn(scene, size)
@@ -67,7 +67,7 @@ def _parts(case: Case, row: int, scene: Scene) -> Parts | None:
     scores = case.model.take([row]).scores(pictures, target, rows=rows).double().cpu()
     heat = case.heat[row].double().cpu()
     credits = [heat[torch.as_tensor(masks[part], device="cpu")].sum() for part in names]
-    return Parts(names, scores[0] - scores[1:], torch.stack(credits))
+    return PartEffects(names, scores[0] - scores[1:], torch.stack(credits))
 
 
 @lru_cache(maxsize=_HELD)

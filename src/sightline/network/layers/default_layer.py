@@ -24,7 +24,7 @@ _MIXED = 20  # classes in the mix whose gradient must arrive: one is too few, al
 
 
 @dataclass(eq=False)
-class _Wind:
+class _Backward:
     """Gradients of a random mix of scores; of the classifier's input, where the classifier is all
     zero.
     """
@@ -32,7 +32,7 @@ class _Wind:
     roots: list[tuple[GradientEdge, torch.Size]]
     _mix: list[Tensor] = field(default_factory=list)
 
-    def blow(self, edges: Sequence[GradientEdge], like: Tensor) -> list[Tensor | None]:
+    def score_gradients(self, edges: Sequence[GradientEdge], like: Tensor) -> list[Tensor | None]:
         """The mix's gradient at each tensor."""
         if not self._mix:
             self._mix = [
@@ -64,14 +64,14 @@ def choose(census: Census) -> Choice:
     groups = [g for g in groups_of(census, paths) if not is_image(g, census)]
     if not groups:
         return Choice(reason=_why_no_place(census))
-    wind = _Wind([(paths.root, census.scores.shape)])
-    choice = _Search(census, paths, groups, wind).run()
+    backward = _Backward([(paths.root, census.scores.shape)])
+    choice = _Search(census, paths, groups, backward).run()
     if choice.spatial is not None:
         return choice
-    roots = _dead_classifiers(census, paths, wind)
+    roots = _dead_classifiers(census, paths, backward)
     if not roots or not torch.equal(census.scores[0], census.scores[1]):
         return choice
-    choice = _Search(census, paths, groups, _Wind(roots)).run()
+    choice = _Search(census, paths, groups, _Backward(roots)).run()
     note = "the scores do not depend on the picture: the classifier is all zero"
     return replace(choice, independent=True, notes=(note, *choice.notes))
 
@@ -93,7 +93,7 @@ class _Search:
     census: Census
     paths: Paths
     groups: list[Group]
-    wind: _Wind
+    backward: _Backward
     owners: list[Call] = field(default_factory=list)
 
     def run(self) -> Choice:
@@ -130,10 +130,10 @@ class _Search:
             cuts=cut_addresses(self.census, self.paths),
             candidates=tuple(earlier),
             together=tuple(together),
-            head=_head(last, self.paths, self.wind, self.census.scores),
+            head=_head(last, self.paths, self.backward, self.census.scores),
             class_map=class_map,
             partial=partial,
-            reading=read_tokens(self.census, self.paths, self.wind.blow),
+            reading=read_tokens(self.census, self.paths, self.backward.score_gradients),
             notes=(*notes, *(["several layers carry the evidence together"] * (len(joint) > 1))),
         )
 
@@ -158,7 +158,7 @@ class _Search:
         """Those of which at least half of the places receive a gradient, or only some because what
         follows takes the largest.
         """
-        gradients = self.wind.blow([g.edge for g in groups], self.census.scores)
+        gradients = self.backward.score_gradients([g.edge for g in groups], self.census.scores)
         pairs = zip(groups, gradients, strict=True)
         return [g for g, grad in pairs if grad is not None and self._arrives(g, grad)]
 
@@ -266,7 +266,7 @@ def _earliest_copy(last: Group, cuts: list[Group]) -> Group:
 
 
 def _dead_classifiers(
-    census: Census, paths: Paths, wind: _Wind
+    census: Census, paths: Paths, backward: _Backward
 ) -> list[tuple[GradientEdge, torch.Size]]:
     """Inputs of late modules that have a gradient at their output and exactly none at their
     input.
@@ -278,16 +278,16 @@ def _dead_classifiers(
         came = [(e, shape) for e, shape in call.came if paths.passed(e)]
         if behind is None or not came or not paths.passed(behind):
             continue
-        out, into = wind.blow([behind, came[0][0]], census.scores)
+        out, into = backward.score_gradients([behind, came[0][0]], census.scores)
         if out is not None and bool(out.any()) and (into is None or not bool(into.any())):
             found.append(came[0])
     return found
 
 
-def _head(group: Group, paths: Paths, wind: _Wind, scores: Tensor) -> str:
+def _head(group: Group, paths: Paths, backward: _Backward, scores: Tensor) -> str:
     gradients = []
     prefixed, whole = 0.0, 0.0
-    for (raw,) in wind.classes([group.edge], scores, 5):
+    for (raw,) in backward.classes([group.edge], scores, 5):
         if raw is None:
             return "unknown"
         raw = raw.float()
@@ -295,7 +295,7 @@ def _head(group: Group, paths: Paths, wind: _Wind, scores: Tensor) -> str:
         gradients.append(maps.flatten(2))
         whole += float(raw.square().sum())
         prefixed += float(raw.square().sum() - maps.square().sum())
-    behind = paths.behind({group.edge}, [edge for edge, _ in wind.roots])
+    behind = paths.behind({group.edge}, [edge for edge, _ in backward.roots])
     share = (max(prefixed, 0.0) / whole) ** 0.5 if whole else 0.0
     kinds = bends(behind)
     if any(o.kind in ("convolution", "mkldnnconvolution") for o in behind):

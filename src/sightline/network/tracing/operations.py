@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ...ops.rules import Call, Rule
+from ...ops.rules import OperationCall, Rule
 
 _RELU: dict[Any, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(
@@ -70,17 +70,17 @@ def _within(layer: str, inside: tuple[str, ...]) -> bool:
     return not inside or any(layer == name or layer.startswith(f"{name}.") for name in inside)
 
 
-def _at(call: Call, layer: str) -> Call:
-    return Call(**{**call.__dict__, "layer": layer})
+def _at(call: OperationCall, layer: str) -> OperationCall:
+    return OperationCall(**{**call.__dict__, "layer": layer})
 
 
-def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
+def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> OperationCall | None:
     """The operation that this call is, or None for one that no rule speaks about.
 
     The input of a sum that the call overwrites is cloned, so that a rule may keep it.
     """
     if func in _RELU:
-        return Call("relu", (args[0] if args else kwargs["input"],), _RELU[func])
+        return OperationCall("relu", (args[0] if args else kwargs["input"],), _RELU[func])
     if func in _CLAMP_MIN or func in _CLAMP or func in _HARDTANH:
         return _clamp(func, args, kwargs)
     if func in _CONV or func is F.linear:
@@ -89,9 +89,9 @@ def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
         return _sum(func, args, kwargs)
     if func in _SOFTMAX:
         rest, named = args[1:], {k: v for k, v in kwargs.items() if k != "_stacklevel"}
-        return Call("softmax", (args[0],), lambda x: torch.softmax(x, *rest[:1], **named))
+        return OperationCall("softmax", (args[0],), lambda x: torch.softmax(x, *rest[:1], **named))
     if func is F.scaled_dot_product_attention:
-        return Call(
+        return OperationCall(
             "attention",
             tuple(args[:3]),
             lambda q, k, v: func(q, k, v, *args[3:], **kwargs),
@@ -102,7 +102,7 @@ def recognise(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     return None
 
 
-def _clamp(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
+def _clamp(func: Any, args: tuple, kwargs: dict[str, Any]) -> OperationCall | None:
     names, usual = ("min", "max"), (None, None)
     if func in _HARDTANH:
         names, usual = ("min_val", "max_val"), (-1.0, 1.0)
@@ -114,15 +114,15 @@ def _clamp(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
     if not isinstance(low, (int, float)) or low != 0 or isinstance(high, Tensor):
         return None
     source = args[0] if args else kwargs["input"]
-    return Call("relu", (source,), lambda x: torch.clamp(x, 0, high))
+    return OperationCall("relu", (source,), lambda x: torch.clamp(x, 0, high))
 
 
-def _weighted(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call:
+def _weighted(func: Any, args: tuple, kwargs: dict[str, Any]) -> OperationCall:
     names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     rest = {k: v for k, v in given.items() if k not in names[:3]}
     weight, bias = given["weight"], given.get("bias")
-    return Call(
+    return OperationCall(
         "linear" if func is F.linear else "conv",
         (given["input"],),
         lambda x: func(x, weight, bias, **rest),
@@ -132,13 +132,13 @@ def _weighted(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call:
     )
 
 
-def _sum(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call | None:
+def _sum(func: Any, args: tuple, kwargs: dict[str, Any]) -> OperationCall | None:
     if len(args) != 2 or kwargs or not all(isinstance(a, Tensor) for a in args):
         return None
     left, right = args
     if left.shape != right.shape or any(isinstance(a, torch.nn.Parameter) for a in args):
         return None
-    return Call("sum", (left.clone() if func in _IN_PLACE else left, right), torch.add)
+    return OperationCall("sum", (left.clone() if func in _IN_PLACE else left, right), torch.add)
 
 
 def _attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **_):
@@ -153,13 +153,15 @@ def _attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, s
     return weights @ value, weights
 
 
-def _multi_head(func: Any, args: tuple, kwargs: dict[str, Any]) -> Call:
+def _multi_head(func: Any, args: tuple, kwargs: dict[str, Any]) -> OperationCall:
     def attend() -> tuple[Tensor, Tensor]:
         named = {**kwargs, "need_weights": True, "average_attn_weights": False}
         value, weights = func(*args, **named)
         return value, weights
 
-    return Call("attention", tuple(args[:3]), lambda *_: func(*args, **kwargs)[0], attend=attend)
+    return OperationCall(
+        "attention", tuple(args[:3]), lambda *_: func(*args, **kwargs)[0], attend=attend
+    )
 
 
 _JOINS = {

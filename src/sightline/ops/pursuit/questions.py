@@ -83,24 +83,24 @@ def _patterns(read: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class KnownBits:
     """Bits of one thing as far as they have been told."""
 
     bits: Bits
     told: Tensor  # (bit,), bool
 
     @staticmethod
-    def nothing(count: int) -> "Known":
-        return Known(
+    def nothing(count: int) -> "KnownBits":
+        return KnownBits(
             torch.zeros(count, dtype=torch.float32, device="cpu"),
             torch.zeros(count, dtype=torch.bool, device="cpu"),
         )
 
-    def and_of(self, truth: Bits, reads: Tensor) -> "Known":
+    def and_of(self, truth: Bits, reads: Tensor) -> "KnownBits":
         """With the bits that a question reads."""
         bits, told = self.bits.clone(), self.told.clone()
         bits[reads], told[reads] = truth[reads].to(bits), True
-        return Known(bits, told)
+        return KnownBits(bits, told)
 
     def likelihood(self, logits: Float[Tensor, "... bit"]) -> Float[Tensor, "..."]:
         """log p(what is told), of bits with these log odds."""

@@ -12,7 +12,7 @@ from ._search import Measure
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reach:
+class LatticeLimits:
     """How far the graph goes down.
 
     floor: only sets with a higher value are taken apart. children: for each set, only so many
@@ -27,7 +27,7 @@ class Reach:
 
 
 def lattice(
-    measure: Measure, roots: Sequence[int], columns: int, reach: Reach
+    measure: Measure, roots: Sequence[int], columns: int, reach: LatticeLimits
 ) -> dict[str, list[dict[str, Any]]]:
     """`nodes` (cells, confidence, root) and `edges` (from, to, removed) as plain data."""
     known = {s: k for k, s in enumerate(dict.fromkeys(roots))}

@@ -27,7 +27,7 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aim:
+class ExplainedClass:
     """The class that is explained, and those that the model puts first; None where there is no
     class."""
 
@@ -38,12 +38,12 @@ class Aim:
     level: str | None = None  # another class with exactly the share of the first
 
 
-def aims(model: Model, images: Tensor, target: Target) -> list[Aim]:
+def explained_classes(model: Model, images: Tensor, target: Target) -> list[ExplainedClass]:
     """Who is explained in each image, and who came first."""
     output = model.trace(images).output
     wanted = target.indices(len(images))
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
-        return [Aim() for _ in wanted]
+        return [ExplainedClass() for _ in wanted]
     shares = model.calling.probabilities(output.detach())
     top, order = shares.topk(2, dim=1)
     found = []
@@ -53,7 +53,7 @@ def aims(model: Model, images: Tensor, target: Target) -> list[Aim]:
         label = None if index is None else model.label(index)
         mine = 1.0 if index is None else float(shares[row, index])
         found.append(
-            Aim(
+            ExplainedClass(
                 label=label,
                 probability=mine,
                 first=model.label(one),
@@ -65,7 +65,7 @@ def aims(model: Model, images: Tensor, target: Target) -> list[Aim]:
 
 
 def endings(
-    aim: Aim, patches: Patches, found: Found, needed: int | None, limits: Limits
+    aim: ExplainedClass, patches: Patches, found: Found, needed: int | None, limits: Limits
 ) -> tuple[str, list[str]]:
     """`sufficient`, `none` or `fill`, and sentences about what is unusual."""
     notes = _about(aim)
@@ -114,7 +114,7 @@ def counted(patches: int) -> str:
     return "1 patch" if patches == 1 else f"{patches} patches"
 
 
-def _about(aim: Aim) -> list[str]:
+def _about(aim: ExplainedClass) -> list[str]:
     notes = []
     if aim.level is not None:
         notes.append(f"{aim.first} and {aim.level} share the highest probability.")

@@ -33,8 +33,8 @@ from ....registry import register
 from ....shapes import Images
 from ....target import Target
 from ..igos import IGOS
-from ._lattice import Reach, lattice
-from ._outcomes import Aim, aims, endings, most
+from ._lattice import LatticeLimits, lattice
+from ._outcomes import ExplainedClass, endings, explained_classes, most
 from ._patches import Patches, check_fill, filled, indices
 from ._search import Bounds, Found, search
 
@@ -143,7 +143,7 @@ class SAG(Explainer):
                     ranks[row],
                     aim,
                 )
-                for row, aim in enumerate(aims(model, images, asked))
+                for row, aim in enumerate(explained_classes(model, images, asked))
             ]
         thresholds = (self.sufficient, self.destroyed)
         return Regions(grid=grid, thresholds=thresholds, **_columns(found))
@@ -161,7 +161,9 @@ class SAG(Explainer):
         order = rounded(pooled[:, 0]).flatten(1).argsort(dim=1, descending=True, stable=True)
         return order.tolist()
 
-    def _of_one(self, patches: Patches, order: Sequence[int], aim: Aim) -> dict[str, Any]:
+    def _of_one(
+        self, patches: Patches, order: Sequence[int], aim: ExplainedClass
+    ) -> dict[str, Any]:
         columns = patches.grid[1]
         if not patches.whole > 0:
             patches.confidences[patches.all] = 1.0
@@ -172,7 +174,7 @@ class SAG(Explainer):
             found = search(patches.confidence, order, bounds, self.sufficient)
             needed = self._necessary(patches, order, size) if found.minimal != [0] else None
         floor = self.destroyed if patches.whole > 0 else float("inf")
-        reach = Reach(floor=floor, children=self.children, nodes=self.nodes)
+        reach = LatticeLimits(floor=floor, children=self.children, nodes=self.nodes)
         ranked = sorted(found.minimal, key=lambda s: (s.bit_count(), -patches.confidence([s])[0]))
         sets = [[divmod(i, columns) for i in indices(s)] for s in ranked]
         starts = [ranked[i] for i in diverse(sets, self.overlap)]
