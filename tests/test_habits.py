@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 
 import sightline as sl
-from sightline import run
 from sightline.errors import BadField, BadImage, OutOfRange, SightlineError, UnknownName
+from sightline.explainers.layer_choice import at_layer
 from sightline.explanation import Explanation
 from sightline.explanations.chain import Chain
 from sightline.explanations.concepts import Concepts
@@ -95,7 +95,7 @@ def test_a_layer_is_given_to_the_methods_that_read_one() -> None:
 
 
 def test_a_layer_reaches_the_method_inside_another() -> None:
-    (found,) = run.at_layer([sl.create("explainer", "guided-grad-cam")], "2")
+    (found,) = at_layer([sl.create("explainer", "guided-grad-cam")], "2")
     assert found.whole[1].layer == "2"  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ import logging
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -211,6 +211,12 @@ def group(kind: str, word: str) -> list[str]:
         rooms = sorted(f"all-{r}" for r in found if r)
         raise UnknownName(f"no group {word!r}{near(word, rooms)} Groups: all, {', '.join(rooms)}.")
     return found[room] if room else available(kind)
+
+
+def without_groups(kind: str, wanted: Sequence[Any]) -> list[Any]:  # Any: names, or methods as is
+    """What is wanted, with the names that a group stands for in its place."""
+    groups = [group(kind, each) if isinstance(each, str) else [] for each in wanted]
+    return [name for each, names in zip(wanted, groups, strict=True) for name in names or [each]]
 
 
 def create(kind: str, name: str, **fields: Any) -> Any:  # Any: the class depends on the name

@@ -8,11 +8,10 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields, replace
-from functools import cache
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args, get_type_hints, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -23,10 +22,11 @@ from .data.opening import open_samples
 from .errors import BadField, NotExplainable, SightlineWarning
 from .evaluate import evaluation, run_file
 from .evaluate.table import Table
-from .explainer import Explainer, part_method
+from .explainer import Explainer
 from .explainers.contract.batches import Attempt
 from .explainers.contract.refusals import in_words
 from .explainers.contract.requirements import shared
+from .explainers.layer_choice import at_layer
 from .explanation import Explanation
 from .files.writing import local_folder
 from .metric import Metric
@@ -144,44 +144,6 @@ def placed(model: Model, device: Device) -> Iterator[None]:
         model.module.to(home)
 
 
-def at_layer(explainers: Sequence[Explainer], layer: str) -> list[Explainer]:
-    """The methods with this layer, those that read one or run another that does.
-
-    Raises: BadField where none of them reads a layer.
-    """
-    changed = [_at_layer(explainer, layer) for explainer in explainers]
-    if changed and not any(changed):
-        names = ", ".join(_named(explainer) for explainer in explainers)
-        who = f"{names} reads" if len(explainers) == 1 else f"none of {names} reads"
-        no = "no layer" if len(explainers) == 1 else "a layer"
-        raise BadField(
-            f"layer={layer!r} was given, and {who} {no}. Leave it out, or take a method that reads"
-            " one, such as grad-cam."
-        )
-    return [new or old for new, old in zip(changed, explainers, strict=True)]
-
-
-def _at_layer(explainer: Explainer, layer: str) -> Explainer | None:
-    """The method at a layer, in all that it runs; None where nothing of it reads a layer."""
-    changes: dict[str, Any] = {}
-    for field in fields(explainer):  # type: ignore[arg-type]  # every explainer is a dataclass
-        held = getattr(explainer, field.name)
-        if field.name == "layer":
-            changes["layer"] = layer
-        elif field.name in _methods_of(type(explainer)):
-            if (inner := _at_layer(part_method(held), layer)) is not None:
-                changes[field.name] = inner
-    made: Any = explainer
-    return replace(made, **changes) if changes else None
-
-
-@cache
-def _methods_of(kind: type) -> frozenset[str]:
-    """The fields that hold other explainers."""
-    hints = get_type_hints(kind)
-    return frozenset(n for n, hint in hints.items() if Explainer in (hint, *get_args(hint)))
-
-
 def _willing(
     model: Model, tensors: Tensor, explainers: Sequence[Explainer], target: Any
 ) -> list[Explanation]:
@@ -296,8 +258,7 @@ def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked
         why = "" if model.differentiable else f" ({model.name} has no gradients)"
         log.info("no method was named: using %s%s", method, why)
     given = list(method) if isinstance(method, (list, tuple)) else [method]
-    groups = [registry.group("explainer", w) if isinstance(w, str) else [] for w in given]
-    wanted = [each for w, names in zip(given, groups, strict=True) for each in names or [w]]
+    wanted = registry.without_groups("explainer", given)
     if not wanted:
         raise BadField(
             "an empty list of methods; name at least one, or give None for the usual one."

@@ -14,6 +14,7 @@ from ..data.classes import match
 from ..data.opening import open_samples
 from ..errors import BadField, BadImage, UnknownName, near
 from ..explainer import Explainer
+from ..explainers.layer_choice import at_layer
 from ..metric import Metric
 from ..model import Model
 from ..pictures import reading as images
@@ -71,16 +72,14 @@ def methods(
     """The explainers of a comma-separated list of names and groups, with their parameters set."""
     words = None
     if names is not None:
-        meant = [registry.group("explainer", word) or [word] for word in _words(names)]
-        words = list(dict.fromkeys(name for each in meant for name in each))
+        words = [*dict.fromkeys(registry.without_groups("explainer", _words(names)))]
     made = run.chosen(model, words)
     given = [_setting(text) for text in settings]
-    given += [(None, "layer", layer)] if layer is not None else []
     changed = [_with(explainer, given, seed) for explainer in made]
     for method, name, _ in given:
         if not any(_concerns(e, method, name) for e in made):
             raise _nobody(made, method, name)
-    return changed
+    return changed if layer is None else at_layer(changed, layer)
 
 
 def judges(names: str | Sequence[Metric], settings: Sequence[str] = ()) -> list[Metric]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import NotExplainable
-from ...explainer import Explainer, part_method
+from ...explainer import Explainer
+from ...explainers.layer_choice import with_default_layer
 from ...files.display import without_folders
 from ...files.writing import write_bytes
 from ...jobs.work import Runner
@@ -95,7 +96,9 @@ class Contest:
         model = arena.model()
         pictures = arena.pictures(model)
         arena = fitting(replace(arena, key=claimed(self.out, arena, model)), pictures)
-        readers = [_reading(explainer, arena.layer) for explainer in explainers]
+        readers = explainers
+        if arena.layer is not None:
+            readers = [with_default_layer(explainer, arena.layer) for explainer in explainers]
         able, refused = _able(model, readers, arena.metrics, pictures)
         start = _first(pictures, self.few)
         folder = self.out / arena.key
@@ -166,22 +169,6 @@ def _owner(folder: Path, mine: dict[str, str]) -> dict[str, str]:
     except (ValueError, KeyError):
         return {}
     return mine if weights == mine["weights"] else {}
-
-
-def _reading(explainer: Explainer, layer: str | None) -> Explainer:
-    """The method and those that it holds, on that layer where they read one and none was named."""
-    if layer is None:
-        return explainer
-    held: Any = explainer  # every explainer is a dataclass, which its contract cannot say
-    changed: dict[str, Any] = {}
-    if "layer" in explainer.needs and held.layer is None:
-        changed["layer"] = layer
-    names = {part.registered_name for part in explainer.parts}
-    for each in fields(held):
-        part = getattr(held, each.name)
-        if isinstance(part, Explainer) or (isinstance(part, str) and part in names):
-            changed[each.name] = _reading(part_method(part), layer)
-    return replace(held, **changed)
 
 
 def _able(

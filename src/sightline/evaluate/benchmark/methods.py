@@ -18,12 +18,8 @@ def entrants(words: Sequence[str]) -> list[Explainer]:
     Raises: UnknownName, BadField for a function that is not there, MissingExtra for a library that
     is named and not installed.
     """
-    names: list[str] = []
-    for word in words:
-        if word.lower() == EVERYBODY:
-            names += installed()
-        else:
-            names += registry.group("explainer", word) or [word]
+    peers_named = [installed() if word.lower() == EVERYBODY else [word] for word in words]
+    names = registry.without_groups("explainer", [name for each in peers_named for name in each])
     if not names:
         raise BadField(
             "no method takes part; name at least one, `all`, or `peers` where captum, grad-cam,"
