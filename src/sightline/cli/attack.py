@@ -24,22 +24,17 @@ Attack = Annotated[
 ]
 Method = Annotated[
     str | None,
-    typer.Option(
-        "--method",
-        "--methods",
-        help="Explainers, separated by commas: the first is attacked too, by attacks that can; the"
-        " others show how far that carries over. Default: grad-cam.",
-        show_default=False,
+    options.methods(
+        "Explainers, separated by commas: the first is attacked too, by attacks that can; the"
+        " others show how far that carries over. Default: grad-cam."
     ),
 ]
 Target = Annotated[
     str | None,
-    typer.Option(
-        "--target",
-        help="The class to be taken for: a label, an index, class:LABEL, or top:1; a - before it"
+    options.target(
+        "The class to be taken for: a label, an index, class:LABEL, or top:1; a - before it"
         " means the class to leave. Default: what the attack aims at by itself, mostly the model's"
-        " second choice.",
-        show_default=False,
+        " second choice."
     ),
 ]
 Away = Annotated[
@@ -47,12 +42,7 @@ Away = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="A parameter of the attack (epsilon=0.02), or of a method (rise.masks=500).",
-        show_default=False,
-    ),
+    options.settings("A parameter of the attack (epsilon=0.02), or of a method (rise.masks=500)."),
 ]
 
 

@@ -36,21 +36,17 @@ def benchmark(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Networks, separated by commas. Default: all that come with sightline, for drawn"
-            " birds; photographs need one.",
-            show_default=False,
+        options.models(
+            "Networks, separated by commas. Default: all that come with sightline, for drawn"
+            " birds; photographs need one."
         ),
     ] = None,
     methods: Annotated[
         str,
-        typer.Option(
-            "--methods",
-            "--method",
-            help="Names, separated by commas: all, all-cam, rise, peers (other libraries),"
+        options.methods(
+            "Names, separated by commas: all, all-cam, rise, peers (other libraries),"
             " captum:IntegratedGradients, outside:FILE.py:FUNCTION.",
+            show_default=True,
         ),
     ] = "all",
     track: Annotated[
@@ -59,21 +55,13 @@ def benchmark(
     range: options.Range = None,
     out: options.Out = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="At most so many pictures in a contest.")
+        int, options.limit("At most so many pictures in a contest.", show_default=True)
     ] = 24,
     few: Annotated[
         int,
         typer.Option("--few", min=1, help="Pictures for methods of over 300 passes a map."),
     ] = 8,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            help="Processes; default: one for a short run, else one per core.",
-            show_default=False,
-        ),
-    ] = None,
+    workers: options.Workers = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

@@ -22,38 +22,11 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # errors that are listed one by one
 
-Methods = Annotated[
-    str | None,
-    typer.Option(
-        "--methods",
-        "--method",
-        "--methods",
-        help="Names, separated by commas; `sightline methods` lists them. all-cam (all-gradient,"
-        " all-mask, all) means all of a kind.",
-        show_default=False,
-    ),
-]
-
-
-Metrics = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics",
-        "--metric",
-        help="How to judge each map: names separated by commas. Default: deletion,insertion.",
-        show_default=False,
-    ),
-]
-
-
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="A parameter of a method (masks=500, or rise.masks=500), or METRIC.FIELD=VALUE:"
-        " pointing.tolerance=0.",
-        show_default=False,
+    options.settings(
+        "A parameter of a method (masks=500, or rise.masks=500), or METRIC.FIELD=VALUE:"
+        " pointing.tolerance=0."
     ),
 ]
 
@@ -69,8 +42,8 @@ def evaluate(
         ),
     ],
     model: options.Model = None,
-    methods: Methods = None,
-    metrics: Metrics = None,
+    methods: options.Method = None,
+    metrics: options.Metrics = None,
     target: options.Target = None,
     layer: options.Layer = None,
     settings: Settings = None,
@@ -87,15 +60,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            help="Processes; default: one for a short run, else one per core.",
-            show_default=False,
-        ),
-    ] = None,
+    workers: options.Workers = None,
     cell_timeout: Annotated[
         float | None,
         typer.Option(
@@ -108,14 +73,7 @@ def evaluate(
     ] = None,
     range: options.Range = None,
     device: options.Device = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            help="exact (the default), or fast (the approximations that the docs quantify).",
-            show_default=False,
-        ),
-    ] = None,
+    precision: options.Precision = None,
     stability: Annotated[
         bool,
         typer.Option(
@@ -165,11 +123,11 @@ def evaluate(
         if again is None or methods or rest or layer or seed is not None:
             made = _settings.methods(net, methods, settings=rest, layer=layer, seed=seed)
         if metrics is not None or own:
-            usual = again.metrics() if again else "deletion,insertion"
+            usual = again.metrics() if again else None
             judges = _settings.judges(metrics or usual, own)
         aim = None if target is None else written.target(net, target)
         if made and not quiet and engine == "local":
-            asked = judges or _settings.judges("deletion,insertion")
+            asked = judges or _settings.judges(None)
             told = _estimated(Plan(model=net, explainers=made, metrics=asked), data, limit, workers)
             if told:
                 say(told)

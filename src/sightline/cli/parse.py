@@ -26,6 +26,7 @@ from .results.names import titles
 log = logging.getLogger("sightline")
 
 DEFAULT = "sightline:default"
+METRICS = "deletion,insertion"  # where none is named
 Method = Explainer | Metric
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -34,13 +35,13 @@ def model(
     name: str | None,
     *,
     device: str,
-    precision: str,
+    precision: str | None = None,
     batch: int | None = None,
     range: str | None = None,
 ) -> Model:
     """The model of that name on the device; the embedded one, said aloud, for no name."""
     chosen = None if range is None else parse_range(range)
-    made = in_range(zoo.load(name or DEFAULT, precision=precision), chosen)
+    made = in_range(zoo.load(name or DEFAULT, precision=precision or "exact"), chosen)
     if name is None:
         count = len(made.labels or ())
         log.info("no model was named: using %s, which knows %d drawn birds only", DEFAULT, count)
@@ -82,8 +83,10 @@ def methods(
     return changed if layer is None else at_layer(changed, layer)
 
 
-def judges(names: str | Sequence[Metric], settings: Sequence[str] = ()) -> list[Metric]:
-    """The metrics of a comma-separated list, with their parameters set; `none` for no metric."""
+def judges(names: str | Sequence[Metric] | None, settings: Sequence[str] = ()) -> list[Metric]:
+    """The metrics of a comma-separated list, with their parameters set; `none` for no metric, None
+    for the usual ones."""
+    names = METRICS if names is None else names
     if isinstance(names, str) and names.strip().lower() in ("none", ""):
         return []
     words = dict.fromkeys(_words(names)) if isinstance(names, str) else names

@@ -17,13 +17,7 @@ def report(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for the report, where DIR cannot be written (evaluate, benchmark).",
-            file_okay=False,
-            show_default=False,
-        ),
+        options.out("Folder for the report, where DIR cannot be written (evaluate, benchmark)."),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
