@@ -20,12 +20,12 @@ SHARES = (10, 30, 50, 70, 90)
 
 
 def _killed(folder: Path, workers: int, shares: Sequence[int] = SHARES) -> dict:
-    script = Path(__file__).with_name("killed_run.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(folder), str(workers), *map(str, shares)],
+        [sys.executable, "-m", "evaluate.killed_run", str(folder), str(workers), *map(str, shares)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=Path(__file__).parents[1],
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

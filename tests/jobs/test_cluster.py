@@ -14,8 +14,12 @@ from torch import Tensor
 
 import sightline as sl
 from evaluate.breaking import Dying, DyingOnce
+from jobs.squares import LEDGER, Squares, notes, tasks
 from sightline.errors import BadField, MissingExtra
 from sightline.evaluate.plan import BLIND
+from sightline.jobs.cluster import RayRunner
+from sightline.jobs.ledger import open_ledger
+from sightline.jobs.resume import finish
 from sightline.worlds import analytic
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: the extra `ray` brings it")
@@ -154,6 +158,19 @@ def test_a_machine_that_goes_away_loses_nothing(
     )
     assert not table.errors and len(table.rows) == 8 * (2 + len(BLIND))
     assert done[-1] == 8 * (2 + len(BLIND))
+
+
+@pytest.mark.slow
+def test_another_piece_of_work_loses_a_part_at_most(cluster: Any, tmp_path: Path) -> None:
+    runner, given = RayRunner(address=cluster.address, workers=2), tasks(24, parts=3, shard=2)
+    with open_ledger(tmp_path / LEDGER) as book:
+        work = Squares(folder=tmp_path, dies=9, wrong=13)
+        failed = finish(work, given, book, runner)
+        assert sorted(result.record["cells"] for result in failed) == [("12", "13"), ("8", "9")]
+        assert len(book) == 20 and notes(tmp_path / "begun").count("8") == 2
+        assert not finish(Squares(folder=tmp_path), given, book, runner)
+        squares = {k: (book.get(str(k)) or {})["squares"][k % 2] for k in range(24)}
+    assert squares == {k: k * k for k in range(24)}
 
 
 def test_a_cluster_that_is_not_there_is_said(
