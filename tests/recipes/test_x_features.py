@@ -19,7 +19,7 @@ from sightline.recipes.x_features import Plan, classes_of, learn, measures, run
 from sightline.worlds.aviary import SPECIES, Aviary
 from sightline.worlds.miniatures import MINIATURES
 
-LATENTS, SIGNAL, NOISE, COUNT = 3, 32, 16, 500
+LATENTS, SIGNAL, NOISE, COUNT = 3, 32, 16, 1500
 PLANTED = Plan(features=3, hidden=(64,), epochs=900, batch=COUNT, rate=1e-2, decay=0.0)
 
 
@@ -56,8 +56,8 @@ def test_planted_latents_are_found_one_by_one_and_noise_is_given_up() -> None:
 
 
 def test_without_the_pull_away_the_match_is_lost() -> None:
-    activations, scores, latents = planted()
-    alone = replace(PLANTED, epochs=500, loss=ReconstructionLoss(eta=0.0))
+    activations, scores, latents = (each[:500] for each in planted())
+    alone = replace(PLANTED, epochs=500, batch=500, loss=ReconstructionLoss(eta=0.0))
     net = learn(alone, activations, scores)
     with torch.no_grad():
         features = net.encode(activations)
