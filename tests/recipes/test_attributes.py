@@ -128,10 +128,8 @@ def test_early_in_training_attributes_move_attention_to_the_object_on_the_mean_o
 ):
     runs = [trained(seed, 3, 480) for seed in range(3)]
     means = {
-        arm: np.mean(
-            [[trained(s, 3, 480)[arm].result[key] for s in range(3)] for key in KEYS], axis=1
-        )
-        for arm in trained(0, 3, 480)
+        arm: np.mean([[each[arm].result[key] for each in runs] for key in KEYS], axis=1)
+        for arm in runs[0]
     }
     alone, both = means["classes alone"], means["attributes and foreground"]
     assert means["attributes"][1] > alone[1] and both[1] > alone[1]
