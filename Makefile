@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 
 TSC := npx --yes --package typescript@5.9 tsc
 
-.PHONY: demo test test-slow lint bench docs clean
+.PHONY: demo test test-slow golden lint bench docs clean
 .SILENT:
 
 demo: $(VENV)/.installed
@@ -19,6 +19,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow
+
+golden: $(VENV)/.installed-dev
+	$(BIN)/python tests/golden.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,18 +1,15 @@
 """Writes one page for each registered method, from its own file, and a gallery.
 
-`make docs` runs it; `python docs/generate.py costs` counts the passes of every method and writes
-the table that `sightline methods` reads. The pictures are maps of the same three drawn birds and,
+`make docs` runs it. The pictures are maps of the same three drawn birds and,
 where a folder of photographs and networks lies beside the project, of the same three photographs;
 neither pages nor pictures are committed.
 """
 
 import dataclasses
-import json
 import re
 import sys
 import warnings
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from sightline import registry, zoo
-from sightline.cli.catalogue.facts import COSTS, measured, record, shown
 from sightline.cli.catalogue.facts import costs as costs_of_ours
+from sightline.cli.catalogue.facts import record, shown
 from sightline.errors import NotExplainable, SightlineWarning
 from sightline.explanation import Explanation, Heatmap
 from sightline.model import Model
@@ -50,6 +47,9 @@ CLAIMS = {
     "additive": "the map sums to the logit without its bias where one linear layer follows",
     "ignores-dead-input": "a pixel that the model ignores gets exactly zero",
     "non-negative": "no value is below zero",
+    "prefers-truth": (
+        "the true map scores better than its opposite, than noisier maps and than every baseline"
+    ),
     "seed-stable": "another seed gives nearly the same map",
 }
 LEARNED = (
@@ -236,18 +236,5 @@ def main(folder: Path) -> None:
     print(f"{len(list(folder.glob('*.md')))} pages in {folder}")
 
 
-def counted() -> None:
-    """Writes the passes of every explainer to the file that `sightline methods` reads."""
-    warnings.simplefilter("ignore", SightlineWarning)
-    names = registry.available("explainer")
-    found = {name: measured(registry.create("explainer", name)) for name in names}
-    place = Path(str(files("sightline.cli") / COSTS))
-    rows = [f" {json.dumps(name)}: {json.dumps(told)}" for name, told in found.items()]
-    place.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["costs"]:
-        counted()
-        sys.exit()
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "methods")

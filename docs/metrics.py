@@ -106,7 +106,24 @@ class Sanity:
 def _row(name: str, *cells: str) -> str:
     entry = registry.entry("metric", name)
     question = entry.question.partition("?")[0] + "?"
-    return _line(f"`{name}`", question, entry.cls.direction, RANGES[name], *cells)
+    return _line(f"`{name}`", question, entry.cls.direction, _range(entry), *cells)
+
+
+def _range(entry: registry.Entry) -> str:
+    """The numbers that a metric can give."""
+    low, high = entry.cls.bounds or (-float("inf"), float("inf"))
+    return RANGES.get(entry.name, f"[{low:g}, {high:g}]")
+
+
+def missing(page: str) -> Iterator[tuple[str, str]]:
+    """The name of a table and the row, for each metric without one on the page."""
+    for name in registry.available("metric"):
+        if f"| `{name}` |" in page:
+            continue
+        if "prefers-truth" in registry.entry("metric", name).claims:
+            yield "pointing", Sanity(tests("test_sanity.py"), name).row()
+        else:
+            yield "own", _row(name, "its own tests", "", "", "")
 
 
 def _line(*cells: str) -> str:

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -59,11 +58,5 @@ def two_threads() -> Iterator[None]:
 def learned_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tiny untrained networks for methods with learned parts, made for whatever model comes."""
     import learned
-    from sightline.artifact import Artifact
-    from sightline.explainers.words import part_words
 
-    def shipped(kind: Any, model: Any) -> Path:  # Any: the package is imported late
-        return learned.FILES[kind.kind](tmp_path, model)
-
-    monkeypatch.setattr(Artifact, "shipped_for", shipped)
-    monkeypatch.setattr(part_words, "unnamed", lambda model: learned.PLACES)
+    learned.install(monkeypatch, tmp_path)

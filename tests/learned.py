@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from sightline import Model
+from sightline.artifact import Artifact
+from sightline.explainers.words import part_words
 from sightline.nets import masking, query_vae
 from sightline.nets.attributes import HEADS, Heads, Vocabulary
 from sightline.nets.sparse_reconstruction import SparseReconstruction
@@ -88,3 +91,13 @@ FILES: dict[str, Callable[[Path, Model], Path]] = {
     HEADS.kind: attributes,
     X_FEATURES.kind: x_features,
 }
+
+
+def install(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Methods with learned parts find these, made for whatever model comes."""
+
+    def shipped(kind: Artifact, model: Model) -> Path:
+        return FILES[kind.kind](folder, model)
+
+    patch.setattr(Artifact, "shipped_for", shipped)
+    patch.setattr(part_words, "unnamed", lambda model: PLACES)

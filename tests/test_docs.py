@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import golden
 import sightline
 from sightline import registry
 from sightline.cli.app import app
@@ -71,12 +72,10 @@ def test_every_claim_is_explained(generator: ModuleType) -> None:
     assert claims <= set(generator.CLAIMS)
 
 
-def test_the_readme_names_every_explainer_and_metric_and_no_other() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    for rows, kind in (("where|why", "explainer"), ("can I trust it", "metric")):
-        listed = re.findall(rf"^\| (?:{rows}) \|(.*)\|$", text, re.MULTILINE)
-        assert listed
-        assert sorted(re.findall(r"`([^`]+)`", " ".join(listed))) == registry.available(kind)
+def test_the_readme_names_every_method_and_no_other() -> None:
+    assert golden.README.read_text("utf-8") == golden.readme(), golden.stale("README.md")
+    names = [name for kind in registry.ROOMS for name in registry.available(kind)]
+    assert sorted(re.findall(r"`([^`]+)`", golden.methods())) == sorted(names)
 
 
 def commands(page: Path) -> Iterator[list[str]]:
@@ -149,11 +148,11 @@ CHEAP = 40
 
 def test_the_passes_that_are_shipped_are_those_of_today() -> None:
     known = costs()
-    assert sorted(known) == registry.available("explainer")
+    assert sorted(known) == registry.available("explainer"), golden.stale("cli/costs.json")
     checked = 0
     for name, told in known.items():
         if told and sum(told.values()) <= CHEAP:
             made = registry.create("explainer", name)
-            assert measured(made) == told, f"{name}: run `python docs/generate.py costs`"
+            assert measured(made) == told, golden.stale(name)
             checked += 1
     assert checked > 10

@@ -210,8 +210,8 @@ class Metric:
     bounds: the least and the largest number that are possible, None where there are none.
     blind_is_best: whether a map that ignores the picture gets the best number, so that not beating
     it is no failure. measures_cost: it reads what the explanation cost, not what it shows.
-    tiny: fields with which it is quick, for tests. revision: raised where equal fields give another
-    number than before.
+    scale_free: a map times a positive number has the same number. tiny: fields with which it is
+    quick, for tests. revision: raised where equal fields give another number than before.
     """
 
     kind: ClassVar[str] = "metric"
@@ -222,6 +222,7 @@ class Metric:
     takes: ClassVar[type[Explanation]] = Heatmap
     blind_is_best: ClassVar[bool] = False
     measures_cost: ClassVar[bool] = False
+    scale_free: ClassVar[bool] = True
     tiny: ClassVar[Mapping[str, Any]] = {}
     revision: ClassVar[int] = 1
 

@@ -47,6 +47,7 @@ class AdditiveExactness(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "relative error"
+    scale_free: ClassVar[bool] = False
 
     layer: str | None = None
 

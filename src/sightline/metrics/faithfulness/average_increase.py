@@ -17,7 +17,7 @@ from ...registry import register
 ROUNDING = 1e-6
 
 
-@register("average-increase", paper="arXiv:1710.11063")
+@register("average-increase", paper="arXiv:1710.11063", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class AverageIncrease(Metric):
     """Is the model more confident when only the marked part of the picture is shown? 1 is yes, 0

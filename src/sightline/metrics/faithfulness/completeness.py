@@ -35,6 +35,7 @@ class Completeness(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "relative gap"
+    scale_free: ClassVar[bool] = False
 
     baseline: str | float = "mean"
 

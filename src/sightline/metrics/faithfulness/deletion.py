@@ -14,7 +14,7 @@ from ...registry import register
 from ._curve import AreaUnderCurve
 
 
-@register("deletion", paper="arXiv:1806.07421")
+@register("deletion", paper="arXiv:1806.07421", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class Deletion(AreaUnderCurve):
     """How fast does the score fall when the highest pixels are removed first? Lower is better.

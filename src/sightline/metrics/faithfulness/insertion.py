@@ -15,7 +15,7 @@ from ...registry import register
 from ._curve import AreaUnderCurve
 
 
-@register("insertion", paper="arXiv:1806.07421")
+@register("insertion", paper="arXiv:1806.07421", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class Insertion(AreaUnderCurve):
     """How fast does the score rise when the highest pixels are restored first? Higher is better.

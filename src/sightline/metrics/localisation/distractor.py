@@ -18,7 +18,7 @@ from ...registry import register
 from ._object import say_empty
 
 
-@register("distractor", paper="arXiv:2104.00032")
+@register("distractor", paper="arXiv:2104.00032", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class Distractor(Metric):
     """Does the map prefer the target's object to an object of another class beside it?

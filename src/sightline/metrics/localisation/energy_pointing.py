@@ -18,7 +18,7 @@ from ...registry import register
 from ._object import objects
 
 
-@register("energy-pointing", paper="arXiv:1910.01279")
+@register("energy-pointing", paper="arXiv:1910.01279", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class EnergyPointing(Metric):
     """What share of the map's positive values lies on the object? In [0, 1].

@@ -24,7 +24,7 @@ from ._object import boxes_in_model
 IOU = 0.5
 
 
-@register("ilsvrc-localisation", paper="arXiv:1409.0575")
+@register("ilsvrc-localisation", paper="arXiv:1409.0575", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class ILSVRCLocalisation(Metric):
     """Does the model miss the object's class, or the map's box miss the object? 0 is right, 1 an

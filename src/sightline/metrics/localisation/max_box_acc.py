@@ -25,7 +25,7 @@ from ._object import boxes_in_model
 DELTAS = {"v1": (0.5,), "v2": (0.3, 0.5, 0.7)}
 
 
-@register("max-box-acc", paper="arXiv:2001.07437")
+@register("max-box-acc", paper="arXiv:2001.07437", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class MaxBoxAcc(Metric):
     """Does a box around the high part of the map fit the object, at the best threshold?

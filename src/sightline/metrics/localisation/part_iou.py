@@ -20,7 +20,7 @@ from ...sample import Truth
 from ._object import say_empty
 
 
-@register("part-iou", paper="arXiv:1704.05796")
+@register("part-iou", paper="arXiv:1704.05796", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class PartIoU(Metric):
     """How well do the highest pixels of the map cover the object, or one of its parts?

@@ -22,7 +22,7 @@ from ._object import objects
 EQUAL = 1e-6  # of the map's range: maxima that differ by less are one
 
 
-@register("pointing", paper="arXiv:1608.00507")
+@register("pointing", paper="arXiv:1608.00507", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class Pointing(Metric):
     """Is the highest point of the map on the object? 1 is a hit, 0 a miss; several maxima give the

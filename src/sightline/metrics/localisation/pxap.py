@@ -22,7 +22,7 @@ from ._object import say_empty
 STEPS = 1000
 
 
-@register("pxap", paper="arXiv:2001.07437")
+@register("pxap", paper="arXiv:2001.07437", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class PxAP(Metric):
     """How well do the map's values separate the object's pixels from the rest? In [0, 1].

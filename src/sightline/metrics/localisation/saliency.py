@@ -24,7 +24,7 @@ LEAST_PROBABILITY = 1e-12
 Corners = tuple[int, int, int, int]
 
 
-@register("saliency-metric", paper="arXiv:1705.07857")
+@register("saliency-metric", paper="arXiv:1705.07857", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class SaliencyMetric(Metric):
     """Does the model still recognise the class in the rectangle around the marked area, enlarged?

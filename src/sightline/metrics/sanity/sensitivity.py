@@ -35,6 +35,7 @@ class Sensitivity(Metric):
 
     direction: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "relative change of the map"
+    scale_free: ClassVar[bool] = False
     blind_is_best: ClassVar[bool] = True
 
     samples: int = 10

@@ -16,7 +16,7 @@ from ...registry import register
 from ._parts import parts_of
 
 
-@register("false-credit", paper="none")
+@register("false-credit", paper="none", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class FalseCredit(Metric):
     """What share of the map's positive values goes to parts whose removal changes nothing? Lower is

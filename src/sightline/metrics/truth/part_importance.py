@@ -18,7 +18,7 @@ from ...registry import register
 from ._parts import parts_of
 
 
-@register("part-importance", paper="none")
+@register("part-importance", paper="none", claims=("prefers-truth",))
 @dataclass(frozen=True, kw_only=True)
 class PartImportance(Metric):
     """Does the map give the highest values to the parts whose removal changes the score most?
