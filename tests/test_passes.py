@@ -119,17 +119,3 @@ def test_an_error_of_a_watch_is_never_taken_for_one_of_the_network(
 
         with pytest.raises(RuntimeError, match=r"^mine$"), watched(stop):
             method(small(), images, 1)
-
-
-def test_watches_hear_of_their_own_thread_alone() -> None:
-    model, images = small(), pictures(1)
-    start, told = Barrier(2), [[], []]
-    model.outputs(images)
-
-    def look(which: int) -> None:
-        with watched(lambda kind, count: told[which].append((kind, count))):
-            start.wait()
-            model.outputs(images.expand(1 + which, -1, -1, -1))
-
-    in_threads(look, 2)
-    assert told == [[("forward", 1)], [("forward", 2)]]

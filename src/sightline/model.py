@@ -5,11 +5,9 @@ short forms. Inside `shared(images)` the clean forward of those images runs once
 gradients included. A private copy (network/execution.py) does the work where it is proven equal.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -18,28 +16,25 @@ from torch import Tensor, nn
 
 from .errors import BadModel, NotExplainable
 from .files.display import display_name
-from .network.anatomy import Anatomy, study
+from .network.anatomy import Anatomy
 from .network.black_box import BlackBox
-from .network.calling.failures import refuse_scripted
 from .network.calling.forward import Calling, Settings
-from .network.calling.modules import Recent, device_of, refuse_inference, refuse_turned, unwrapped
-from .network.costs import nothing_spent
+from .network.calling.modules import Recent, device_of, refuse_turned, unwrapped
 from .network.devices import usable_device
-from .network.execution import Engine
 from .network.labels import class_names, find_label
-from .network.shared_pass import SharedPass, open_pass, opened
-from .network.trace import Circuit, Edit, Fan, Trace
-from .network.unharmed import unharmed
+from .network.runner import Asked, NetworkRunner, Shape, blank
+from .network.shared_pass import SharedPass, in_view, open_pass, opened, shape_in_view
+from .network.trace import Edit, Fan, Trace
 from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
-from .ops.rules import Rule, served
+from .ops.rules import Rule
 from .pictures.origins import Origins
 from .pictures.preprocess import Frame, Opaque, Preprocess, no_preprocessing, understand
 from .pictures.reading import Picture
 from .target import Target, to_target
 
 BATCH = 16  # images in one pass where nothing was measured
-_bare: "Recent[Model]" = Recent(4)  # models of bare modules; each holds a copy of its weights
-_PASSING = ("_lock", "origins", "engine")  # what no copy and no pickle takes along
+MODELS: "Recent[Model]" = Recent(4)
+"""The models of bare modules that were given last, with what is known of each."""
 
 
 class Model:
@@ -94,21 +89,16 @@ class Model:
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
         self.differentiable = not isinstance(self.module, BlackBox)
         self.batch: int | None = None
-        self.evaluations = nothing_spent()
-        self.calling = Calling(Settings.of(self, known), forward, output, gives)
-        self.mean, self.std = self.calling.settings.mean, self.calling.settings.std
-        self.side: dict[str, Any] = {}
-        self._anatomies: dict[tuple[int, ...], Anatomy] = {}
-        self.__setstate__({})
+        settings = Settings.of(self, known)
+        self.mean, self.std = settings.mean, settings.std
+        self.runner = NetworkRunner(self.module, Calling(settings, forward, output, gives))
+        self.origins = Origins()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _PASSING}
+        return {name: value for name, value in vars(self).items() if name != "origins"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._lock = threading.RLock()
-        self.origins = Origins()
-        self.engine = Engine(self.calling)
+        vars(self).update(state, origins=Origins())
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else "{} x {} px".format(*self.size)
@@ -129,7 +119,7 @@ class Model:
     def of(cls, model: "Model | nn.Module") -> "Model":
         """The model itself, or the one of a bare module: tensors only, already normalised."""
         if isinstance(model, nn.Module):
-            return _bare.made_of(model, cls)
+            return MODELS.made_of(model, cls)
         if isinstance(model, Model):
             return model
         raise BadModel(f"expected a Model, torch.nn.Module or name; got {type(model).__name__}.")
@@ -191,27 +181,42 @@ class Model:
         return [name for name, _ in self.module.named_modules() if name]
 
     @property
+    def calling(self) -> Calling:
+        """How the network is called, and what its output means."""
+        return self.runner.calling
+
+    @property
+    def side(self) -> Mapping[str, Any]:
+        """Inputs beside the pictures, as `given`."""
+        return self.calling.side
+
+    @property
+    def evaluations(self) -> dict[str, int]:
+        """Images sent through the network so far, by everybody: forward, backward, and copies
+        behind a layer. What one call costs is in its provenance."""
+        return self.runner.spent
+
+    @property
     def anatomy(self) -> Anatomy:
-        """What was measured about the network, at its own input size (224 where it has none)."""
-        if self._anatomies and self.size is None:
-            return next(reversed(self._anatomies.values()))
-        return self.study(self.size or (224, 224))
+        """What was measured about the network, at the size of the pictures that are explained;
+        else at its own input size, of the last pictures, or 224 x 224."""
+        shape, known = shape_in_view(self.module), self.runner.anatomies
+        if shape is None and self.size is None and known:
+            return next(reversed(known.values()))
+        return self.runner.study(shape or self._shape(self.size), self.name)
 
     def study(self, size: tuple[int, int], channels: int | None = None) -> Anatomy:
         """The anatomy at an input size; measured once, then remembered."""
+        return self.runner.study(self._shape(size, channels), self.name)
+
+    def _shape(self, size: tuple[int, int] | None, channels: int | None = None) -> Shape:
+        """The shape of pictures of a size, with as many channels as such pictures had, or the
+        network takes."""
+        rows, cols = size or (224, 224)
         if channels is None:
-            known = [seen[2] for seen in self._anatomies if seen[:2] == size]
+            known = [shape[2] for shape in self.runner.anatomies if shape[:2] == (rows, cols)]
             channels = known[-1] if known else self.calling.channels(self.module)
-        key = (*size, channels)
-        if key not in self._anatomies:
-            if not self.differentiable:
-                raise NotExplainable(f"{self.name} is a black box, without layers or gradients.")
-            refuse_scripted(self.module)
-            with self._lock:
-                run = self.meet(torch.empty(1, channels, *size, device="cpu", dtype=torch.float32))
-                found = study(self.module, size, channels, forward=run.rows, alone=run.alone)
-                self._anatomies[key] = found
-        return self._anatomies[key]
+        return rows, cols, channels
 
     @property
     def spatial(self) -> str:
@@ -234,8 +239,7 @@ class Model:
     @property
     def digest(self) -> str:
         """A fingerprint of the weights, 16 hexadecimal digits; computed again when they change."""
-        with self._lock:
-            return self.engine.digest(self.module)
+        return self.runner.digest
 
     def trace(
         self,
@@ -256,34 +260,11 @@ class Model:
 
         Raises: UnknownName for no layer, NotExplainable for one that cannot be used so.
         """
-        with self._lock:
-            if not edit and not rules and rows is None and (shared := open_pass(self, images)):
-                return shared.trace(read)
-            return self._trace(images, tuple(read), edit or {}, tuple(rules), rows)
-
-    def _trace(
-        self,
-        images: Tensor,
-        read: tuple[str, ...],
-        edit: Mapping[str, Edit | Fan],
-        rules: tuple[Rule, ...],
-        rows: Tensor | None,
-    ) -> Trace:
-        refuse_inference(images)
-        size = (images.shape[2], images.shape[3])
-        if any(name != "input" for name in (*read, *edit)):
-            self.study(size, images.shape[1])
-        known = self._anatomies.get((*size, images.shape[1]))
-        precision = served(rules, self.precision)
-        with (
-            self.engine.running(self.module, images, (*read, *edit), precision) as module,
-            torch.set_grad_enabled(torch.is_grad_enabled() and bool(read) and self.differentiable),
-        ):
-            run, layouts = partial(self.calling.scores, module), known.layouts if known else {}
-            chunk, fans = self.batch or BATCH, self.engine.fans
-            circuit = Circuit(module, run, layouts, self.evaluations, chunk, fans, self.calling)
-            rows = rows_of(images, rows, self.side)
-            return circuit.trace(images, read, edit, rules, rows)
+        if not edit and not rules and rows is None and (shared := open_pass(self, images)):
+            return shared.trace(read)
+        chunk, precision = self.batch or BATCH, self.precision
+        asked = Asked(tuple(read), edit or {}, tuple(rules), rows, precision, chunk)
+        return self.runner.trace(images, asked)
 
     def outputs(self, images: Any) -> Tensor:
         """The scores of all classes, (batch, class), chunked; no gradient."""
@@ -298,21 +279,17 @@ class Model:
     @property
     def gives(self) -> str:
         """What the outputs are: `logits`, `probabilities`, `sigmoids` or `features`."""
-        shape = (1, self.calling.channels(self.module), *(self.size or (224, 224)))
-        return self.meet(torch.empty(shape, device="cpu", dtype=torch.float32)).gives
+        return self.meet(blank(shape_in_view(self.module) or self._shape(self.size))).gives
 
     def meet(self, images: Tensor) -> Calling:
         """How the network is called: seen on probe pictures of that shape before its first pass."""
-        with self._lock:
-            self.engine.meet(self.module, images)
-            return self.calling
+        return self.runner.meet(images)
 
     def chunk(self, images: Tensor, planned: int) -> int:
         """How many at once, of so many planned: `batch`, or for long work what runs fastest."""
         if self.batch or self.side or self.calling.alone:
             return self.calling.most(self.batch or BATCH)
-        with self._lock:
-            return self.engine.pace(self.module, images, self.precision, planned) or BATCH
+        return self.runner.pace(images, self.precision, planned) or BATCH
 
     def aim(self, images: Tensor, target: Any) -> Target:
         """`target` (None, an index, a label, a Target, one per image) fixed on these images."""
@@ -370,7 +347,7 @@ class Model:
         """
         known = open_pass(self, images)
         shared = known or SharedPass(images, self.device, read, partial(self._clean, gradients))
-        with self._lock, opened(self, shared):
+        with in_view(self.module, images), opened(self, shared):
             yield
 
     def moved(self, images: Tensor) -> Tensor:
@@ -380,19 +357,29 @@ class Model:
 
     def _clean(self, gradients: bool, images: Tensor, read: tuple[str, ...]) -> Trace:
         with torch.set_grad_enabled(gradients and self.differentiable):
-            return self._trace(images, read, {}, (), None)
+            chunk = self.batch or BATCH
+            return self.runner.trace(images, Asked(read, precision=self.precision, chunk=chunk))
 
     def unharmed(self) -> AbstractContextManager[None]:
-        """Evaluation mode and frozen weights while it lasts; all comes back, after errors too."""
-        return unharmed(self.module)
+        """The network for this thread alone while it lasts, in evaluation mode and with frozen
+        weights; all comes back, after errors too."""
+        return self.runner.borrowed()
 
     def given(self, **side: Any) -> "Model":
         """The model with side inputs (a question, a command), one for each image or one for all."""
         other = copy(self)
-        other.side = {**self.side, **as_side(side)}
-        other.calling = replace(self.calling, side=other.side)
-        other.engine = Engine(other.calling, self.engine.plans)
+        other.runner = self.runner.of(side={**self.side, **as_side(side)})
         return other
+
+    def with_module(self, module: nn.Module) -> "Model":
+        """The model with another network that is built alike: what is known of layers is shared."""
+        other = copy(self)
+        other.module, other.runner = module, self.runner.of(module)
+        return other
+
+    def viewing(self, images: Tensor) -> AbstractContextManager[None]:
+        """While it lasts, `anatomy`, `spatial` and `gives` are for pictures like these."""
+        return in_view(self.module, images)
 
     def take(self, rows: Sequence[int] | slice) -> "Model":
         """The model for some images of the batch: side inputs follow `rows`."""

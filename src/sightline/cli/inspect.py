@@ -99,7 +99,7 @@ def _exactness(model: Any, anatomy: dict[str, Any]) -> dict[str, Any]:
         copies = None
     return {
         "batched copies are exact after": copies or "no layer; full forward passes are used",
-        "execution copy": model.engine.says(model.module, probe),
+        "execution copy": model.runner.engine.says(model.module, probe),
     }
 
 

@@ -20,6 +20,10 @@ _PASSES: ContextVar[Mapping[int, "SharedPass"]] = ContextVar(
     "shared passes", default=MappingProxyType({})
 )
 """The open pass of each model, by its `id`; every thread and every task has its own."""
+_SHAPES: ContextVar[Mapping[int, tuple[int, int, int]]] = ContextVar(
+    "shapes in view", default=MappingProxyType({})
+)
+"""Rows, columns and channels of the pictures that come to each module, by its `id`."""
 
 
 class SharedPass:
@@ -75,3 +79,20 @@ def opened(model: object, shared: SharedPass) -> Iterator[None]:
         yield
     finally:
         _PASSES.reset(token)
+
+
+def shape_in_view(module: object) -> tuple[int, int, int] | None:
+    """Rows, columns and channels of the pictures that are explained with a module in this thread;
+    None where there are none."""
+    return _SHAPES.get().get(id(module))
+
+
+@contextmanager
+def in_view(module: object, images: Tensor) -> Iterator[None]:
+    """While it lasts, these are the pictures whose shape a module is studied at."""
+    shape = (images.shape[2], images.shape[3], images.shape[1])
+    token = _SHAPES.set({**_SHAPES.get(), id(module): shape})
+    try:
+        yield
+    finally:
+        _SHAPES.reset(token)

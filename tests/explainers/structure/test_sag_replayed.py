@@ -63,7 +63,7 @@ def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plans(model: Model) -> list[Plan]:
-    return [known for known in model.engine.facts.values() if isinstance(known, Plan)]
+    return [known for known in model.runner.engine.facts.values() if isinstance(known, Plan)]
 
 
 def assert_alike(quick: Regions, full: Regions) -> None:
@@ -145,12 +145,12 @@ def test_what_has_no_plan_runs_whole() -> None:
     model = Model(convolutions())
     seen = observed(model, pictures(), "inpaint")
     seen.confidence([1 << i for i in range(49)])
-    assert seen.recorded == 0 and not model.engine.facts
+    assert seen.recorded == 0 and not model.runner.engine.facts
     model = Model(convolutions())
     with torch.autocast("cpu", torch.bfloat16):
         seen = observed(model, pictures())
         seen.confidence([1 << i for i in range(49)])
-    assert seen.recorded == 0 and not model.engine.facts
+    assert seen.recorded == 0 and not model.runner.engine.facts
 
 
 def test_windows_hold_all_that_a_patch_changes() -> None:

@@ -101,7 +101,7 @@ class Head:
         between; None where copies behind the layer cannot be run. Tried once per layer and weights.
         """
         view = self.view
-        facts, key = view.model.engine.facts, (sketch, view.layer, view.maps.shape[1:])
+        facts, key = view.model.runner.engine.facts, (sketch, view.layer, view.maps.shape[1:])
         if key not in facts:
             near, far = nearby_pair(view.maps[:1]).chunk(2), distant_pairs(view.maps[:1]).chunk(2)
             first, second = (torch.cat(half) for half in zip(near, far, strict=True))

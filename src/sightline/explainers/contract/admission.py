@@ -30,8 +30,8 @@ def admitted(model: Model, method: Hashable, image: Tensor, ask: Ask) -> Model:
     It costs an exact and a fast map, once for a method and a network, which are not counted. A
     picture that the method refuses decides nothing and is looked at exactly.
     """
-    engine, key = model.engine, ("fast map", method)
-    if model.precision == "exact" or not engine.fast(model.module, image):
+    engine, key = model.runner.engine, ("fast map", method)
+    if model.precision == "exact" or not model.runner.has_fast_copy(image):
         return model
     if key not in engine.facts and (moved := _moved(model, image, ask)) is not None:
         engine.facts[key] = moved

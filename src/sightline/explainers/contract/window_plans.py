@@ -40,8 +40,8 @@ def plan_for(
     slow = image.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     if not plain or not slow:
         return None
-    engine = model.engine
-    with torch.no_grad():
+    engine = model.runner.engine
+    with model.runner.lock, torch.no_grad():
         with engine.running(model.module, image, (), "exact") as exact:
             known = exact is not model.module
             plan = _plan(model, ("exact", exact), image, corners, gain) if known else None
@@ -67,14 +67,14 @@ def _plan(
     model: Model, named: tuple[str, nn.Module], image: Tensor, corners: Tensor, gain: float
 ) -> Plan | None:
     """A plan that was found right and worth it on this module, or None; found out once."""
-    facts, (precision, module) = model.engine.facts, named
+    facts, (precision, module) = model.runner.engine.facts, named
     place = (_PLACE, precision, tuple(image.shape), image.dtype)
     key = (*place, corners.numpy().tobytes())
     if key not in facts:
         ours = [known for known in facts if known[0] == _PLACE]
         for known in ours if len(ours) >= REMEMBERED else []:
             del facts[known]
-        run = partial(model.engine.run, module)
+        run = partial(model.calling, module)
         try:
             if place not in facts:
                 facts[place] = Tape.of(run, image)

@@ -152,8 +152,7 @@ class ModelRandomisation(Metric):
         """The model over a copy of its network, whose layers are randomised run by run."""
         twin = _copied(model)
         drawn, trained = redrawn(twin, seed, self.statistics == "reset"), held(twin)
-        other = model.given()  # an engine of its own; what is known of layers is shared
-        other.module = twin
+        other = model.with_module(twin)
         for run in runs:
             put(twin, drawn, run)
             yield other

@@ -1,5 +1,6 @@
 """Facts about a module: what is inside it, how many channels it expects, which device holds it."""
 
+import threading
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Generic, TypeVar
@@ -24,14 +25,16 @@ class Recent(Generic[_Made]):
     def __init__(self, count: int) -> None:
         self.count = count
         self.pairs: list[tuple[nn.Module, _Made]] = []
+        self.lock = threading.Lock()
 
     def made_of(self, module: nn.Module, make: Callable[[nn.Module], _Made]) -> _Made:
         """What was made of the module, or is made of it now."""
-        others = [pair for pair in self.pairs if pair[0] is not module]
-        found = next((made for known, made in self.pairs if known is module), None)
-        made = make(module) if found is None else found
-        self.pairs = [*others, (module, made)][-self.count :]
-        return made
+        with self.lock:
+            others = [pair for pair in self.pairs if pair[0] is not module]
+            found = next((made for known, made in self.pairs if known is module), None)
+            made = make(module) if found is None else found
+            self.pairs = [*others, (module, made)][-self.count :]
+            return made
 
 
 def blank(make: Callable[[], _Net]) -> _Net:
