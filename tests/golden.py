@@ -1,10 +1,11 @@
 """Golden files: what all methods do together, written by one command and reviewed as a diff.
 
 `make golden` writes which network each explainer refuses, how many passes each spends, of which
-maps a metric has no number, the passes that `sightline methods` shows, README's table of methods
-and the rows that the page of metrics lacks. A new method adds its lines; a change of any other line
-is a change of behaviour. Counts and words are equal on all processors: a count that hangs on
-rounding is written as null. `python tests/golden.py NAME ...` writes the lines of these methods.
+maps a metric has no number, the passes that `sightline methods` shows, README's table of methods,
+the rows that the page of metrics lacks, and the drawing of the house. A new method adds its lines;
+a change of any other line is a change of behaviour. Counts and words are equal on all processors: a
+count that hangs on rounding is written as null. `python tests/golden.py NAME ...` writes the lines
+of these methods.
 """
 
 import importlib.util
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 import torch
 
+import house
 from sightline import Class, Model, available, create
 from sightline.cli.catalogue import groups
 from sightline.cli.catalogue.facts import COSTS, costs, measured
@@ -217,6 +219,8 @@ def main(wanted: Sequence[str]) -> None:
     )
     _write(README, readme())
     _write(METRICS, page())
+    _write(house.PAGE, house.page())
+    _write(house.PICTURE, house.drawing())
     _write(UNDEFINED, lines(_over(read(UNDEFINED), undefined(metrics), "metric")) + "\n")
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         learned.install(patch, Path(folder))

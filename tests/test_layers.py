@@ -1,51 +1,15 @@
 """Who may import whom, and how files look: the rules of the architecture, read from the source."""
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import networkx
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "src" / "sightline"
+import golden
+import house
+from house import PACKAGE, ROOT
 
-# Downward only. Names of one line do not import each other; a dotted name is a part of a room
-# that stands lower than the rest of it.
-ORDER = (
-    "errors",
-    "shapes files",
-    "ops registry",
-    "pictures",
-    "sample",
-    "network",
-    "target",
-    "targets",
-    "model",
-    "explanations.saving",
-    "explanation",
-    "explainers.contract",
-    "explanations",
-    "artifact hiding",
-    "explainer",
-    "metric attack recipe",
-    "nets",
-    "worlds",
-    "data loading",
-    "zoo",
-    "explainers",
-    "jobs stats",
-    "evaluate",
-    "metrics attacks",
-    "recipes",
-    "views",
-    "pages",
-    "explain_pictures",
-    "run",
-    "cli",
-    "__main__",
-)
-RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 FAMILIES = ("explainers", "metrics", "recipes", "attacks")
 SHARED = ("contract",)  # parts of a family's room that all of its families use
 FORBIDDEN = {"utils", "helpers", "common", "misc", "core", "base", "manager", "handler"}
@@ -78,40 +42,16 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
-def _imports(tree: ast.AST, package: list[str]) -> Iterator[list[str]]:
-    """Our modules that the code imports, inside functions and for types too, as paths below the
-    package."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == "sightline":
-                    yield alias.name.split(".")[1:]
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else []
-            whole = [*start, *(node.module or "").split(".")] if node.module else start
-            if node.level == 0:
-                if whole[:1] != ["sightline"]:
-                    continue
-                whole = whole[1:]
-            for alias in node.names:
-                yield [*whole, alias.name]
-        else:
-            yield from _imports(node, package)
-
-
-def _room(place: list[str]) -> str:
-    """The name in the order that a module belongs to; empty where it has none."""
-    return next((r for n in (2, 1) if (r := ".".join(place[:n])) in RANK), "")
-
-
-def _wrong(place: tuple[str, ...], target: list[str]) -> str:
+def _wrong(place: tuple[str, ...], target: tuple[str, ...]) -> str:
     """Why this import points upward or sideways; empty where it does not."""
-    own, other = _room(list(place)), _room(target)
+    rooms = house.rooms()
+    own, other = house.room_of(place, rooms), house.room_of(target, rooms)
     if own == other:
         families = own in FAMILIES and len(place) > 2 and len(target) > 2
         sideways = families and target[1] != place[1] and target[1] not in SHARED
         return f"another family of {own}" if sideways else ""
-    return f"not below {own}" if other and RANK[other] >= RANK[own] else ""
+    upward = other and rooms[other].floor >= rooms[own].floor
+    return f"not below {own}" if upward else ""
 
 
 def test_imports_point_downward() -> None:
@@ -120,20 +60,25 @@ def test_imports_point_downward() -> None:
         place = path.relative_to(PACKAGE).with_suffix("").parts
         if place == ("__init__",):
             continue
-        if not _room(list(place)):
+        if not house.room_of(place, house.rooms()):
             offenders.append(f"{_name(path)}: no place in the architecture's order")
             continue
-        for target in _imports(_tree(path), list(place[:-1])):
+        for target in house.imports(_tree(path), place[:-1]):
             if reason := _wrong(place, target):
                 offenders.append(f"{_name(path)}: {'.'.join(target)}: {reason}")
     assert not offenders
+
+
+def test_the_drawing_of_the_house_is_current() -> None:
+    assert house.PAGE.read_text("utf-8") == house.page(), golden.stale("the house")
+    assert house.PICTURE.read_text("utf-8") == house.drawing(), golden.stale("the house")
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     places = {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in MODULES}
     graph = networkx.DiGraph()
     for module, path in places.items():
-        for target in _imports(_tree(path), module.split(".")[:-1]):
+        for target in house.imports(_tree(path), tuple(module.split(".")[:-1])):
             graph.add_edges_from(
                 (module, name)
                 for n in (0, 1)
