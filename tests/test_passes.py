@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 
 import sightline as sl
 from sightline import Model
+from sightline.errors import UnknownName
 from sightline.network.costs import recorded, uncounted, watched
 from sightline.worlds.miniatures import MINIATURES
 
@@ -119,3 +121,48 @@ def test_an_error_of_a_watch_is_never_taken_for_one_of_the_network(
 
         with pytest.raises(RuntimeError, match=r"^mine$"), watched(stop):
             method(small(), images, 1)
+
+
+# studied at the size of what comes
+
+
+class Strips(torch.nn.Module):
+    """A network for pictures of 6 x 100: attention over all places, ruinous at 224 x 224."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(1, 4, 3, padding=1)
+        self.head = torch.nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.stem(images).relu()
+        places = maps.flatten(2).transpose(1, 2)
+        alike = (places @ places.transpose(1, 2)).softmax(2)
+        return self.head((alike @ places).mean(1))
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "gradient", "rise"])
+def test_a_model_without_a_size_is_studied_at_the_size_of_what_comes(name: str) -> None:
+    net, sizes = Strips(), set()
+    net.register_forward_pre_hook(lambda part, given: sizes.add(tuple(given[0].shape[2:])))
+    model, method = Model(net, labels=["a", "b", "c"]), sl.create("explainer", name)
+    method.check(model)  # before any picture comes
+    if "layer" in method.needs:
+        with pytest.raises(UnknownName, match="no layer named 'top'"):
+            replace(method, layer="top").check(model)
+    images = torch.rand(1, 1, 6, 100, generator=torch.Generator().manual_seed(0))
+    with model.viewing((6, 100), 1):
+        assert model.gives == "logits" and model.anatomy.input_size == (6, 100)
+    sl.explain(model, images, [method, "occlusion"], target=1)
+    assert sizes == {(6, 100)}
+
+
+def test_pictures_in_view_decide_whatever_was_studied_last() -> None:
+    model = Model(MINIATURES["pooled-cnn"]())
+    for side in (64, 32):
+        model.study((side, side))
+    seen = {}
+    for side in (32, 64):
+        with model.shared(torch.rand(1, 3, side, side)):
+            seen[side] = model.anatomy.input_size
+    assert seen == {32: (32, 32), 64: (64, 64)}

@@ -79,10 +79,12 @@ class Explainer(ABC):
         model = Model.of(model)
         tensors = model.prepare(images)
         fit_side(model.side, len(tensors))
-        aimed = to_target(target).bind(model, tensors)
-        self.check(model, (tensors.shape[2], tensors.shape[3]), tensors.shape[1])
-        requirements.warn_of_parts(self, model)
-        return explained(self, model, tensors, aimed)
+        size, channels = (tensors.shape[2], tensors.shape[3]), tensors.shape[1]
+        with model.viewing(size, channels):
+            aimed = to_target(target).bind(model, tensors)
+            self.check(model, size, channels)
+            requirements.warn_of_parts(self, model)
+            return explained(self, model, tensors, aimed)
 
     @property
     def parts(self) -> "tuple[Explainer, ...]":
@@ -115,7 +117,8 @@ class Explainer(ABC):
         self, model: Model, size: tuple[int, int] | None = None, channels: int | None = None
     ) -> None:
         """Raises: NotExplainable where this model cannot offer what the method needs, before any
-        work is done. size, channels: of the pictures that come."""
+        work is done. size, channels: of the pictures that come; without, what is known of the
+        model alone."""
         requirements.check(self, model, size, channels)
 
     @final

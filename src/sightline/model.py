@@ -198,25 +198,28 @@ class Model:
 
     @property
     def anatomy(self) -> Anatomy:
-        """What was measured about the network, at the size of the pictures that are explained;
-        else at its own input size, of the last pictures, or 224 x 224."""
-        shape, known = shape_in_view(self.module), self.runner.anatomies
-        if shape is None and self.size is None and known:
-            return next(reversed(known.values()))
-        return self.runner.study(shape or self._shape(self.size), self.name)
+        """What was measured about the network, at the size of the pictures that come; at 224 x 224
+        where no size is known."""
+        return self.runner.study(self.shape or self._shape((224, 224)), self.name)
+
+    @property
+    def shape(self) -> Shape | None:
+        """Rows, columns and channels of the pictures that come: of those in view, else of the
+        model's own size, else of the last ones; None where nothing is known."""
+        own = None if self.size is None else self._shape(self.size)
+        return shape_in_view(self.module) or own or next(reversed(self.runner.anatomies), None)
 
     def study(self, size: tuple[int, int], channels: int | None = None) -> Anatomy:
         """The anatomy at an input size; measured once, then remembered."""
         return self.runner.study(self._shape(size, channels), self.name)
 
-    def _shape(self, size: tuple[int, int] | None, channels: int | None = None) -> Shape:
+    def _shape(self, size: tuple[int, int], channels: int | None = None) -> Shape:
         """The shape of pictures of a size, with as many channels as such pictures had, or the
         network takes."""
-        rows, cols = size or (224, 224)
         if channels is None:
-            known = [shape[2] for shape in self.runner.anatomies if shape[:2] == (rows, cols)]
+            known = [shape[2] for shape in self.runner.anatomies if shape[:2] == size]
             channels = known[-1] if known else self.calling.channels(self.module)
-        return rows, cols, channels
+        return size[0], size[1], channels
 
     @property
     def spatial(self) -> str:
@@ -279,7 +282,7 @@ class Model:
     @property
     def gives(self) -> str:
         """What the outputs are: `logits`, `probabilities`, `sigmoids` or `features`."""
-        return self.meet(blank(shape_in_view(self.module) or self._shape(self.size))).gives
+        return self.meet(blank(self.shape or self._shape((224, 224)))).gives
 
     def meet(self, images: Tensor) -> Calling:
         """How the network is called: seen on probe pictures of that shape before its first pass."""
@@ -347,7 +350,8 @@ class Model:
         """
         known = open_pass(self, images)
         shared = known or SharedPass(images, self.device, read, partial(self._clean, gradients))
-        with in_view(self.module, images), opened(self, shared):
+        rows, cols, channels = images.shape[2], images.shape[3], images.shape[1]
+        with self.viewing((rows, cols), channels), opened(self, shared):
             yield
 
     def moved(self, images: Tensor) -> Tensor:
@@ -377,9 +381,11 @@ class Model:
         other.module, other.runner = module, self.runner.of(module)
         return other
 
-    def viewing(self, images: Tensor) -> AbstractContextManager[None]:
-        """While it lasts, `anatomy`, `spatial` and `gives` are for pictures like these."""
-        return in_view(self.module, images)
+    def viewing(
+        self, size: tuple[int, int], channels: int | None = None
+    ) -> AbstractContextManager[None]:
+        """While it lasts, `anatomy`, `spatial` and `gives` are for pictures of this size."""
+        return in_view(self.module, self._shape(size, channels))
 
     def take(self, rows: Sequence[int] | slice) -> "Model":
         """The model for some images of the batch: side inputs follow `rows`."""

@@ -88,9 +88,8 @@ def shape_in_view(module: object) -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def in_view(module: object, images: Tensor) -> Iterator[None]:
-    """While it lasts, these are the pictures whose shape a module is studied at."""
-    shape = (images.shape[2], images.shape[3], images.shape[1])
+def in_view(module: object, shape: tuple[int, int, int]) -> Iterator[None]:
+    """While it lasts, pictures of this shape (rows, columns, channels) come to a module."""
     token = _SHAPES.set({**_SHAPES.get(), id(module): shape})
     try:
         yield

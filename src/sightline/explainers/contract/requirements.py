@@ -22,18 +22,24 @@ def check(
     channels: int | None = None,
 ) -> None:
     """Raises: NotExplainable where this model cannot offer what the method needs, before any work
-    is done. size, channels: of the pictures that come."""
+    is done. size, channels: of the pictures that come; without, what is known of the model alone:
+    one without a size of its own is studied at that of its pictures, which may be far from usual.
+    """
+    if size is not None:
+        with model.viewing(size, channels):
+            return check(method, model)
     name, needs = name_of(method), " and ".join(method.needs)
     if needs and not model.differentiable:
         raise NotExplainable(
             f"{name} needs {needs}, which the black box {model.name} does not have; use a method"
             " that needs neither, such as rise or occlusion."
         )
-    if size and needs:
-        model.study(size, channels)
     if "layer" in method.needs:
+        _stated_layer(method, model)
+    known = model.anatomy if needs and model.shape is not None else None
+    if known and "layer" in method.needs:
         _check_layer(method, model, name)
-    if "attention" in method.needs and not model.anatomy.attention:
+    if known and "attention" in method.needs and not known.attention:
         raise NotExplainable(
             f"{name} reads attention, and {model.name} has none; use a CAM or a gradient method."
         )
@@ -44,7 +50,7 @@ def check(
                 f" {model.name} does not have; {name} runs it, and can run one that needs neither:"
                 ' `explainer="rise"` (`--set explainer=rise`).'
             )
-        check(part, model, size, channels)
+        check(part, model)
 
 
 def _check_layer(method: ExplainerForm, model: Model, name: str) -> None:
@@ -78,15 +84,21 @@ def layer_of(method: ExplainerForm, model: Model) -> str:
 
     Raises: UnknownName for a layer that the model does not have.
     """
-    held: Any = method  # every explainer is a dataclass
-    layer = {field.name: getattr(held, field.name) for field in fields(held)}.get("layer")
+    layer = _stated_layer(method, model)
     if layer is None:
         return model.anatomy.streams or model.spatial if method.joins else model.spatial
-    for name in layer.split(JOINT):
+    return model.anatomy.every_call(layer) if method.joins and layer != "input" else layer
+
+
+def _stated_layer(method: ExplainerForm, model: Model) -> str | None:
+    """The field `layer` of a method. Raises: UnknownName as `layer_of`."""
+    held: Any = method  # every explainer is a dataclass
+    layer = {field.name: getattr(held, field.name) for field in fields(held)}.get("layer")
+    for name in layer.split(JOINT) if layer else ():
         if name != "input" and Address.of(name).name not in model.layers:
             hint = near(name, model.layers)
             raise UnknownName(f"no layer named {name!r}{hint} `model.layers` lists all.")
-    return model.anatomy.every_call(layer) if method.joins and layer != "input" else layer
+    return layer
 
 
 def layers_of(method: ExplainerForm, model: Model) -> list[str]:
@@ -116,5 +128,6 @@ def shared(
 ) -> AbstractContextManager[None]:
     """One clean pass for all of these, as a context; its graph starts at the image if one of them
     differentiates that far."""
-    read, gradients = reading(model, methods)
+    with model.viewing((tensors.shape[2], tensors.shape[3]), tensors.shape[1]):
+        read, gradients = reading(model, methods)
     return model.shared(tensors, read, gradients=gradients)
