@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from sightline import create
 from sightline.cli.app import app
 from sightline.cli.benchmark import model_names
-from sightline.evaluate.benchmark import contest
-from sightline.evaluate.benchmark.ranking import standings
+from sightline.evaluate.benchmark import run
+from sightline.evaluate.benchmark.ranking import benchmark_ranking
 from sightline.evaluate.benchmark.recommendation import recommended
 from sightline.evaluate.comparison import Scores
 from sightline.pages.leaderboard import page, sentences
@@ -59,7 +59,7 @@ ROWS = {"good": 0.8, "grad-cam": 0.4, "twin": 0.8, "random": 0.1, "centred blob"
 
 
 def test_baselines_stand_in_their_place_and_the_sentence_says_who_is_worse() -> None:
-    found = standings([_scores("insertion", ROWS)], NULLS)
+    found = benchmark_ranking([_scores("insertion", ROWS)], NULLS)
     order = [place.name for place in found.places]
     assert set(order[:2]) == {"good", "twin"}
     assert order[2:] == ["centred blob", "grad-cam", "random"]
@@ -80,21 +80,21 @@ def test_baselines_stand_in_their_place_and_the_sentence_says_who_is_worse() -> 
 
 
 def test_the_sentence_changes_with_the_numbers() -> None:
-    better = standings([_scores("insertion", {**ROWS, "grad-cam": 0.6})], NULLS)
+    better = benchmark_ranking([_scores("insertion", {**ROWS, "grad-cam": 0.6})], NULLS)
     text = " ".join(sentences.about(better))
     assert "ranks 4th of 5. No method is significantly worse." in text
-    worse = standings([_scores("insertion", {**ROWS, "grad-cam": 0.05})], NULLS)
+    worse = benchmark_ranking([_scores("insertion", {**ROWS, "grad-cam": 0.05})], NULLS)
     text = " ".join(sentences.about(worse))
     assert "Significantly worse than a random map: `grad-cam`" in text
     assert "No method is significantly better" not in text
-    best = standings([_scores("insertion", {**ROWS, "random": 0.9})], NULLS)
+    best = benchmark_ranking([_scores("insertion", {**ROWS, "random": 0.9})], NULLS)
     text = " ".join(sentences.about(best))
     assert "No method is significantly better than a random map" in text
     # where less is better, the same numbers mean the opposite
-    turned = standings([_scores("deletion", ROWS)], NULLS)
+    turned = benchmark_ranking([_scores("deletion", ROWS)], NULLS)
     assert [place.name for place in turned.places][:2] == ["random", "grad-cam"]
     nobody = {**ROWS, "good": 0.5, "twin": 0.5}
-    text = " ".join(sentences.about(standings([_scores("pointing", nobody)], NULLS)))
+    text = " ".join(sentences.about(benchmark_ranking([_scores("pointing", nobody)], NULLS)))
     assert "By `pointing` alone the centred blob is significantly better than `grad-cam`" in text
 
 
@@ -105,10 +105,10 @@ def test_what_may_be_luck_is_not_called_a_loss() -> None:
     noisy = Scores(
         label="insertion", metric=create("metric", "insertion"), columns=columns, values=values
     )
-    text = " ".join(sentences.about(standings([noisy], ["centred blob"])))
+    text = " ".join(sentences.about(benchmark_ranking([noisy], ["centred blob"])))
     assert "No method is significantly worse" in text
     for pictures in (1, 7):
-        few = standings([_scores("insertion", ROWS, pictures=pictures)], NULLS)
+        few = benchmark_ranking([_scores("insertion", ROWS, pictures=pictures)], NULLS)
         assert "too few for a verdict" in sentences.first(few)[0]
         assert "significantly" not in " ".join(sentences.about(few))
 
@@ -122,7 +122,7 @@ def test_maps_that_differ_by_rounding_share_a_rank_and_count_once() -> None:
     scores = Scores(
         label="insertion", metric=create("metric", "insertion"), columns=columns, values=values
     )
-    found = standings([scores], ["centred blob"])
+    found = benchmark_ranking([scores], ["centred blob"])
     shares = {place.name: place.share for place in found.places}
     assert shares["grad-cam"] == shares["hires-cam"] == shares["recipro-cam"]
     expected = ((cam > other).mean() + (cam > null).mean()) / 2
@@ -135,7 +135,7 @@ def test_an_expensive_method_is_ranked_on_the_pictures_that_it_has() -> None:
     scores = _scores("insertion", ROWS)
     scores.values[0, 10:] = np.nan
     scores.values[3:, 10:] = 0.99  # the baselines are good where the method was not asked
-    found = standings([scores], NULLS)
+    found = benchmark_ranking([scores], NULLS)
     leads = {d.one: d for d in found.against["centred blob"]}
     assert leads["good"].count == 10 and leads["good"].word == "better"
     assert "good" not in [place.name for place in found.places]
@@ -145,8 +145,8 @@ def test_an_expensive_method_is_ranked_on_the_pictures_that_it_has() -> None:
     assert "`good` ranks 1st of 5 on 10 pictures" in " ".join(sentences.about(found))
 
 
-def _outcome(key: str, family: str, rows: dict[str, float]) -> contest.Outcome:
-    return contest.Outcome(
+def _outcome(key: str, family: str, rows: dict[str, float]) -> run.BenchmarkResult:
+    return run.BenchmarkResult(
         key=key,
         track="known",
         title=key,
@@ -159,7 +159,7 @@ def _outcome(key: str, family: str, rows: dict[str, float]) -> contest.Outcome:
         few=8,
         scores=[_scores("insertion", rows)],
         nulls=["random", "centred blob"],
-        costs={name: contest.Cost(passes=4.0, seconds=0.1) for name in rows},
+        costs={name: run.Cost(passes=4.0, seconds=0.1) for name in rows},
         family=family,
     )
 
@@ -170,7 +170,7 @@ def test_the_methods_to_use_follow_from_the_contests_of_that_kind_of_network() -
     other = {"a": 0.7, "b": 0.9, "captum:X": 0.95, "poor": 0.9, "c": 0.75, "d": 0.6, **null}
     outcomes = [_outcome("one", "cnn", rows), _outcome("two", "cnn", other)]
     outcomes.append(_outcome("three", "transformer", {"d": 0.9, "poor": 0.2, **null}))
-    found = [(o, standings(o.scores, o.nulls)) for o in outcomes]
+    found = [(o, benchmark_ranking(o.scores, o.nulls)) for o in outcomes]
     assert [r.name for r in recommended(found, "cnn")] == ["b", "a", "c"]
     assert [r.name for r in recommended(found, "transformer")] == ["d"]
     made = page.Made(date="today", command="sightline benchmark", versions={})
@@ -236,7 +236,7 @@ def test_what_gives_no_map_is_named_and_what_holds_a_cam_reads_the_contests_laye
 def test_expensive_methods_stand_on_the_first_pictures_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contest, "EXPENSIVE", 20)
+    monkeypatch.setattr(run, "EXPENSIVE", 20)
     monkeypatch.setattr(page, "EXPENSIVE", 20)
     words = ("--model", "planted", "--limit", 5, "--few", 3, "--out", tmp_path / "o")
     done = _sightline("--methods", "gradient,occlusion", *words, "--workers", 1)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import sightline as sl
 from sightline.cli.app import app
 from sightline.errors import BadField
-from sightline.evaluate.benchmark import tracks as arenas
-from sightline.evaluate.benchmark.contest import claimed
+from sightline.evaluate.benchmark import tracks
+from sightline.evaluate.benchmark.run import claimed
 from sightline.worlds import aviary
 from sightline.worlds.miniatures import MINIATURES
 
@@ -34,58 +34,58 @@ def _birds(folder: Path, count: int = 3) -> Path:
 def test_a_contest_is_called_by_weights_and_architecture_and_not_by_its_labels() -> None:
     labels = "arch=torchvision:squeezenet1_1&labels=/home/me/labels.txt"
     one, two = (f"file:/somewhere/{name}.safetensors?{labels}" for name in ("one", "two"))
-    keys = [arena.key for arena in arenas.given("photos", 3, [one, two, "timm:resnet50"])]
+    keys = [track.key for track in tracks.given("photos", 3, [one, two, "timm:resnet50"])]
     assert keys == [
         "real-photos-one-torchvision-squeezenet1_1",
         "real-photos-two-torchvision-squeezenet1_1",
         "real-photos-timm-resnet50",
     ]
     moved = one.replace("/somewhere/", "/elsewhere/").replace("/home/me/", "/mnt/")
-    assert arenas.given("photos", 3, [moved])[0].key == keys[0]
+    assert tracks.given("photos", 3, [moved])[0].key == keys[0]
 
 
 def test_drawn_birds_are_data_for_any_network() -> None:
     names = ["sightline:default", "timm:resnet18"]
-    assert [a.key for a in arenas.given("aviary", 3, names)] == [
+    assert [a.key for a in tracks.given("aviary", 3, names)] == [
         "known-default",
         "known-timm-resnet18-aviary",
     ]
-    (planted,) = arenas.given("aviary:planted", 3)
+    (planted,) = tracks.given("aviary:planted", 3)
     assert planted.key == "known-clever-hans" and planted.part == "mark"
-    other = arenas.given("aviary:planted", 3, ["sightline:default"])[0]
+    other = tracks.given("aviary:planted", 3, ["sightline:default"])[0]
     assert other.key == "known-sightline-default-aviary-planted"
-    assert [a.key for a in arenas.known(3)] == [
+    assert [a.key for a in tracks.known(3)] == [
         "known-default",
         "known-default-vit",
         "known-clever-hans",
         "known-planted",
     ]
     with pytest.raises(BadField, match="no network is named"):
-        arenas.given("photos", 3)
+        tracks.given("photos", 3)
 
 
 def test_two_contests_of_one_name_have_two_folders(tmp_path: Path) -> None:
-    arena = arenas.given("photos", 3, ["file:a/net.pt?arch=timm:x"])[0]
+    track = tracks.given("photos", 3, ["file:a/net.pt?arch=timm:x"])[0]
     nets = [sl.Model(MINIATURES["pooled-cnn"](), size=(32, 32)) for _ in range(2)]
     with torch.no_grad():
         next(nets[1].module.parameters()).add_(1)
     assert nets[0].digest != nets[1].digest
-    first = claimed(tmp_path, arena, nets[0])
-    assert claimed(tmp_path, arena, nets[1]) == f"{first}-2"
-    assert claimed(tmp_path, arena, nets[0]) == first
-    assert claimed(tmp_path, replace(arena, source="other photos"), nets[0]) == f"{first}-3"
+    first = claimed(tmp_path, track, nets[0])
+    assert claimed(tmp_path, track, nets[1]) == f"{first}-2"
+    assert claimed(tmp_path, track, nets[0]) == first
+    assert claimed(tmp_path, replace(track, source="other photos"), nets[0]) == f"{first}-3"
 
 
 def test_cells_of_the_same_weights_that_no_contest_claimed_are_taken_over(tmp_path: Path) -> None:
-    arena = arenas.known(3, ["sightline:default"])[0]
+    track = tracks.known(3, ["sightline:default"])[0]
     net = sl.Model(MINIATURES["pooled-cnn"](), size=(32, 32))
-    folder = tmp_path / arena.key
+    folder = tmp_path / track.key
     folder.mkdir()
     (folder / "run.toml").write_text(f'[model]\nweights = "{net.digest}"\n')
-    assert claimed(tmp_path, arena, net) == arena.key
+    assert claimed(tmp_path, track, net) == track.key
     (folder / "contest.json").unlink()
     (folder / "run.toml").write_text('[model]\nweights = "another"\n')
-    assert claimed(tmp_path, arena, net) == f"{arena.key}-2"
+    assert claimed(tmp_path, track, net) == f"{track.key}-2"
 
 
 def test_networks_that_share_a_label_file_keep_both_results(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from .results import folders
 from .results.folders import Command
 
 if TYPE_CHECKING:
-    from ..evaluate.benchmark.contest import Outcome
-    from ..evaluate.benchmark.tracks import Arena
+    from ..evaluate.benchmark.run import BenchmarkResult
+    from ..evaluate.benchmark.tracks import BenchmarkTrack
     from ..explainer import Explainer
 
 TRACKS = ("known", "real", "all")
@@ -79,31 +79,33 @@ def benchmark(
     with habits(quiet=quiet or json, debug=debug):
         from ..errors import FileProblem, SightlineError
         from ..evaluate import evaluation
-        from ..evaluate.benchmark.contest import Contest
-        from ..evaluate.benchmark.methods import entrants
+        from ..evaluate.benchmark.methods import benchmark_methods
+        from ..evaluate.benchmark.run import Benchmark
 
         names = model_names(model or "")
-        arenas = _arenas(data, track, limit, names, range)
-        explainers = entrants([word.strip() for word in methods.split(",") if word.strip()])
+        wanted = _tracks(data, track, limit, names, range)
+        explainers = benchmark_methods(
+            [word.strip() for word in methods.split(",") if word.strip()]
+        )
         command = _command(data, model, methods, track, limit, few, range)
-        outcomes: list[Outcome] = []
+        outcomes: list[BenchmarkResult] = []
         broken: list[str] = []
         folder = folders.chosen(out, own)
         with folders.running(folder, own), _Bar(quiet) as bar:
-            contest = Contest(
+            runner = Benchmark(
                 out=folder,
                 few=min(few, limit),
                 engine=evaluation.engine("local", workers),
                 progress=bar.watch,
             )
             try:
-                for arena in arenas:
+                for each in wanted:
                     try:
-                        outcomes.append(_hold(contest, arena, explainers, command))
+                        outcomes.append(_hold(runner, each, explainers, command))
                     except FileProblem:
                         raise
                     except SightlineError as error:  # the other contests go on
-                        broken.append(f"{arena.title}: {error}")
+                        broken.append(f"{each.title}: {error}")
             except KeyboardInterrupt:
                 say(goes_on(folder))
                 raise typer.Exit(INTERRUPTED) from None
@@ -115,13 +117,13 @@ def model_names(text: str) -> list[str]:
     return [word.strip() for word in re.split(r",(?!\s*[\d.])", text) if word.strip()]
 
 
-def _arenas(
+def _tracks(
     data: str | None, track: str, limit: int, names: Sequence[str], range: str | None
-) -> "list[Arena]":
+) -> "list[BenchmarkTrack]":
     """The contests that were asked for. Raises: BadField where none is, or a word is wrong."""
     from ..data import drawn_worlds
     from ..errors import BadField
-    from ..evaluate.benchmark import tracks as arenas
+    from ..evaluate.benchmark import tracks
     from ..pictures.formats.levels import Range, parse_range
     from . import parse as _settings
 
@@ -136,9 +138,9 @@ def _arenas(
         chosen: Range | None = None if range is None else parse_range(range)
         return [
             replace(a, model=lambda make=a.model: _settings.in_range(make(), chosen))
-            for a in arenas.given(data, limit, names)
+            for a in tracks.given(data, limit, names)
         ]
-    found = arenas.known(limit, names)
+    found = tracks.known(limit, names)
     if not found:
         raise BadField(
             f"nothing to measure with --model {','.join(names)} and no DATA; contests of known"
@@ -149,28 +151,28 @@ def _arenas(
 
 
 def _hold(
-    contest: Any,  # evaluate.benchmark.contest.Contest, which would load torch
-    arena: "Arena",
+    runner: Any,  # evaluate.benchmark.run.Benchmark, which would load torch
+    track: "BenchmarkTrack",
     explainers: "Sequence[Explainer]",
     command: str,
-) -> "Outcome":
+) -> "BenchmarkResult":
     """One contest, kept in its folder with the way to hold it again; the page is written again."""
-    from ..evaluate.benchmark import results_store as kept
+    from ..evaluate.benchmark import results_store
     from ..evaluate.benchmark.methods import peer_versions
     from ..explainers.contract.provenance import versions
     from ..files.writing import write_bytes
     from ..pages.leaderboard.page import Made, page
 
-    say(f"{arena.title} ...")
-    if arena.caution:
-        say(arena.caution)
-    outcome = contest.run(arena, explainers)
+    say(f"{track.title} ...")
+    if track.caution:
+        say(track.caution)
+    outcome = runner.run(track, explainers)
     date = datetime.now().astimezone().strftime("%Y-%m-%d")
     numbers = {**versions(), **peer_versions(explainers)}
     facts = {"date": date, "command": command, "versions": numbers}
-    kept.keep(contest.out, outcome, facts)
-    held = [(each, Made(**told)) for each, told in kept.kept(contest.out)]
-    write_bytes(contest.out / "leaderboard.md", page(held).encode())
+    results_store.save(runner.out, outcome, facts)
+    held = [(each, Made(**told)) for each, told in results_store.read_all(runner.out)]
+    write_bytes(runner.out / "leaderboard.md", page(held).encode())
     return outcome
 
 
@@ -195,15 +197,15 @@ def _command(
 
 
 def _conclude(
-    out: Path, outcomes: "Sequence[Outcome]", broken: Sequence[str], *, as_json: bool
+    out: Path, outcomes: "Sequence[BenchmarkResult]", broken: Sequence[str], *, as_json: bool
 ) -> None:
-    from ..evaluate.benchmark.ranking import standings
+    from ..evaluate.benchmark.ranking import benchmark_ranking
     from ..pages.leaderboard import sentences
 
     page = out / "leaderboard.md"
     contests = []
     for outcome in outcomes:
-        found = standings(outcome.scores, outcome.nulls, outcome.sanity)
+        found = benchmark_ranking(outcome.scores, outcome.nulls, outcome.sanity)
         told = sentences.about(found)
         contests.append(
             {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import sightline as sl
 from sightline.errors import BadField, NotExplainable, ShapeError, UnknownName
-from sightline.evaluate.benchmark.methods import entrants
+from sightline.evaluate.benchmark.methods import benchmark_methods
 from sightline.explainers.outside.function import Outside, fingerprint
 from sightline.registry import from_json, to_json
 from sightline.worlds import analytic
@@ -198,14 +198,14 @@ def test_passes_of_the_function_are_counted(head: analytic.Known) -> None:
 def test_it_survives_json_and_workers_and_a_second_run_asks_nothing(
     head: analytic.Known, file: Path, tmp_path: Path
 ) -> None:
-    (method,) = entrants([f"outside:{file}:brightness"])
+    (method,) = benchmark_methods([f"outside:{file}:brightness"])
     assert from_json("explainer", to_json(method)) == method
     model = analytic.linear(channels=3).model
     pictures = list(torch.rand(3, 3, 6, 7, generator=torch.Generator().manual_seed(1)))
     options = {"metrics": ["runtime"], "out": tmp_path / "o"}
     first = sl.evaluate(model, pictures, [method, "gradient"], workers=2, **options)
     assert not first.errors and _asked(file) == 3
-    again = entrants([f"outside:{file}:brightness"])
+    again = benchmark_methods([f"outside:{file}:brightness"])
     sl.evaluate(model, pictures, [*again, "gradient"], **options)
     assert _asked(file) == 3
 

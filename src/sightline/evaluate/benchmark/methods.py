@@ -12,7 +12,7 @@ EVERYBODY = "peers"
 """Stands for the usual methods of those other libraries that are installed."""
 
 
-def entrants(words: Sequence[str]) -> list[Explainer]:
+def benchmark_methods(words: Sequence[str]) -> list[Explainer]:
     """The methods of these names; `all` and `all-ROOM` are ours, `peers` those of other libraries.
 
     Raises: UnknownName, BadField for a function that is not there, MissingExtra for a library that

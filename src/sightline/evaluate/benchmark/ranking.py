@@ -59,7 +59,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standings:
+class BenchmarkRanking:
     """The rows in order, and what is certain of it.
 
     places: those on common pictures. apart: methods with fewer pictures. equal: methods that are
@@ -92,9 +92,9 @@ class _Order:
         return sorted(rows, key=lambda row: row[0])
 
 
-def standings(
+def benchmark_ranking(
     scores: Sequence[Scores], nulls: Sequence[str], sanity: Sequence[Scores] = ()
-) -> Standings:
+) -> BenchmarkRanking:
     """The order of the columns, which all `scores` share, by how often they win."""
     methods = [c for c in scores[0].columns if c not in nulls]
     ranked, common, fewer = comparable(scores, methods)
@@ -121,7 +121,7 @@ def standings(
         orders |= {name: order for name in names if name in order.shares.columns}
         apart += [place(order, row, int(pictures.sum())) for row in order.places if row[1] in names]
     there = [n for n in nulls if n in main.shares.columns]
-    return Standings(
+    return BenchmarkRanking(
         places=[place(main, row, int(common.sum())) for row in main.places],
         apart=sorted(apart, key=lambda p: p.rank / p.of),
         equal=[g for g in main.groups if len(g) > 1],

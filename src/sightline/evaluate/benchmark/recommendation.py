@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .contest import Outcome
-from .ranking import Standings
+from .ranking import BenchmarkRanking
+from .run import BenchmarkResult
 
 FAMILIES = {"cnn": "a CNN", "transformer": "a transformer"}
 
@@ -28,7 +28,7 @@ class Recommended:
 
 
 def recommended(
-    contests: Sequence[tuple[Outcome, Standings]], family: str, count: int = 3
+    contests: Sequence[tuple[BenchmarkResult, BenchmarkRanking]], family: str, count: int = 3
 ) -> list[Recommended]:
     """The first `count` methods for networks of that family; fewer where fewer pass the rule."""
     mine = [(o, s) for o, s in contests if o.family == family]
@@ -62,12 +62,12 @@ def recommended(
     return found[:count]
 
 
-def _beaten(name: str, found: Standings) -> bool:
+def _beaten(name: str, found: BenchmarkRanking) -> bool:
     """Whether a baseline is significantly better in the whole order."""
     return any(
         d.one == name and d.word == "worse" for leads in found.against.values() for d in leads
     )
 
 
-def _same(one: str, other: str, found: Standings) -> bool:
+def _same(one: str, other: str, found: BenchmarkRanking) -> bool:
     return any(one in group and other in group for group in found.equal)

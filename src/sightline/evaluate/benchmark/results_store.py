@@ -12,7 +12,7 @@ from ... import registry
 from ...errors import FileProblem, SightlineError
 from ...files.writing import write_bytes
 from ..comparison import Scores
-from .contest import Cost, Outcome
+from .run import BenchmarkResult, Cost
 
 SCHEMA = 2
 FILE = "outcome.json"
@@ -20,7 +20,7 @@ FILE = "outcome.json"
 Facts = dict[str, Any]  # Any: whatever JSON holds
 
 
-def keep(out: Path, outcome: Outcome, facts: Facts) -> Path:
+def save(out: Path, outcome: BenchmarkResult, facts: Facts) -> Path:
     """Writes an outcome into the folder of its contest, with what else is to be known of it."""
     told = {
         **outcome.__dict__,
@@ -35,7 +35,7 @@ def keep(out: Path, outcome: Outcome, facts: Facts) -> Path:
     return write_bytes(out / outcome.key / FILE, text.encode())
 
 
-def kept(out: Path) -> list[tuple[Outcome, Facts]]:
+def read_all(out: Path) -> list[tuple[BenchmarkResult, Facts]]:
     """All outcomes in a folder, those of known truth first. Raises: FileProblem for a file that
     this version did not write."""
     found = []
@@ -48,7 +48,7 @@ def kept(out: Path) -> list[tuple[Outcome, Facts]]:
             told["scores"] = [_scores(s) for s in told["scores"]]
             told["sanity"] = [_scores(s) for s in told["sanity"]]
             told["costs"] = {name: Cost(**cost) for name, cost in told["costs"].items()}
-            found.append((Outcome(**told), facts))
+            found.append((BenchmarkResult(**told), facts))
         except (OSError, ValueError, KeyError, TypeError, SightlineError) as error:
             raise FileProblem(
                 f"{path} cannot be read as an outcome ({error}); remove it, and hold its contest"

@@ -23,7 +23,7 @@ from ...metric import Metric
 from ...model import Model
 from ...sample import Samples
 
-Track = Literal["known", "real"]
+TrackKind = Literal["known", "real"]
 
 STEPS = 12
 """Steps of the deletion and insertion curves; few, so that expensive methods can take part."""
@@ -42,7 +42,7 @@ PLANTED = "planted"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Arena:
+class BenchmarkTrack:
     """One contest. key: for folders and files. title, about: for people. source: where the pictures
     come from, which tells contests apart. model: made when its turn comes. metrics: those that
     rank, the ones shown first in `shown`. sanity: measured beside them, on methods that are cheap;
@@ -53,7 +53,7 @@ class Arena:
     """
 
     key: str
-    track: Track
+    track: TrackKind
     title: str
     about: str
     source: str
@@ -68,15 +68,15 @@ class Arena:
     trained: bool = True
 
 
-def known(limit: int, models: Sequence[str] = ()) -> list[Arena]:
-    """The arenas whose truth is known, all or those of our own networks that are named."""
-    arenas = {name: _birds(world, name, limit) for name, world in _USUAL.items()}
-    arenas[PLANTED] = _planted(limit)
-    return [arena for name, arena in arenas.items() if not models or name in models]
+def known(limit: int, models: Sequence[str] = ()) -> list[BenchmarkTrack]:
+    """The tracks whose truth is known, all or those of our own networks that are named."""
+    tracks = {name: _birds(world, name, limit) for name, world in _USUAL.items()}
+    tracks[PLANTED] = _planted(limit)
+    return [track for name, track in tracks.items() if not models or name in models]
 
 
-def given(data: str, limit: int, models: Sequence[str] = ()) -> list[Arena]:
-    """The arenas of DATA, one for each network: `aviary` or `aviary:planted` (drawn birds), or the
+def given(data: str, limit: int, models: Sequence[str] = ()) -> list[BenchmarkTrack]:
+    """The tracks of DATA, one for each network: `aviary` or `aviary:planted` (drawn birds), or the
     photographs of a folder, a CSV, a glob or a data set.
 
     Raises: BadField where no network is named.
@@ -113,7 +113,7 @@ def _key(*words: str) -> str:
     return "-".join(filter(None, (re.sub(r"[^\w.+]+", "-", word).strip("-.") for word in words)))
 
 
-def _birds(world: str, name: str, limit: int) -> Arena:
+def _birds(world: str, name: str, limit: int) -> BenchmarkTrack:
     """Drawn birds under a network."""
     planted = world == "aviary:planted"
     metrics: list[Metric] = [*_made(TRUTH), _exact_pointing(), *_curves()]
@@ -133,7 +133,7 @@ def _birds(world: str, name: str, limit: int) -> Arena:
         )
     short, usual = short_name(name), _USUAL.get(name) == world
     words = [name.removeprefix("sightline:")] if usual else [short, world]
-    return Arena(
+    return BenchmarkTrack(
         key=_key("known", *words),
         track="known",
         title=f"Drawn birds{' with a badge' if planted and not usual else ''}, {short}",
@@ -148,13 +148,13 @@ def _birds(world: str, name: str, limit: int) -> Arena:
     )
 
 
-def _planted(limit: int) -> Arena:
+def _planted(limit: int) -> BenchmarkTrack:
     def model() -> Model:
         made = drawn_worlds.pattern_world(1).model
         made.name = "planted pattern"
         return made
 
-    return Arena(
+    return BenchmarkTrack(
         key="known-planted",
         track="known",
         source="planted patterns",
@@ -170,13 +170,13 @@ def _planted(limit: int) -> Arena:
     )
 
 
-def _photographs(data: str, name: str, limit: int) -> Arena:
+def _photographs(data: str, name: str, limit: int) -> BenchmarkTrack:
     path, short = Path(data).expanduser(), short_name(name)
     place = path.resolve() if path.exists() else data
     shown = path.name if path.exists() else data
     drawn = name.startswith("sightline:")
     caution = f"{short} was trained on drawn birds: its maps of photographs say little of others."
-    return Arena(
+    return BenchmarkTrack(
         key=_key("real", path.stem if path.is_file() else shown, short),
         track="real",
         title=f"Photographs ({shown}), {short}",
@@ -193,15 +193,15 @@ def _photographs(data: str, name: str, limit: int) -> Arena:
     )
 
 
-def fitting(arena: Arena, pictures: Samples) -> Arena:
-    """The arena with the metrics that its pictures allow: without boxes and masks, those that read
+def fitting(track: BenchmarkTrack, pictures: Samples) -> BenchmarkTrack:
+    """The track with the metrics that its pictures allow: without boxes and masks, those that read
     the network alone."""
-    if arena.track == "known" or any(i.boxes or i.mask is not None for i in pictures):
-        return arena
+    if track.track == "known" or any(i.boxes or i.mask is not None for i in pictures):
+        return track
     about = "Photographs without boxes: the curves say what the score rests on."
     return replace(
-        arena,
-        about=f"{about} {arena.caution}".strip(),
+        track,
+        about=f"{about} {track.caution}".strip(),
         metrics=_curves(),
         shown=FAITHFUL,
     )

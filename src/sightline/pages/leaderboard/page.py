@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...evaluate.benchmark.contest import EXPENSIVE, Outcome
-from ...evaluate.benchmark.ranking import Place, Standings, standings
+from ...evaluate.benchmark.ranking import BenchmarkRanking, Place, benchmark_ranking
 from ...evaluate.benchmark.recommendation import FAMILIES, Recommended, recommended
+from ...evaluate.benchmark.run import EXPENSIVE, BenchmarkResult
 from ...evaluate.comparison import Level
 from ...stats.intervals import FEWEST
 from ...views.wording import counted, listed, percent, seconds
@@ -27,10 +27,10 @@ class Made:
     versions: Mapping[str, str]
 
 
-def page(held: Sequence[tuple[Outcome, Made]]) -> str:
+def page(held: Sequence[tuple[BenchmarkResult, Made]]) -> str:
     """The whole page, of all contests."""
     outcomes = [outcome for outcome, _ in held]
-    found = [(each, standings(each.scores, each.nulls, each.sanity)) for each in outcomes]
+    found = [(each, benchmark_ranking(each.scores, each.nulls, each.sanity)) for each in outcomes]
     lines = ["# Leaderboard", "", *_opening(held), *_choices(found)]
     lines += [*_summary(found), *_reading()]
     titles = {"known": "Known truth", "real": "Photographs"}
@@ -43,7 +43,7 @@ def page(held: Sequence[tuple[Outcome, Made]]) -> str:
     return "\n".join([*lines, *_closing(held)]).rstrip() + "\n"
 
 
-def _opening(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
+def _opening(held: Sequence[tuple[BenchmarkResult, Made]]) -> list[str]:
     date = max((made.date for _, made in held), default="no day")
     return [
         f"Written by `sightline benchmark` on {date}: every method's maps are compared with what is"
@@ -52,7 +52,7 @@ def _opening(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
     ]
 
 
-def _choices(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
+def _choices(found: Sequence[tuple[BenchmarkResult, BenchmarkRanking]]) -> list[str]:
     """The methods to use, the first thing that a reader needs."""
     lines: list[str] = []
     for family, title in FAMILIES.items():
@@ -88,7 +88,7 @@ def _choice(each: Recommended) -> str:
     return f"`{each.name}`{alike} ({percent(each.share)} of comparisons won{passes})"
 
 
-def _summary(found: Sequence[tuple[Outcome, Standings]]) -> list[str]:
+def _summary(found: Sequence[tuple[BenchmarkResult, BenchmarkRanking]]) -> list[str]:
     lines = ["## In short", ""]
     for outcome, order in found:
         told = " ".join([*sentences.first(order), *sentences.blob(order)])
@@ -122,7 +122,7 @@ def _reading() -> list[str]:
     ]
 
 
-def contest(outcome: Outcome, found: Standings) -> list[str]:
+def contest(outcome: BenchmarkResult, found: BenchmarkRanking) -> list[str]:
     """The section of one contest."""
     return [
         f"### {outcome.title}",
@@ -139,7 +139,7 @@ def contest(outcome: Outcome, found: Standings) -> list[str]:
     ]
 
 
-def _second(outcome: Outcome, found: Standings) -> list[str]:
+def _second(outcome: BenchmarkResult, found: BenchmarkRanking) -> list[str]:
     """The table of the methods with fewer pictures."""
     if not found.apart:
         return []
@@ -153,7 +153,7 @@ def _second(outcome: Outcome, found: Standings) -> list[str]:
     ]
 
 
-def table(outcome: Outcome, places: Sequence[Place], found: Standings) -> list[str]:
+def table(outcome: BenchmarkResult, places: Sequence[Place], found: BenchmarkRanking) -> list[str]:
     """Rows in order, as Markdown; those of fewer pictures say of how many rows their rank is."""
     by_label = {s.label: s for s in (*outcome.scores, *outcome.sanity)}
     shown = [s for s in (*outcome.shown, *(s.label for s in outcome.sanity)) if s in by_label]
@@ -167,7 +167,7 @@ def table(outcome: Outcome, places: Sequence[Place], found: Standings) -> list[s
     return lines + [_row(outcome, place, shown, id(place) not in ranked) for place in places]
 
 
-def _row(outcome: Outcome, place: Place, shown: Sequence[str], apart: bool) -> str:
+def _row(outcome: BenchmarkResult, place: Place, shown: Sequence[str], apart: bool) -> str:
     name = f"*{place.name}*" if place.blind else f"`{place.name}`"
     if place.name in outcome.expensive:
         name += f" {MARK}"
@@ -195,14 +195,14 @@ def _half(level: Level, scale: float, places: int) -> str:
     return f" ± {scale * (high - low) / 2:.{places}f}"
 
 
-def _pictures(outcome: Outcome) -> str:
+def _pictures(outcome: BenchmarkResult) -> str:
     told = counted(outcome.pictures, "picture")
     if outcome.expensive:
         told += f", {outcome.few} for the expensive methods"
     return told
 
 
-def _left_out(outcome: Outcome) -> list[str]:
+def _left_out(outcome: BenchmarkResult) -> list[str]:
     lines = []
     grouped: dict[str, list[str]] = {}
     for name, reason in outcome.refused.items():
@@ -223,7 +223,7 @@ def _general(name: str, reason: str) -> str:
     return told if len(told) < 300 else f"{told[:300]} ..."
 
 
-def _closing(held: Sequence[tuple[Outcome, Made]]) -> list[str]:
+def _closing(held: Sequence[tuple[BenchmarkResult, Made]]) -> list[str]:
     weights = [f"`{outcome.model}` ({outcome.weights})" for outcome, _ in held]
     versions = {name: told for _, made in held for name, told in made.versions.items()}
     return [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ... import registry
 from ...errors import UnknownName
-from ...evaluate.benchmark.ranking import Place, Standings
+from ...evaluate.benchmark.ranking import BenchmarkRanking, Place
 from ...evaluate.comparison import Difference, Level
 from ...evaluate.table import BLOB
 from ...stats.intervals import FEWEST
@@ -29,7 +29,7 @@ def famous(name: str) -> bool:
         return False
 
 
-def about(found: Standings) -> list[str]:
+def about(found: BenchmarkRanking) -> list[str]:
     """All sentences of one contest, the plainest first."""
     if not _methods(found.places) and not found.apart:
         return ["No method could be scored here; the reasons are listed."]
@@ -43,7 +43,7 @@ def about(found: Standings) -> list[str]:
     ]
 
 
-def first(found: Standings) -> list[str]:
+def first(found: BenchmarkRanking) -> list[str]:
     """Who ranks first, and who is not significantly different from it."""
     methods = _methods(found.places)
     if not methods:
@@ -64,7 +64,7 @@ def first(found: Standings) -> list[str]:
     return [f"{sentence}; {_names(level)} {verb} not significantly different from it."]
 
 
-def equal(found: Standings) -> list[str]:
+def equal(found: BenchmarkRanking) -> list[str]:
     """Which methods are the same on this network."""
     if not found.equal:
         return []
@@ -72,7 +72,7 @@ def equal(found: Standings) -> list[str]:
     return [f"Equal on every picture and metric of this contest, so counted once: {groups}."]
 
 
-def apart(found: Standings) -> list[str]:
+def apart(found: BenchmarkRanking) -> list[str]:
     """Where the methods with fewer pictures stand, on these."""
     shown = [
         f"{_name(p.name)} ranks {ordinal(p.rank)} of {p.of} on {counted(p.pictures, 'picture')}"
@@ -83,7 +83,7 @@ def apart(found: Standings) -> list[str]:
     return [f"With fewer pictures: {listed(shown)}."] if shown else []
 
 
-def blob(found: Standings) -> list[str]:
+def blob(found: BenchmarkRanking) -> list[str]:
     """Where the centred blob stands, and which methods are significantly worse."""
     place = next((p for p in found.places if p.name == BLOB), None)
     leads = found.against.get(BLOB)
@@ -110,7 +110,7 @@ def blob(found: Standings) -> list[str]:
     return [" ".join(parts)]
 
 
-def others(found: Standings) -> list[str]:
+def others(found: BenchmarkRanking) -> list[str]:
     """The same for the other baselines, where a method is worse."""
     lines = []
     for null, leads in found.against.items():
@@ -123,7 +123,7 @@ def others(found: Standings) -> list[str]:
     return lines
 
 
-def by_metric(found: Standings) -> list[str]:
+def by_metric(found: BenchmarkRanking) -> list[str]:
     """Where well-known methods are significantly worse than the centred blob by a single metric."""
     lines = []
     for metric, nulls in found.by_metric.items():
@@ -142,7 +142,7 @@ def by_metric(found: Standings) -> list[str]:
     return lines
 
 
-def distinct(found: Standings, names: Sequence[str]) -> list[str]:
+def distinct(found: BenchmarkRanking, names: Sequence[str]) -> list[str]:
     """The names, of methods that are equal on the contest only the best known."""
     left = list(names)
     for group in found.equal:

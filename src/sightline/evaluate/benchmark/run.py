@@ -1,4 +1,4 @@
-"""One arena's contest: every method on a few pictures first, then those that are not expensive on
+"""One track's contest: every method on a few pictures first, then those that are not expensive on
 all.
 
 All runs are `evaluation`'s, in one folder with one ledger, so a contest that was stopped goes on
@@ -32,7 +32,7 @@ from .. import evaluation
 from ..average_location import AverageLocation, average_location
 from ..comparison import Scores
 from ..table import Table
-from .tracks import Arena, Track, fitting
+from .tracks import BenchmarkTrack, TrackKind, fitting
 
 EXPENSIVE = 300
 """Passes for one map, forward and backward, beyond which a method is expensive."""
@@ -50,7 +50,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class BenchmarkResult:
     """What a contest found. scores: of the metrics that rank, columns are methods and nulls; NaN
     where an expensive method was not asked. sanity: of those that do not rank, on cheap methods.
     refused: method -> why it has no row. expensive: methods that stand on the first `few` pictures.
@@ -58,7 +58,7 @@ class Outcome:
     """
 
     key: str
-    track: Track
+    track: TrackKind
     title: str
     about: str
     shown: Sequence[str]
@@ -83,7 +83,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Contest:
+class Benchmark:
     """How contests are run. few: pictures for the expensive methods."""
 
     out: Path
@@ -91,19 +91,19 @@ class Contest:
     engine: Runner
     progress: evaluation.Progress | None = None
 
-    def run(self, arena: Arena, explainers: Sequence[Explainer]) -> Outcome:
-        """Computes what is missing of an arena. Raises: FileProblem for a disk that is full."""
-        model = arena.model()
-        pictures = arena.pictures(model)
-        arena = fitting(replace(arena, key=claimed(self.out, arena, model)), pictures)
+    def run(self, track: BenchmarkTrack, explainers: Sequence[Explainer]) -> BenchmarkResult:
+        """Computes what is missing of a track. Raises: FileProblem for a disk that is full."""
+        model = track.model()
+        pictures = track.pictures(model)
+        track = fitting(replace(track, key=claimed(self.out, track, model)), pictures)
         readers = explainers
-        if arena.layer is not None:
-            readers = [with_default_layer(explainer, arena.layer) for explainer in explainers]
-        able, refused = _able(model, readers, arena.metrics, pictures)
+        if track.layer is not None:
+            readers = [with_default_layer(explainer, track.layer) for explainer in explainers]
+        able, refused = _able(model, readers, track.metrics, pictures)
         start = _first(pictures, self.few)
-        folder = self.out / arena.key
-        average = average_location(model, pictures, arena.part)
-        trial = self._table(model, able, arena.metrics, start, folder, average)
+        folder = self.out / track.key
+        average = average_location(model, pictures, track.part)
+        trial = self._table(model, able, track.metrics, start, folder, average)
         refused |= _hopeless(trial)
         costs = _costs(trial)
         pairs = zip(trial.methods, able, strict=True)
@@ -112,15 +112,15 @@ class Contest:
         write_bytes(folder / f"first-{len(trial.pictures)}-pictures.html", trial.html().encode())
         quick = [e for n, e in chosen.items() if _SANITY_MAPS * costs[n].passes <= EXPENSIVE]
         sanity: list[Scores] = []
-        if arena.sanity and quick:
-            judges = [*arena.metrics, *arena.sanity]
+        if track.sanity and quick:
+            judges = [*track.metrics, *track.sanity]
             sane = self._table(model, quick, judges, pictures, folder, average)
-            sanity = sane.scores[len(arena.metrics) :]
+            sanity = sane.scores[len(track.metrics) :]
         cheap = [e for n, e in chosen.items() if n not in expensive]
         whole = self._table(
-            model, cheap or list(chosen.values()), arena.metrics, pictures, folder, average
+            model, cheap or list(chosen.values()), track.metrics, pictures, folder, average
         )
-        return _outcome(arena, (trial, whole), sanity, list(chosen), expensive, refused)
+        return _outcome(track, (trial, whole), sanity, list(chosen), expensive, refused)
 
     def _table(
         self,
@@ -137,17 +137,17 @@ class Contest:
         return evaluation.evaluate(setup, pictures, folder, self.engine, self.progress)
 
 
-def claimed(out: Path, arena: Arena, model: Model) -> str:
+def claimed(out: Path, track: BenchmarkTrack, model: Model) -> str:
     """The folder of a contest: its key, with a number where another network or other pictures have
     that already. Raises: FileProblem for a disk that refuses it."""
     way = model.preprocess.describe() if model.preprocess else ""
-    facts = json.dumps([model.digest, way, model.labels, arena.source])
+    facts = json.dumps([model.digest, way, model.labels, track.source])
     mine = {
         "weights": model.digest,
         "contest": hashlib.sha256(facts.encode()).hexdigest(),
     }
     for number in count(1):
-        key = arena.key if number == 1 else f"{arena.key}-{number}"
+        key = track.key if number == 1 else f"{track.key}-{number}"
         if _owner(out / key, mine) == mine:
             write_bytes(out / key / _CLAIM, json.dumps(mine).encode())
             return key
@@ -232,13 +232,13 @@ def _costs(*tables: Table) -> dict[str, Cost]:
 
 
 def _outcome(
-    arena: Arena,
+    track: BenchmarkTrack,
     tables: tuple[Table, Table],
     sanity: Sequence[Scores],
     names: Sequence[str],
     expensive: Sequence[str],
     refused: dict[str, str],
-) -> Outcome:
+) -> BenchmarkResult:
     trial, whole = tables
     columns = [*names, *whole.nulls]
     early = {s.label: s for s in trial.scores}
@@ -250,12 +250,12 @@ def _outcome(
         if row["error"] and not row["blind"] and row["metric"] == whole.metrics[0]
     ]
     model = whole.setup.model
-    return Outcome(
-        key=arena.key,
-        track=arena.track,
-        title=arena.title,
-        about=arena.about,
-        shown=arena.shown,
+    return BenchmarkResult(
+        key=track.key,
+        track=track.track,
+        title=track.title,
+        about=track.about,
+        shown=track.shown,
         model=model.display_name,
         weights=model.digest,
         data=whole.data,
@@ -268,13 +268,13 @@ def _outcome(
         refused=refused,
         expensive=expensive,
         failed=missing,
-        family=_family(arena, model),
+        family=_family(track, model),
     )
 
 
-def _family(arena: Arena, model: Model) -> str:
+def _family(track: BenchmarkTrack, model: Model) -> str:
     """The kind of network for which the contest speaks."""
-    if not arena.trained:
+    if not track.trained:
         return ""
     return "transformer" if model.anatomy.attentions else "cnn"
 
