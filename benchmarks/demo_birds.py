@@ -17,7 +17,7 @@ ends with an error where the rule gives other birds than `worlds/demonstration.p
 import sys
 from dataclasses import dataclass, replace
 
-from sightline import explain_pictures as survey
+from sightline import explain_pictures
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METHODS, METRICS
 from sightline.data.drawn_worlds import shown_bird
@@ -62,14 +62,16 @@ def measured(item: PictureEntry) -> Measured:
 def chosen() -> tuple[int, ...]:
     """The birds by the rule: those shown, and last the failing one."""
     net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
-    plan = survey.plan(net, _settings.methods(net, METHODS), metrics=_settings.judges(METRICS))
+    plan = explain_pictures.plan(
+        net, _settings.methods(net, METHODS), metrics=_settings.judges(METRICS)
+    )
     birds = Aviary(seed=demonstration.SEED, count=1000, size=128, masks=True)
     shown: dict[str, int] = {}
     failing: dict[str, int] = {}
     for k, drawn in enumerate(birds):
         bird = shown_bird(drawn)
         picture = bird.load()
-        look = survey.look(plan, picture, bird.truth(net.preprocess, picture))
+        look = explain_pictures.explain_picture(plan, picture, bird.truth(net.preprocess, picture))
         facts = measured(replace(look.item, truth=bird.label, parts=bird.parts))
         print(k, drawn.species, facts, flush=True)
         if facts.shown:

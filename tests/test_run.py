@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline import explain_pictures as survey
-from sightline import registry, run
+from sightline import explain_pictures, registry, run
 from sightline.artifact import WEIGHTS
 from sightline.errors import BadField, MissingExtra, NotExplainable, SightlineWarning, UnknownName
 from sightline.evaluate import measurement
@@ -119,8 +118,9 @@ def test_who_lacks_what_it_has_learned_is_left_out_and_stops_nobody() -> None:
         found = run._willing(net, images, [learned, plain], 1)
     assert [heat.provenance["method"] for heat in found] == ["gradient"]
     picture = Picture(np.zeros((*mini.size, 3), np.uint8), "black")
-    seen = survey.look(
-        survey.plan(sl.Model(net.module, sl.Preprocess(mini.size)), [learned, plain]), picture
+    seen = explain_pictures.explain_picture(
+        explain_pictures.plan(sl.Model(net.module, sl.Preprocess(mini.size)), [learned, plain]),
+        picture,
     )
     assert [bool(e.error) for e in (*seen.item.panels, *seen.item.maps)] == [True, False]
 
@@ -189,9 +189,9 @@ def failing() -> object:
     registry._entries.pop(("explainer", "failing"))
 
 
-def page_of(plan: survey.Plan, look: survey.Look) -> str:
+def page_of(plan: explain_pictures.PicturePlan, look: explain_pictures.PictureResult) -> str:
     """The report of one picture."""
-    facts = survey.facts(plan.model)
+    facts = explain_pictures.facts(plan.model)
     return build(PageRecord(title="A test", items=(look.item,), facts=facts))
 
 
@@ -200,9 +200,9 @@ def test_a_look_has_classes_maps_numbers_and_reasons(
 ) -> None:
     explainers = run.chosen(model, ["grad-cam", "rollout", failing])
     judges = [sl.create("metric", name) for name in ("deletion", "insertion", "pointing")]
-    plan = survey.plan(model, explainers, metrics=judges)
+    plan = explain_pictures.plan(model, explainers, metrics=judges)
     truth = Truth(masks=[bird.silhouette], boxes=None)
-    look = survey.look(plan, Picture(bird.image, "bird.png"), truth)
+    look = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png"), truth)
     cam, failed = look.item.maps
     assert look.item.top[0][0] == look.item.target == bird.species
     assert look.item.probability == pytest.approx(look.item.top[0][1])
@@ -211,7 +211,7 @@ def test_a_look_has_classes_maps_numbers_and_reasons(
     assert [m.name for m in cam.metrics] == ["deletion", "insertion", "pointing"]
     assert all(set(m.nulls) == set(NULLS) for m in cam.metrics)
     assert failed.error == "this one never works" and len(look.errors) == 1
-    ((name, reason),) = survey.refusals(plan)  # said once, not of each picture
+    ((name, reason),) = explain_pictures.refusals(plan)  # said once, not of each picture
     assert name == "Attention rollout" and "attention" in reason
     page = page_of(plan, look)
     assert bird.species in page and "this one never works" in page
@@ -255,8 +255,8 @@ def poet() -> object:
 def test_a_result_that_is_no_map_is_a_panel_with_all_that_a_card_says(
     model: sl.Model, bird: aviary.Bird, poet: type[Poet]
 ) -> None:
-    plan = survey.plan(model, [poet()], metrics=[sl.create("metric", "deletion")])
-    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    plan = explain_pictures.plan(model, [poet()], metrics=[sl.create("metric", "deletion")])
+    look = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png"))
     (panel,) = look.item.panels
     assert not look.item.maps and list(look.results) == ["poet"]
     assert panel.seconds is not None and not panel.metrics and not look.errors
@@ -268,8 +268,8 @@ def test_a_result_that_is_no_map_is_a_panel_with_all_that_a_card_says(
 def test_a_panel_that_fails_is_an_entry_with_its_reason(
     model: sl.Model, bird: aviary.Bird, poet: type[Poet]
 ) -> None:
-    plan = survey.plan(model, [sl.create("explainer", "grad-cam"), poet(silent=True)])
-    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    plan = explain_pictures.plan(model, [sl.create("explainer", "grad-cam"), poet(silent=True)])
+    look = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png"))
     assert len(look.item.maps) == 1 and look.item.panels[0].error == "no line comes to mind"
     assert look.errors == ["bird.png, poet: no line comes to mind"]
     assert "no line comes to mind" in page_of(plan, look)
@@ -280,8 +280,8 @@ def test_weights_of_another_kind_cost_one_method_and_not_the_picture(
     model: sl.Model, bird: aviary.Bird, name: str
 ) -> None:
     wrong = sl.create("explainer", name, weights=WEIGHTS / "default-masks.safetensors")
-    plan = survey.plan(model, [wrong, sl.create("explainer", "grad-cam")])
-    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    plan = explain_pictures.plan(model, [wrong, sl.create("explainer", "grad-cam")])
+    look = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png"))
     assert list(look.results) == ["grad-cam"] and "holds no" in look.item.panels[0].error
 
 
@@ -299,8 +299,8 @@ def test_a_number_with_a_curve_is_the_metric_itself(model: sl.Model, bird: aviar
 
 def test_a_large_picture_is_shown_smaller_with_its_box_in_place(model: sl.Model) -> None:
     picture = Picture(np.full((1000, 3000, 3), 128, np.uint8), "wide.png")
-    plan = survey.plan(model, [])
-    item = survey.look(plan, picture).item
+    plan = explain_pictures.plan(model, [])
+    item = explain_pictures.explain_picture(plan, picture).item
     assert item.picture is not None and item.picture.shape == (480, 1440, 3)
     frame = model.frames(model.prepare([picture]))
     assert frame is not None and item.box is not None
@@ -312,8 +312,8 @@ def test_sets_of_patches_stand_beside_maps_with_numbers_and_nulls_of_their_own(
 ) -> None:
     explainers = [sl.create("explainer", "sag", grid=3), *run.chosen(model, ["grad-cam"])]
     judges = [sl.create("metric", name) for name in ("sufficiency", "coherency")]
-    plan = survey.plan(model, explainers, metrics=judges)
-    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    plan = explain_pictures.plan(model, explainers, metrics=judges)
+    look = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png"))
     (panel,), (card,) = look.item.panels, look.item.maps
     assert [m.name for m in panel.metrics] == ["sufficiency"]
     assert set(panel.metrics[0].nulls) == set(NULLS)
@@ -328,8 +328,10 @@ def test_a_picture_is_judged_as_the_cell_of_a_table_is(
 ) -> None:
     metrics = [sl.create("metric", name) for name in ("deletion", "energy-pointing", "coherency")]
     table = sl.evaluate(model, [(bird.image, bird.species)], ["grad-cam"], metrics, tmp_path)
-    plan = survey.plan(model, run.chosen(model, ["grad-cam"]), metrics=metrics, target=bird.species)
-    (card,) = survey.look(plan, Picture(bird.image, "bird.png")).item.maps
+    plan = explain_pictures.plan(
+        model, run.chosen(model, ["grad-cam"]), metrics=metrics, target=bird.species
+    )
+    (card,) = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png")).item.maps
     row = {score.label: score.row("grad-cam")[0] for score in table.scores}
     told = {entry.name: entry.value for entry in card.metrics}
     assert told == pytest.approx({n: v for n, v in row.items() if np.isfinite(v)}, abs=1e-5)
@@ -349,7 +351,7 @@ class Unusable(sl.Metric):
 def test_a_metric_that_breaks_costs_the_method_and_one_that_lacks_something_itself(
     model: sl.Model, bird: aviary.Bird
 ) -> None:
-    plan = survey.plan(model, run.chosen(model, ["grad-cam"]), metrics=[Unusable()])
-    look = survey.look(plan, Picture(bird.image, "bird.png"))
+    plan = explain_pictures.plan(model, run.chosen(model, ["grad-cam"]), metrics=[Unusable()])
+    look = explain_pictures.explain_picture(plan, Picture(bird.image, "bird.png"))
     assert look.item.maps[0].error == "its library is missing"
     assert list(look.results) == ["grad-cam"]

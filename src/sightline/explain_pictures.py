@@ -1,5 +1,5 @@
-"""Pictures looked at one by one: a `Plan` of methods and metrics, and a `Look` per picture, which
-holds what a report shows of it.
+"""Pictures explained one by one: a `PicturePlan` of methods and metrics, and a `PictureResult` per
+picture, which holds what a report shows of it.
 
 Methods share one forward pass; one that fails becomes an entry with its reason.
 """
@@ -40,7 +40,7 @@ log = logging.getLogger("sightline")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
+class PicturePlan:
     """What to do with each picture: which methods explain what, and which metrics judge them.
 
     refused: method name -> reason, for those that cannot treat the model; no picture is tried with
@@ -56,7 +56,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Look:
+class PictureResult:
     """What was found in one picture: the record for the report, and the explanations by method
     name."""
 
@@ -71,7 +71,7 @@ class Look:
         return own + [f"{self.item.name}, {e.method.name}: {e.error}" for e in entries if e.error]
 
 
-def plan(model: Model, explainers: Sequence[Explainer], **rest: Any) -> Plan:
+def plan(model: Model, explainers: Sequence[Explainer], **rest: Any) -> PicturePlan:
     """A checked plan: a method that cannot treat the model is set aside with its reason.
 
     Raises: UnknownName for a layer that does not exist, NotExplainable where no method is left.
@@ -84,10 +84,12 @@ def plan(model: Model, explainers: Sequence[Explainer], **rest: Any) -> Plan:
             refused[explainer.registered_name] = without_folders(str(error))
     if refused and len(refused) == len(explainers):
         raise NotExplainable(" ".join(f"{name}: {why}" for name, why in refused.items()))
-    return Plan(model=model, explainers=explainers, refused=refused, **rest)
+    return PicturePlan(model=model, explainers=explainers, refused=refused, **rest)
 
 
-def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
+def explain_picture(
+    plan: PicturePlan, picture: Picture, truth: Truth | None = None
+) -> PictureResult:
     """Explain and judge one picture; a method that fails becomes an entry with its reason.
 
     Raises: BadTarget or UnknownName where the target does not fit the model.
@@ -113,10 +115,12 @@ def look(plan: Plan, picture: Picture, truth: Truth | None = None) -> Look:
             plan.step(name)
     maps = tuple(e for e in entries if isinstance(e, MapEntry))
     panels = tuple(e for e in entries if isinstance(e, PanelEntry))
-    return Look(item=replace(item, maps=maps, panels=panels), results=results)
+    return PictureResult(item=replace(item, maps=maps, panels=panels), results=results)
 
 
-def _judged(plan: Plan, scene: Scene, explainer: Explainer) -> tuple[Judged, SightlineError | None]:
+def _judged(
+    plan: PicturePlan, scene: Scene, explainer: Explainer
+) -> tuple[Judged, SightlineError | None]:
     """What a method gives for a picture and the numbers of the metrics that have what they need;
     and the first error of another kind that a metric raised."""
     errors: list[SightlineError] = []
@@ -154,7 +158,7 @@ def notes(model: Model) -> tuple[str, ...]:
     return tuple(model.anatomy.notes) if model.differentiable else ()
 
 
-def refusals(plan: Plan) -> tuple[tuple[str, str], ...]:
+def refusals(plan: PicturePlan) -> tuple[tuple[str, str], ...]:
     """(title of the method, reason) for each method that fits no picture."""
     return tuple(
         (described(e).title, without_folders(plan.refused[e.registered_name]))

@@ -11,8 +11,7 @@ import pytest
 from typer.testing import Result
 
 import sightline as sl
-from sightline import explain_pictures as survey
-from sightline import registry
+from sightline import explain_pictures, registry
 from sightline.cli.waiting import bar, estimate, meter
 from sightline.cli.waiting.meter import Meter, duration
 from sightline.evaluate.plan import BLIND
@@ -111,7 +110,9 @@ def test_an_estimate_is_passes_times_pictures_times_the_time_of_one(
 ) -> None:
     model = sl.load("sightline:default")
     methods = [sl.create("explainer", "rise", masks=800), sl.create("explainer", "grad-cam")]
-    plan = survey.plan(model, methods, metrics=[sl.create("metric", "deletion", steps=10)])
+    plan = explain_pictures.plan(
+        model, methods, metrics=[sl.create("metric", "deletion", steps=10)]
+    )
     usual = sl.create("explainer", "rise").masks
     counts = {"rise": (usual + 1, 0), "grad-cam": (1, 1)}
     known = {name: {"forward": f, "backward": b} for name, (f, b) in counts.items()}

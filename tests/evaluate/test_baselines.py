@@ -12,7 +12,7 @@ from torch import Tensor
 
 import sightline as sl
 from evaluate.breaking import Counting
-from sightline import explain_pictures as survey
+from sightline import explain_pictures
 from sightline.evaluate.plan import BLIND
 from sightline.evaluate.stores import baselines
 from sightline.evaluate.stores.baselines import Baselines
@@ -149,21 +149,25 @@ def test_explaining_a_picture_again_measures_no_baseline(
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
     model, metric = sl.Model(net, sl.Preprocess(size=8)), sl.create("metric", "deletion", steps=4)
     drawn = torch.randint(0, 255, (9, 9, 3), generator=torch.Generator().manual_seed(0))
-    picture, measured, real = Picture(drawn.byte().numpy(), "x"), [], survey._baselines
+    picture, measured, real = Picture(drawn.byte().numpy(), "x"), [], explain_pictures._baselines
 
     def counted(*given: Any) -> Any:
         measured.append(given)
         return real(*given)
 
-    monkeypatch.setattr(survey, "_baselines", counted)
+    monkeypatch.setattr(explain_pictures, "_baselines", counted)
     found = []
     for method in ("gradient", "input-x-gradient", "gradient"):
-        plan = survey.plan(model, [sl.create("explainer", method)], metrics=[metric], target=1)
-        found.append(survey.look(plan, picture).item.maps[0].metrics[0])
+        plan = explain_pictures.plan(
+            model, [sl.create("explainer", method)], metrics=[metric], target=1
+        )
+        found.append(explain_pictures.explain_picture(plan, picture).item.maps[0].metrics[0])
     assert len(measured) == 1 and found[0].value != found[1].value
     assert found[0].nulls == found[1].nulls == found[2].nulls and len(found[0].nulls) == len(NULLS)
-    other = survey.plan(model, [sl.create("explainer", "gradient")], metrics=[metric], target=0)
-    survey.look(other, picture)
+    other = explain_pictures.plan(
+        model, [sl.create("explainer", "gradient")], metrics=[metric], target=0
+    )
+    explain_pictures.explain_picture(other, picture)
     assert len(measured) == 2  # another target
 
 

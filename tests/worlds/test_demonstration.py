@@ -2,7 +2,7 @@
 
 import pytest
 
-from sightline import explain_pictures as survey
+from sightline import explain_pictures
 from sightline.cli import parse as _settings
 from sightline.cli.demo import METRICS
 from sightline.data.drawn_worlds import shown_bird
@@ -15,10 +15,14 @@ from sightline.worlds.aviary import Aviary
 
 def explained(number: int, methods: str) -> PictureEntry:
     net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
-    plan = survey.plan(net, _settings.methods(net, methods), metrics=_settings.judges(METRICS))
+    plan = explain_pictures.plan(
+        net, _settings.methods(net, methods), metrics=_settings.judges(METRICS)
+    )
     drawn = shown_bird(Aviary(seed=demonstration.SEED, count=1000, masks=True)[number])
     picture = drawn.load()
-    return survey.look(plan, picture, drawn.truth(net.preprocess, picture)).item
+    return explain_pictures.explain_picture(
+        plan, picture, drawn.truth(net.preprocess, picture)
+    ).item
 
 
 def test_the_birds_are_those_of_the_draw_one_of_each_species() -> None:

@@ -38,7 +38,7 @@ def demo(
     """
     command = Command.of("demo", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import explain_pictures as survey
+        from .. import explain_pictures
         from ..data import drawn_worlds
         from ..data.classes import match
         from ..worlds import demonstration as chosen_birds
@@ -49,7 +49,7 @@ def demo(
         net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
         remarks.append(chosen_birds.RULE)
         methods, judges = _settings.methods(net, method), _settings.judges(METRICS)
-        plan = survey.plan(net, methods, metrics=judges)
+        plan = explain_pictures.plan(net, methods, metrics=judges)
         side = net.size[0] if net.size else 128
         samples = [*match(drawn_worlds.demonstration(pictures, side), net)]
         destination = picture_run.Destination(command=command, out=out, overwrite=overwrite)

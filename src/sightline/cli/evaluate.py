@@ -18,7 +18,7 @@ from .waiting.meter import Meter
 if TYPE_CHECKING:
     from ..evaluate.run_file import RunFile
     from ..evaluate.table import Table
-    from ..explain_pictures import Plan
+    from ..explain_pictures import PicturePlan
 
 SHOWN = 20  # errors that are listed one by one
 
@@ -106,7 +106,7 @@ def evaluate(
     command = Command.of("evaluate", locals())
     with habits(quiet=quiet or json, debug=debug):
         from .. import run
-        from ..explain_pictures import Plan
+        from ..explain_pictures import PicturePlan
         from ..targets import written
         from . import parse as _settings
 
@@ -128,7 +128,9 @@ def evaluate(
         aim = None if target is None else written.target(net, target)
         if made and not quiet and engine == "local":
             asked = judges or _settings.judges(None)
-            told = _estimated(Plan(model=net, explainers=made, metrics=asked), data, limit, workers)
+            told = _estimated(
+                PicturePlan(model=net, explainers=made, metrics=asked), data, limit, workers
+            )
             if told:
                 say(told)
         folder = folders.chosen(out, command)
@@ -178,7 +180,7 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield watch
 
 
-def _estimated(plan: "Plan", data: str, limit: int | None, workers: int | None) -> str:
+def _estimated(plan: "PicturePlan", data: str, limit: int | None, workers: int | None) -> str:
     """How long a folder will take; empty where that is under a minute, or not known."""
     from ..data.opening import open_samples
     from ..evaluate.plan import BLIND

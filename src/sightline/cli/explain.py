@@ -51,7 +51,7 @@ def explain(
     """
     command = Command.of("explain", locals())
     with habits(quiet=quiet or json, debug=debug) as remarks:
-        from .. import explain_pictures as survey
+        from .. import explain_pictures
         from ..targets import written
         from . import parse as _settings
         from .pictures import answer
@@ -59,7 +59,7 @@ def explain(
 
         net = _settings.model(model, device=device, precision=precision, batch=batch, range=range)
         made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
-        plan = survey.plan(
+        plan = explain_pictures.plan(
             net, made, metrics=_settings.judges(metrics), target=written.target(net, target)
         )
         caution = _caution(net)

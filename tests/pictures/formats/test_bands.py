@@ -182,11 +182,11 @@ def test_three_bands_that_were_told_are_shown_and_named(tmp_path):
 
 
 def test_a_report_says_which_bands_are_shown(tmp_path):
-    from sightline import explain_pictures as survey
+    from sightline import explain_pictures
 
     model = five(size=20)
-    plan = survey.plan(model, [sl.create("explainer", "grad-cam")])
-    found = survey.look(plan, images.read(bands(5)))
+    plan = explain_pictures.plan(model, [sl.create("explainer", "grad-cam")])
+    found = explain_pictures.explain_picture(plan, images.read(bands(5)))
     assert found.item.notes == ("bands 0, 1 and 2 of 5 are shown as red, green, blue",)
     from sightline.pages.record import PageRecord
     from sightline.pages.report.page import write

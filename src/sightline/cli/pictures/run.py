@@ -8,12 +8,12 @@ from typing import Any
 
 import typer
 
-from ... import explain_pictures as survey
+from ... import explain_pictures
 from ...errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
 from ...evaluate.benchmark.tracks import short_name
 from ...evaluate.plan import told as told_method
 from ...evaluate.plan import told_model
-from ...explain_pictures import Look, Plan
+from ...explain_pictures import PicturePlan, PictureResult
 from ...files.display import without_folders
 from ...network.costs import watched
 from ...pages.record import PictureEntry
@@ -50,7 +50,7 @@ def path_of(sample: Sample) -> PurePath:
 
 
 def explain_all(
-    plan: Plan,
+    plan: PicturePlan,
     samples: Sequence[Sample],
     destination: Destination,
     presentation: Presentation,
@@ -65,7 +65,7 @@ def explain_all(
     settings = _settings_of(plan)
     store.check(folder, settings, overwrite=destination.overwrite)
     model = plan.model.display_name
-    for name, reason in survey.refusals(plan):
+    for name, reason in explain_pictures.refusals(plan):
         told = reason.replace(model, names.short(short_name(model)))
         say(f"not explained: {name} (every picture): {told}")
     try:
@@ -91,7 +91,7 @@ def explain_all(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _settings_of(plan: Plan) -> JSON:
+def _settings_of(plan: PicturePlan) -> JSON:
     """What the results of a plan depend on, in the words of the options."""
     model = told_model(plan.model)
     return {
@@ -104,25 +104,25 @@ def _settings_of(plan: Plan) -> JSON:
     }
 
 
-def _run(plan: Plan, presentation: Presentation, settings: JSON, before: Run | None) -> Run:
+def _run(plan: PicturePlan, presentation: Presentation, settings: JSON, before: Run | None) -> Run:
     """What is run, with the remarks so far."""
     earlier = before.notes if before else ()
-    told = map(without_folders, [*presentation.remarks, *survey.notes(plan.model)])
+    told = map(without_folders, [*presentation.remarks, *explain_pictures.notes(plan.model)])
     notes = dict.fromkeys([*earlier, *told])
     return Run(
         settings=settings,
         model=plan.model.display_name,
         title=presentation.title,
-        facts=survey.facts(plan.model),
+        facts=explain_pictures.facts(plan.model),
         notes=tuple(notes),
         next_steps=presentation.next_steps,
         caution=presentation.caution,
-        refused=survey.refusals(plan),
+        refused=explain_pictures.refusals(plan),
     )
 
 
 def _collect(
-    plan: Plan, samples: Sequence[Sample], held: Store, presentation: Presentation
+    plan: PicturePlan, samples: Sequence[Sample], held: Store, presentation: Presentation
 ) -> RunState:
     """Explains every picture that is not finished; Ctrl-C keeps what is."""
     done = RunState(total=len(samples))
@@ -158,7 +158,7 @@ def _collect(
     return done
 
 
-def _meter(plan: Plan, able: Sequence[str], pictures: int) -> Meter:
+def _meter(plan: PicturePlan, able: Sequence[str], pictures: int) -> Meter:
     """What shows how far the run has come, also within a method."""
     return Meter(
         "explaining",
@@ -169,7 +169,7 @@ def _meter(plan: Plan, able: Sequence[str], pictures: int) -> Meter:
 
 
 def _explained(
-    plan: Plan, presentation: Presentation, sample: Sample, held: Store, key: str
+    plan: PicturePlan, presentation: Presentation, sample: Sample, held: Store, key: str
 ) -> int:
     """Explains one picture and keeps it; its place. A picture that will never be explained is kept
     with its reason."""
@@ -178,11 +178,11 @@ def _explained(
     try:
         picture = sample.load(way)
         assert isinstance(picture, Picture)  # names stand for files and drawn pictures
-        found = survey.look(plan, picture, sample.truth(way, picture))
+        found = explain_pictures.explain_picture(plan, picture, sample.truth(way, picture))
     except (BadTarget, UnknownName, *_LASTING):
         raise
     except SightlineError as error:
-        found = Look(item=PictureEntry(name=name, error=without_folders(str(error))))
+        found = PictureResult(item=PictureEntry(name=name, error=without_folders(str(error))))
     else:
         known: JSON = {"truth": sample.label, "parts": sample.parts} if sample.label else {}
         item = presentation.finished(replace(found.item, **known, name=name))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ... import registry
-from ...explain_pictures import Plan
+from ...explain_pictures import PicturePlan
 from ...explainer import Explainer
 from ...metric import Metric
 from ...model import Model
@@ -27,7 +27,7 @@ _WORTH = 500  # passes from which the time of one is measured
 _IMAGES = 4  # in the batch that is timed
 
 
-def expected(plan: Plan) -> dict[str, int]:
+def expected(plan: PicturePlan) -> dict[str, int]:
     """Images sent through the network for each method of a picture, its metrics included; nothing
     for a method that was not measured."""
     known = [e for e in plan.explainers if _record.costs().get(e.registered_name)]
@@ -35,7 +35,9 @@ def expected(plan: Plan) -> dict[str, int]:
     return {e.registered_name: sum(_passes(e)) + judged for e in known}
 
 
-def sentence(plan: Plan, pictures: int, *, baselines: int = len(NULLS), workers: int = 1) -> str:
+def sentence(
+    plan: PicturePlan, pictures: int, *, baselines: int = len(NULLS), workers: int = 1
+) -> str:
     """How long so many pictures will take; empty where that is under a minute. baselines: maps that
     are judged beside the methods'. workers: processes that share the work."""
     able = [e for e in plan.explainers if e.registered_name not in plan.refused]
