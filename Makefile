@@ -18,7 +18,8 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m slow
+	echo "The tests that are marked slow: about SLOW minutes on two cores." >&2
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m slow
 
 golden: $(VENV)/.installed-dev
 	$(BIN)/python tests/golden.py

@@ -2,8 +2,10 @@
 are.
 """
 
+import atexit
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +21,27 @@ from shape_checks import checked
 
 _CACHE = tempfile.TemporaryDirectory(prefix="sightline-tests-")
 os.environ["SIGHTLINE_CACHE"] = _CACHE.name  # nobody's own cache is read or written
+atexit.register(_CACHE.cleanup)
 
 # Two threads gain nothing on networks of a few weights, and lose much on a machine that is shared.
 torch.set_num_threads(1)
 
 _REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+MANY = 100  # tests of a file from which it is shared out between the workers, method by method
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file on one worker, so that what they share is made once."""
+    count = Counter(item.path for item in items)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            file = str(item.path.relative_to(Path(__file__).parent))
+            method = getattr(item, "callspec", None) and item.callspec.params.get("name")
+            group = f"{file}, {method}" if method and count[item.path] >= MANY else file
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(tryfirst=True)
