@@ -18,7 +18,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.installed-dev
-	echo "The tests that are marked slow: about SLOW minutes on two cores." >&2
+	echo "The tests that are marked slow: five to ten minutes on two cores." >&2
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m slow
 
 golden: $(VENV)/.installed-dev
