@@ -1,9 +1,9 @@
 """Where the shape hook is on: everywhere but in tests that ask again what checked tests ask.
 
-The hook (see pyproject.toml) checks the shapes of every call of the package and doubles its time.
-The suites of the contracts, the claims and the rooms call every public signature with it. The
-tests named here repeat those calls under other conditions, compare their numbers with others'
-code, or look at pages; without it they cost half.
+The hook (see pyproject.toml) checks the shapes of every call of the package, which adds up to a
+half to the time of methods that take many small steps. The suites of the contracts, the claims and
+the rooms call every public signature with it. The tests named here repeat those calls under other
+conditions, compare their numbers with others' code, or look at pages.
 """
 
 from pathlib import Path
