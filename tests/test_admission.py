@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sightline import Heatmap, Model, available, create
 from sightline.errors import NotExplainable, SightlineWarning
-from sightline.explainers.contract.admission import FAST_MAP, moved_by
+from sightline.explainers.contract.admission import FAST_MAP, TOPIC, moved_by
 from sightline.network import execution
 
 SIZE = (24, 24)
@@ -88,10 +88,10 @@ def test_it_is_asked_once_for_a_method_and_again_when_weights_change(images: Ten
     model = Model(net, size=SIZE, precision="fast")
     explain = create("explainer", "ablation-cam", layer="maps")
     explain(model, images, 0)
-    asked = {key for key in model.runner.engine.facts if key[0] == "fast map"}
+    asked = model.runner.engine.checks.of(TOPIC)
     assert len(asked) == 1
     explain(model, images.flip(3), 0)
-    assert {key for key in model.runner.engine.facts if key[0] == "fast map"} == asked
+    assert model.runner.engine.checks.of(TOPIC) == asked
     with torch.no_grad():
         net.head.bias.add_(torch.tensor([300.0, -200.0, 100.0, -400.0]))
     assert explain(model, images, 0).provenance["ran_in"] == "exact"

@@ -19,6 +19,7 @@ from .calling.failures import refuse_lazy
 from .calling.forward import Calling
 from .folding import TOLERANCE, Pair, build, difference, fold, pairs
 from .pace import bfloat16_pays, measure_batch
+from .startup_checks import StartupChecks
 from .unharmed import digest, unharmed
 from .weight_changes import Watch
 
@@ -251,8 +252,8 @@ class Engine:
     """Which network runs a pass: a proven copy where it means the same, else the user's own.
 
     run: (module, images) -> scores. A copy is tried again only when the weights have changed.
-    fans: why copies behind a layer are not exact, or nothing, for the layers tried so far. facts:
-    what other start-up checks found, forgotten when the weights change. plans: how networks were
+    fans: why copies behind a layer are not exact, or nothing, for the layers tried so far. checks:
+    what other files found out, forgotten when the weights change. plans: how networks were
     copied, by their `build`; engines of networks built alike may share them. How a network is
     called is observed before anything else runs, and again when the weights change.
     """
@@ -267,7 +268,7 @@ class Engine:
         self._digest = ""
         self._paces: dict[tuple[Any, ...], int] = {}
         self.fans: dict[str, str] = {}
-        self.facts: dict[tuple[Any, ...], Any] = {}
+        self.checks = StartupChecks()
 
     @contextmanager
     def running(
@@ -300,7 +301,7 @@ class Engine:
         return self._paces.get(key)
 
     def fast(self, module: nn.Module, images: Tensor) -> bool:
-        """Whether there is a bfloat16 copy of the network as it is now; `facts` are then of it."""
+        """Whether there is a bfloat16 copy of the network as it is now; `checks` are then of it."""
         self._copy(module, images, (), "fast")
         return self._copies.get("fast") is not None
 
@@ -329,7 +330,8 @@ class Engine:
         if self._watch is None or not self._watch.unchanged(module):
             refuse_lazy(module)
             self._watch, self._digest = Watch.over(module), ""
-            self._copies, self._agreed, self.facts = {}, {}, {}
+            self._copies, self._agreed = {}, {}
+            self.checks.forget()
             self._met = False
 
     def _copy(

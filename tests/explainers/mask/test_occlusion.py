@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from sightline import Class, Model, create, hiding
 from sightline.cli.parse import methods
 from sightline.errors import BadField, NotExplainable, SightlineWarning
-from sightline.network.incremental.windows import Plan
+from sightline.explainers.contract.window_plans import PLANS
 from sightline.registry import from_json, to_json
 from sightline.worlds import analytic
 from sightline.worlds.miniatures import MINIATURES
@@ -239,7 +239,7 @@ def test_boxes_and_full_forwards_agree(name: str, monkeypatch: pytest.MonkeyPatc
     before = {name: value.clone() for name, value in net.state_dict().items()}
     explain = create("explainer", "occlusion", window=16, stride=16, fill="blur")
     quick = explain(model, images, target).native
-    used = [plan for plan in model.runner.engine.facts.values() if isinstance(plan, Plan)]
+    used = [plan for plan in model.runner.engine.checks.of(PLANS) if plan is not None]
     assert bool(used) == boxed and all(len(plan.locals) > 4 for plan in used)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     in_full(monkeypatch)
@@ -260,7 +260,7 @@ def test_any_window_and_stride_agrees(
     monkeypatch.setattr(hiding, "GAIN", 0.0)
     monkeypatch.setattr(hiding, "FEWEST", 1)
     quick = explain(model, images, 3)
-    assert any(isinstance(plan, Plan) for plan in model.runner.engine.facts.values())
+    assert any(model.runner.engine.checks.of(PLANS))
     alone = explain(model, images[1:], 3)
     assert_close(alone.native[0], quick.native[1], atol=1e-6, rtol=1e-4)
     in_full(monkeypatch)
@@ -309,6 +309,6 @@ def test_nothing_is_left_behind_when_the_forward_raises() -> None:
     model = Model(net)
     found = explain(model, torch.rand(1, 3, 64, 64), 1)
     assert found.native.isfinite().all()
-    assert not any(isinstance(plan, Plan) for plan in model.runner.engine.facts.values())
+    assert not any(model.runner.engine.checks.of(PLANS))
     assert {name: set(vars(part)) for name, part in net.named_modules()} == before
     assert torch.relu(-torch.ones(1)) == 0  # no mode is left on

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Class, Model, hiding
+from sightline.explainers.contract.window_plans import PLANS
 from sightline.explainers.structure.graphs import _patches
 from sightline.explainers.structure.graphs._hubs import hubs
 from sightline.explainers.structure.graphs._patches import Patches
@@ -63,7 +64,7 @@ def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plans(model: Model) -> list[Plan]:
-    return [known for known in model.runner.engine.facts.values() if isinstance(known, Plan)]
+    return [plan for plan in model.runner.engine.checks.of(PLANS) if plan is not None]
 
 
 def assert_alike(quick: Regions, full: Regions) -> None:
@@ -145,12 +146,12 @@ def test_what_has_no_plan_runs_whole() -> None:
     model = Model(convolutions())
     seen = observed(model, pictures(), "inpaint")
     seen.confidence([1 << i for i in range(49)])
-    assert seen.recorded == 0 and not model.runner.engine.facts
+    assert seen.recorded == 0 and not model.runner.engine.checks.of(PLANS)
     model = Model(convolutions())
     with torch.autocast("cpu", torch.bfloat16):
         seen = observed(model, pictures())
         seen.confidence([1 << i for i in range(49)])
-    assert seen.recorded == 0 and not model.runner.engine.facts
+    assert seen.recorded == 0 and not model.runner.engine.checks.of(PLANS)
 
 
 def test_windows_hold_all_that_a_patch_changes() -> None:

@@ -24,10 +24,9 @@ from ...shapes import Maps
 from ._weighted import LayerView
 
 CLOSE = 1e-4  # of the spread of the scores that the probes cause
-MAX_PAIRS, MAX_VALUES = (
-    16,
-    1 << 20,
-)  # pairs of maps that have little in common; values in all of them
+TOPIC = "affine part"
+MAX_PAIRS = 16  # of maps that have little in common
+MAX_VALUES = 1 << 20  # in all of them
 Masks = Callable[[slice], Tensor]  # some of the masks, (copies, filter or 1, row or 1, col or 1)
 
 
@@ -101,8 +100,9 @@ class Head:
         between; None where copies behind the layer cannot be run. Tried once per layer and weights.
         """
         view = self.view
-        facts, key = view.model.runner.engine.facts, (sketch, view.layer, view.maps.shape[1:])
-        if key not in facts:
+        checks, key = view.model.runner.engine.checks, (sketch, view.layer, view.maps.shape[1:])
+        found = checks.get(TOPIC, key)
+        if found is None:
             near, far = nearby_pair(view.maps[:1]).chunk(2), distant_pairs(view.maps[:1]).chunk(2)
             first, second = (torch.cat(half) for half in zip(near, far, strict=True))
             probes = torch.cat([first, second, (first + second) / 2])
@@ -111,8 +111,8 @@ class Head:
             fan, trace = Fan(len(probes), lambda maps, part: probes[part].to(maps), sketch), None
             with suppress(NotExplainable), uncounted():
                 trace = _fanned(exact, view, 0, fan)
-            facts[key] = first - second, trace
-        return facts[key]
+            found = checks.put(TOPIC, key, (first - second, trace))
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ turn. So a method's first map of a network is made both ways, and the network's 
 method only where the maps agree.
 """
 
-import math
 import warnings
 from collections.abc import Callable, Hashable
 from copy import copy
@@ -19,6 +18,7 @@ from ...model import Model
 from ...network.costs import uncounted
 
 FAST_MAP = 0.1  # of the length of the exact map
+TOPIC = "fast map"
 
 Ask = Callable[[Model, Tensor], Explanation]  # (model, images) -> what the method says
 
@@ -30,12 +30,13 @@ def admitted(model: Model, method: Hashable, image: Tensor, ask: Ask) -> Model:
     It costs an exact and a fast map, once for a method and a network, which are not counted. A
     picture that the method refuses decides nothing and is looked at exactly.
     """
-    engine, key = model.runner.engine, ("fast map", method)
+    checks = model.runner.engine.checks
     if model.precision == "exact" or not model.runner.has_fast_copy(image):
         return model
-    if key not in engine.facts and (moved := _moved(model, image, ask)) is not None:
-        engine.facts[key] = moved
-    return model if engine.facts.get(key, math.inf) <= FAST_MAP else _with(model, "exact")
+    moved = checks.get(TOPIC, method)
+    if moved is None and (moved := _moved(model, image, ask)) is not None:
+        checks.put(TOPIC, method, moved)
+    return model if moved is not None and moved <= FAST_MAP else _with(model, "exact")
 
 
 def moved_by(whole: Explanation, other: Explanation) -> float:

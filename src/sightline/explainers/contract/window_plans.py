@@ -25,9 +25,9 @@ from ...target import Target
 
 CHUNK, MEMORY = 64, 48 * 2**20  # windows at once, and bytes that one operation may touch
 PICTURES, KEPT = 8, 256 * 2**20  # recorded at once, and bytes that their maps may take
-REMEMBERED = 8  # tapes and plans
+REMEMBERED = 8  # tapes, and plans
 ROUNDING = 1e-5  # of the spread of scores
-_PLACE = "replayed"
+TAPES, PLANS = "tapes", "window plans"
 
 
 def plan_for(
@@ -67,23 +67,23 @@ def _plan(
     model: Model, named: tuple[str, nn.Module], image: Tensor, corners: Tensor, gain: float
 ) -> Plan | None:
     """A plan that was found right and worth it on this module, or None; found out once."""
-    facts, (precision, module) = model.runner.engine.facts, named
-    place = (_PLACE, precision, tuple(image.shape), image.dtype)
+    checks, (precision, module) = model.runner.engine.checks, named
+    place = (precision, tuple(image.shape), image.dtype)
     key = (*place, corners.numpy().tobytes())
-    if key not in facts:
-        ours = [known for known in facts if known[0] == _PLACE]
-        for known in ours if len(ours) >= REMEMBERED else []:
-            del facts[known]
+    plan = checks.get(PLANS, key, "unknown")
+    if plan == "unknown":
         run = partial(model.calling, module)
         try:
-            if place not in facts:
-                facts[place] = Tape.of(run, image)
-            plan = Plan.of(facts[place], tuple(image.shape[1:]), corners)
+            tape = checks.get(TAPES, place) or checks.put(
+                TAPES, place, Tape.of(run, image), REMEMBERED
+            )
+            plan = Plan.of(tape, tuple(image.shape[1:]), corners)
             right = plan.gain >= gain and _proven(plan, run, precision, image, corners)
-            facts[key] = plan if right else None
+            plan = plan if right else None
         except (Unrepeatable, RuntimeError, TypeError, ValueError, IndexError):
-            facts[key] = None  # a network that a tape does not describe runs whole
-    return facts[key]
+            plan = None  # a network that a tape does not describe runs whole
+        checks.put(PLANS, key, plan, REMEMBERED)
+    return plan
 
 
 def _proven(plan: Plan, run: Any, precision: str, image: Tensor, corners: Tensor) -> bool:
