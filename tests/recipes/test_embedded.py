@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import torch
 
+from sightline.data.batches import ImageBatches
 from sightline.nets.default import NAMES
 from sightline.recipes.embedded import (
     PLANS,
     TRAIN,
-    Collection,
-    Pictures,
+    BirdSet,
     accuracy,
     augment,
     draw,
@@ -18,19 +18,20 @@ from sightline.recipes.embedded import (
 from sightline.worlds.aviary import Aviary
 
 torch.set_num_threads(2)
-FEW = Collection("few", 31, 28)
+FEW = BirdSet("few", 31, 28)
 
 
-def drawn(folder) -> Pictures:
+def drawn(folder) -> ImageBatches:
     return draw(FEW, folder, workers=0)
 
 
 def test_pictures_are_drawn_once_and_are_those_of_the_aviary(tmp_path):
     pictures = drawn(tmp_path)
     begun = (tmp_path / "few-31-28.npy").stat().st_mtime_ns
-    assert (drawn(tmp_path).images == pictures.images).all()
+    every = torch.arange(28)
+    assert torch.equal(drawn(tmp_path).pixels(every), pictures.pixels(every))
     assert (tmp_path / "few-31-28.npy").stat().st_mtime_ns == begun
-    assert (pictures.images[5] == Aviary(seed=31, count=28)[5].image).all()
+    assert (pictures.samples[5].load().array == Aviary(seed=31, count=28)[5].image).all()
     assert pictures.labels.bincount().tolist() == [2] * 14
 
 

@@ -16,8 +16,8 @@ from sightline.ops.pursuit.questions import Questions
 from sightline.recipes import _asked_birds as birds
 from sightline.recipes._chain_quality import foresight, wilson
 from sightline.recipes.query_chains import (
+    AnswerSplit,
     Plan,
-    Things,
     fixed_order,
     main,
     of_table,
@@ -57,7 +57,7 @@ def test_a_table_becomes_a_network_with_a_log_and_a_control(tmp_path: Path) -> N
 def test_training_is_reproducible_and_learns() -> None:
     bits = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(20, 1)
     labels = torch.tensor([0, 1]).repeat(20)
-    things = Things(bits, labels, bits, labels)
+    things = AnswerSplit(bits, labels, bits, labels)
     from sightline.nets.query_vae import QueryBlueprint
 
     blueprint = QueryBlueprint(

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from sightline import Model, Preprocess, create
+from sightline.data.batches import ImageBatches, of_tensors
 from sightline.errors import BadField, SightlineWarning, UnknownName
 from sightline.nets.mask_loss import MaskLoss, RandomFill
 from sightline.nets.masking import MaskingBlueprint, MaskingNetwork
 from sightline.ops.noise import generator
+from sightline.recipes._command import pictures_of
 from sightline.recipes._mask_quality import Exam, blobs, masks_of, overlaps, quality
 from sightline.recipes.saliency_masks import (
     Clock,
-    Filed,
-    Held,
     Plan,
     learn_selectors,
     run,
@@ -84,10 +84,10 @@ def classifier(steps: int = 60) -> Model:
     return Model(net.eval(), Preprocess(size=(32, 32)), ["square", "cross", "nothing"])
 
 
-def source(count: int = 960) -> Held:
+def source(count: int = 960) -> ImageBatches:
     images, labels, _ = shapes(count, 1)
     there = labels < 2
-    return Held(images[there], labels[there])
+    return of_tensors(images[there], labels[there])
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_phase_one_learns_the_selectors_alone_and_phase_two_leaves_them(tmp_path
     model, few = classifier(), source(60)
     network, _ = train_masks(replace(PLAN, steps=1, batch=8), model, few, tmp_path)
     assert_close(network.embedding.detach(), torch.load(tmp_path / "selectors.pt"))
-    maps = network.blueprint.maps(model, few.images)[0]
+    maps = network.blueprint.maps(model, few.batch(model, torch.arange(len(few.labels))))[0]
     for shown, there in ((few.labels, 1), (1 - few.labels, 0)):
         said = network.existence(maps, shown).argmax(1)
         assert (said == there).float().mean() > 0.9
@@ -143,7 +143,9 @@ def test_the_selectors_rate_falls_and_the_run_depends_on_the_seed_alone() -> Non
     for _ in range(2):
         network = MaskingNetwork(MaskingBlueprint.of(model, cell=2))
         network.embedding.data.fill_(0.01)
-        means = network.blueprint.maps(model, few.images)[0].mean((2, 3))
+        means = network.blueprint.maps(model, few.batch(model, torch.arange(len(few.labels))))[
+            0
+        ].mean((2, 3))
         learn_selectors(replace(PLAN, selector_steps=12, drop=5), network, means, few.labels)
         found.append(network.embedding.detach())
     assert torch.equal(*found)
@@ -187,20 +189,20 @@ def photographs(folder: Path, names: tuple[str, ...]) -> Path:
 
 def test_folders_are_classes_by_label_or_number(tmp_path: Path) -> None:
     model = classifier()
-    with pytest.warns(SightlineWarning, match="1 of 3 folders have a bare number .* 'square'"):
-        found = Filed.of(photographs(tmp_path / "a", ("cross", "0", "nothing")), model)
+    with pytest.warns(SightlineWarning, match="1 of 3 classes have a bare number .* 'square'"):
+        found = pictures_of(str(photographs(tmp_path / "a", ("cross", "0", "nothing"))), model)
     assert found.labels.bincount().tolist() == [4, 4, 4]
     assert found.batch(model, torch.tensor([0, 11])).shape == (2, 3, 32, 32)
     with pytest.raises(UnknownName, match="did you mean 'square'"):
-        Filed.of(photographs(tmp_path / "b", ("sqare", "cross")), model)
-    with pytest.raises(BadField, match="1 folders"):
-        Filed.of(photographs(tmp_path / "c", ("cross",)), model)
+        pictures_of(str(photographs(tmp_path / "b", ("sqare", "cross"))), model)
+    with pytest.raises(BadField, match="has 1 of the model's classes"):
+        pictures_of(str(photographs(tmp_path / "c", ("cross",))), model)
 
 
 def test_a_run_writes_weights_and_a_log_with_its_controls(tmp_path: Path) -> None:
     model, out = classifier(), tmp_path / "shapes-masks.safetensors"
     plan = replace(PLAN, steps=3, selector_steps=20, batch=8)
-    pictures = Filed.of(photographs(tmp_path / "p", ("square", "cross", "nothing")), model)
+    pictures = pictures_of(str(photographs(tmp_path / "p", ("square", "cross", "nothing"))), model)
     run(plan, model, pictures, tmp_path / "data", out)
     log = json.loads(out.with_suffix(".json").read_text())
     assert log["weights_digest"] == model.digest and log["history"][-1]["step"] == 3
@@ -211,7 +213,9 @@ def test_a_run_writes_weights_and_a_log_with_its_controls(tmp_path: Path) -> Non
         "whole picture",
     }
     assert "/" not in json.dumps(log)
-    heat = create("explainer", "realtime-saliency", weights=out)(model, pictures.paths[:2], 0)
+    heat = create("explainer", "realtime-saliency", weights=out)(
+        model, [s.source for s in pictures.samples[:2]], 0
+    )
     assert heat.native.shape == (2, 16, 16)
 
 

@@ -15,12 +15,12 @@ from torch.testing import assert_close
 
 import sightline as sl
 from sightline import Model, create
+from sightline.data.batches import ImageBatches, of_tensors
 from sightline.errors import BadField, NotExplainable
 from sightline.ops.noise import generator
 from sightline.ops.similarity import stretched
 from sightline.recipes import steady_maps
 from sightline.recipes._command import command
-from sightline.recipes.saliency_masks import Filed, Held
 from sightline.recipes.steady_maps import Natural, Plan, SteadyMaps, arms, compared, parted
 
 SIDE = 12
@@ -46,7 +46,7 @@ def small(seed: int = 0) -> Small:
         return Small()
 
 
-def stripes(count: int, seed: int) -> Held:
+def stripes(count: int, seed: int) -> ImageBatches:
     """Class 0 lies, class 1 stands: wide stripes in half of the pictures, and a faint chessboard
     in all that tells too, but not after a change of 0.05."""
     dice = generator(seed, "stripes")
@@ -60,7 +60,7 @@ def stripes(count: int, seed: int) -> Held:
     there = torch.rand(count, 1, 1, generator=dice) < 0.5
     noise = 0.01 * torch.randn(count, SIDE, SIDE, generator=dice)
     images = 0.5 + 0.3 * there * wide + 0.06 * faint + noise
-    return Held(images.clamp(0, 1)[:, None].expand(-1, 3, -1, -1).clone(), labels)
+    return of_tensors(images.clamp(0, 1)[:, None].expand(-1, 3, -1, -1).clone(), labels)
 
 
 def recipe(**fields: Any) -> SteadyMaps:
@@ -76,7 +76,7 @@ def module() -> Natural:
 @pytest.fixture
 def batch() -> tuple[Tensor, Tensor]:
     found = stripes(4, 5)
-    return found.images.double(), found.labels
+    return found.batch(Model(small()), torch.arange(4)).double(), found.labels
 
 
 def test_the_loss_is_the_sum_of_its_terms(module: Natural, batch: tuple[Tensor, Tensor]) -> None:
@@ -117,8 +117,9 @@ def test_pictures_move_within_the_budget_and_against_their_class(
 
 
 def test_the_map_is_the_explainer_s() -> None:
-    net, images = small(), stripes(3, 1).images
+    net = small()
     model = Model(net, size=(SIDE, SIDE))
+    images = stripes(3, 1).batch(model, torch.arange(3))
     _, found = Natural(net, model).mapped(images, torch.tensor([0, 1, 1]))
     heat = create("explainer", "grad-cam", layer="features")(model, images, [0, 1, 1])
     assert_close(found, heat.native.relu())
@@ -177,7 +178,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotExplainable, match="no spatial layer"):
         Natural(flat, Model(flat, size=(SIDE, SIDE)))
     with pytest.raises(BadField, match="too few"):
-        parted(Filed([tmp_path / "a.png"] * 3, torch.zeros(3).long()), 10)
+        parted(stripes(3, 0), 10)
 
 
 def test_the_command_learns_from_a_folder_and_its_file_loads_again(

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sightline import Model, Preprocess
+from sightline.data.batches import of_tensors
 from sightline.errors import BadField, NotExplainable, UnknownName
 from sightline.nets.sparse_reconstruction import ReconstructionLoss, pull_away, relative_errors
 from sightline.nets.x_features import X_FEATURES, VectorLayer, vector_layer
@@ -102,8 +103,8 @@ SHORT = Plan(features=2, hidden=(8,), epochs=3, batch=16)
 def test_the_recipe_writes_weights_and_a_log_with_its_control(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pictures = _x_pictures.photographs(model(), folder(tmp_path / "pictures"))
-    reading = vector_layer(model(), pictures.batch(torch.tensor([0])))
+    pictures = _x_pictures.photographs(model(), str(folder(tmp_path / "pictures")))
+    reading = vector_layer(model(), pictures.batch(model(), torch.tensor([0])))
     assert (reading.layer, reading.pool) == (model().spatial, "mean")
     out = tmp_path / "x.safetensors"
     with caplog.at_level("INFO"):
@@ -123,8 +124,8 @@ def test_the_recipe_writes_weights_and_a_log_with_its_control(
 
 
 def test_it_can_be_repeated(tmp_path: Path) -> None:
-    pictures = _x_pictures.photographs(model(), folder(tmp_path))
-    reading = vector_layer(model(), pictures.batch(torch.tensor([0])))
+    pictures = _x_pictures.photographs(model(), str(folder(tmp_path)))
+    reading = vector_layer(model(), pictures.batch(model(), torch.tensor([0])))
     seen = _x_pictures.look(model(), reading, pictures)
     outs = [tmp_path / f"{i}.safetensors" for i in range(2)]
     nets = [run(SHORT, seen, [1], out)[1].net for out in outs]
@@ -133,8 +134,8 @@ def test_it_can_be_repeated(tmp_path: Path) -> None:
 
 def test_pictures_without_folders_are_sorted_by_what_the_model_says(tmp_path: Path) -> None:
     inside = folder(tmp_path, ("only",)) / "only"
-    pictures = _x_pictures.photographs(model(), inside)
-    reading = vector_layer(model(), pictures.batch(torch.tensor([0])))
+    pictures = _x_pictures.photographs(model(), str(inside))
+    reading = vector_layer(model(), pictures.batch(model(), torch.tensor([0])))
     seen = _x_pictures.look(model(), reading, pictures)
     assert torch.equal(seen.labels, seen.outputs.argmax(1))
 
@@ -142,11 +143,11 @@ def test_pictures_without_folders_are_sorted_by_what_the_model_says(tmp_path: Pa
 def test_the_hardest_pictures_of_other_classes_are_taken() -> None:
     outputs = torch.zeros(40, 2)
     outputs[:, 0] = torch.arange(40.0)
-    seen = _x_pictures.Seen(
+    seen = _x_pictures.ActivationSet(
         vectors=torch.zeros(40, 3),
         outputs=outputs,
         labels=(torch.arange(40) >= 12).long(),
-        pictures=_x_pictures.Pictures(labels=torch.zeros(40), names=[], batch=lambda rows: rows),
+        pictures=of_tensors(torch.zeros(0, 3, 8, 8), torch.zeros(40)),
         model=model(),
         reading=VectorLayer(layer="maps"),
     )
@@ -196,9 +197,9 @@ def test_drawn_birds_are_of_the_species_that_their_labels_say() -> None:
     labels = pictures.labels.tolist()
     assert labels.count(5) == labels.count(8) == 12 and len(labels) == 48
     aviary = Aviary(seed=_x_pictures.BIRD_SEED, size=32, count=168)
-    numbers = [int(name.split()[2]) for name in pictures.names]
+    numbers = [int(name.split()[2]) for name in (s.name for s in pictures.samples)]
     assert [aviary.scene(i).species for i in numbers] == [species[k] for k in labels]
-    assert pictures.batch(torch.tensor([0, 47])).shape == (2, 3, 32, 32)
+    assert pictures.batch(net, torch.tensor([0, 47])).shape == (2, 3, 32, 32)
     with pytest.raises(BadField, match="at least 10"):
         _x_pictures.birds(net, [5], 9)
 
@@ -213,11 +214,11 @@ def test_a_sum_that_is_right_has_an_r2_of_one() -> None:
     net = learn(Plan(features=2, hidden=(4,), epochs=1, batch=COUNT), activations, scores)
     with torch.no_grad():
         outputs = torch.stack([net(activations).score, torch.zeros(COUNT)], 1)
-    seen = _x_pictures.Seen(
+    seen = _x_pictures.ActivationSet(
         vectors=activations,
         outputs=outputs,
         labels=torch.zeros(COUNT),
-        pictures=_x_pictures.Pictures(labels=torch.zeros(0), names=[], batch=lambda rows: rows),
+        pictures=of_tensors(torch.zeros(0, 3, 8, 8), torch.zeros(0)),
         model=model(),
         reading=VectorLayer(layer="maps"),
     )

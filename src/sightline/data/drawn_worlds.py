@@ -1,13 +1,16 @@
 """Drawn worlds: the birds of the aviary, with all that is true of them, and planted patterns."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..errors import BadField, near
+from ..pictures.encoded import digest
+from ..pictures.formats.levels import GivenRange
 from ..pictures.reading import Picture
 from ..sample import Sample, Samples
 from ..worlds import analytic
 from ..worlds import demonstration as chosen_birds
-from ..worlds.aviary import LABELS, Aviary, Bird
+from ..worlds.aviary import LABELS, Aviary, Bird, Scene, render
 from .openers import opener
 
 SEEDS: dict[str, int] = {"aviary": 1001, "aviary:planted": 1002}
@@ -51,6 +54,39 @@ def shown_bird(bird: Bird) -> Sample:
     """A drawn bird as a file of its own, called by its species."""
     picture = Picture(bird.image, f"{bird.species.replace(' ', '-')}.png")
     return replace(bird_sample(bird, ""), source=picture)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawing:
+    """A drawn bird that is painted when its turn comes, `size` pixels a side."""
+
+    scene: Scene
+    size: int
+
+    def read(self, range: GivenRange | None = None) -> Picture:
+        """The picture."""
+        return Picture(render(self.scene, self.size).image, self.scene.species)
+
+    def digest(self) -> str:
+        """A fingerprint of the picture."""
+        return digest(self.read())
+
+
+def drawings(birds: Aviary, numbers: Sequence[int], name: str) -> Samples:
+    """The birds of these numbers, each painted when it is read."""
+
+    def at(k: int) -> Sample:
+        scene = birds.scene(numbers[k])
+        return Sample(
+            name=f"drawn bird {numbers[k]} of seed {birds.seed}",
+            source=Drawing(scene=scene, size=birds.size),
+            label=scene.species,
+            number=LABELS[scene.species],
+            names=_NAMES,
+            scene=scene,
+        )
+
+    return Samples.counted(name, len(numbers), at, handed=True)
 
 
 def bird_sample(bird: Bird, number: str) -> Sample:

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.batches import ImageBatches
 from ..worlds.aviary import ATTRIBUTES, PARTS, SPECIES, Scene, render, sample
-from .embedded import Collection, Pictures, draw
+from .embedded import BirdSet, draw
 
-BIRDS = Collection("asked", 6, 2100)
-TEST = Collection("test", 1001, 2800)
-MIXED = Collection("mixed", 5, 1600)
-MIXED_TEST = Collection("mixed", 1005, 280)
+BIRDS = BirdSet("asked", 6, 2100)
+TEST = BirdSet("test", 1001, 2800)
+MIXED = BirdSet("mixed", 5, 1600)
+MIXED_TEST = BirdSet("mixed", 1005, 280)
 _UNSEEN = ("bar-colour",)  # not to be seen on a bird without wing bars
 
 
@@ -58,19 +59,19 @@ def mixed_scene(seed: int, index: int) -> Scene:
     return scene
 
 
-def natural(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
+def natural(birds: BirdSet, folder: Path) -> tuple[ImageBatches, Tensor]:
     """Birds of real species, and the true answers (picture, question)."""
-    pictures = draw(collection, folder, workers=0)
+    pictures = draw(birds, folder, workers=0)
     table = torch.tensor(
         [truth(species.attributes) for species in SPECIES], dtype=torch.float32, device="cpu"
     )
     return pictures, table[pictures.labels]
 
 
-def mixed(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
+def mixed(birds: BirdSet, folder: Path) -> tuple[ImageBatches, Tensor]:
     """Mixed birds, drawn once into a file; their labels have no meaning."""
-    scenes = [mixed_scene(collection.seed, i) for i in range(collection.count)]
-    path = folder / f"{collection.name}-{collection.seed}-{collection.count}.npy"
+    scenes = [mixed_scene(birds.seed, i) for i in range(birds.count)]
+    path = birds.file(folder)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
@@ -84,7 +85,7 @@ def mixed(collection: Collection, folder: Path) -> tuple[Pictures, Tensor]:
     answers = torch.tensor(
         [truth(scene.attributes) for scene in scenes], dtype=torch.float32, device="cpu"
     )
-    return Pictures(np.load(path, mmap_mode="r"), labels), answers
+    return birds.drawn(folder, labels), answers
 
 
 def right(said: Tensor, answers: Tensor) -> dict[str, float | dict[str, float]]:

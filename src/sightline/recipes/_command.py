@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..data.addresses import is_address
+from ..data.batches import ImageBatches, labelled
+from ..data.openers import opener_of
+from ..data.opening import open_samples
 from ..errors import FileProblem, SightlineError
+from ..model import Model
+from ..sample import Samples
 
 USAGE, WITH_ERRORS, INTERRUPTED = 2, 1, 130
 
@@ -86,3 +92,18 @@ def command(main: Callable[[], None]) -> None:
     except SightlineError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(WITH_ERRORS if isinstance(error, FileProblem) else USAGE) from None
+
+
+def samples_of(data: str) -> Samples:
+    """The samples of DATA on the command line. Raises: FileProblem for a folder that is not there,
+    what `open_samples` raises."""
+    path = Path(data).expanduser()
+    if not (opener_of(data) or is_address(data) or path.is_file()):
+        folder_of(path, "pictures, or folders of pictures named like the classes")
+    return open_samples(data)
+
+
+def pictures_of(data: str, model: Model) -> ImageBatches:
+    """Pictures to learn from, each with a class of the model. Raises: FileProblem for a folder that
+    is not there, UnknownName for a label that is no class."""
+    return labelled(samples_of(data), model)

@@ -1,45 +1,30 @@
 """What x-features are learned from: one vector, all scores and a class for each picture."""
 
 import base64
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.batches import UNLABELLED, ImageBatches, labelled, unlabelled
+from ..data.drawn_worlds import drawings
 from ..errors import BadField
 from ..model import Model
 from ..nets.x_features import VectorLayer
-from ..pictures.reading import encode_jpeg, gather
+from ..pictures.reading import encode_jpeg
 from ..worlds.aviary import SPECIES, Aviary
-from ._command import folder_of
-from .saliency_masks import Clock, Filed
+from ._command import samples_of
+from .saliency_masks import Clock
 
 BATCH = 32
 BIRD_SEED = 7007  # of birds that nothing else is trained or measured on
 THUMBNAIL = 72  # pixels of a drawn bird's thumbnail
-UNKNOWN = -1  # the class of a picture that is not labelled: what the model says is taken
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Pictures:
-    """Pictures that can be had a few at a time.
-
-    labels: their classes, `UNKNOWN` where nobody said. batch: rows -> (picture, channel, row, col)
-    in [0, 1]. names: for people. drawn: whether they are ours, so that thumbnails may be kept.
-    """
-
-    labels: Tensor
-    names: Sequence[str]
-    batch: Callable[[Tensor], Tensor]
-    drawn: bool = False
-    told: str = ""
-
-
-def birds(model: Model, classes: Sequence[int], count: int) -> Pictures:
+def birds(model: Model, classes: Sequence[int], count: int) -> ImageBatches:
     """Drawn on the fly: `count` birds of each of the classes, and twice as many of other species.
 
     Raises: BadField for a model that does not know them, or for too few.
@@ -59,48 +44,33 @@ def birds(model: Model, classes: Sequence[int], count: int) -> Pictures:
     chosen = sorted([e for e in every if e[1] in classes] + others[: 2 * count])
     numbers = [index for index, _ in chosen]
 
-    def batch(rows: Tensor) -> Tensor:
-        pixels = np.stack([aviary[numbers[i]].image for i in rows.tolist()])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-
-    return Pictures(
-        labels=torch.tensor([label for _, label in chosen], device="cpu"),
-        names=[f"drawn bird {index} of seed {BIRD_SEED}" for index in numbers],
-        batch=batch,
-        drawn=True,
-        told=f"{len(chosen)} drawn birds of seed {BIRD_SEED}, {count} of each class",
-    )
+    name = f"{len(chosen)} drawn birds of seed {BIRD_SEED}, {count} of each class"
+    samples = drawings(aviary, numbers, name)
+    labels = torch.tensor([label for _, label in chosen], device="cpu")
+    return ImageBatches(samples=samples, labels=labels, drawn=True)
 
 
-def photographs(model: Model, folder: Path) -> Pictures:
-    """Folders called as the model's classes are, or pictures without folders, which are sorted by
-    what the model says of them. Raises: FileProblem where there is no folder, UnknownName for one
-    that is no class, BadImage.
+def photographs(model: Model, data: str) -> ImageBatches:
+    """Pictures whose labels are the model's classes, or pictures without labels, which are sorted
+    by what the model says of them. Raises: FileProblem where there is no folder, UnknownName for a
+    label that is no class, BadImage.
     """
-    folder_of(folder, "pictures, or folders of pictures named like the classes")
-    if any(place.is_dir() for place in folder.iterdir()):
-        filed = Filed.of(folder, model)
-        paths, labels = list(filed.paths), filed.labels
-    else:
-        paths = gather([folder])
-        labels = torch.full((len(paths),), UNKNOWN, device="cpu")
-    return Pictures(
-        labels=labels,
-        names=[str(path.relative_to(folder)) for path in paths],
-        batch=lambda rows: model.prepare([paths[i] for i in rows.tolist()]),
-        told=f"{len(paths)} pictures of a folder",
-    )
+    samples = samples_of(data)
+    some = any(sample.label for sample in samples)
+    found = labelled(samples, model) if some else unlabelled(samples)
+    name = f"{len(found.samples)} pictures of a {'folder' if Path(data).is_dir() else 'collection'}"
+    return replace(found, samples=replace(found.samples, name=name))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Seen:
+class ActivationSet:
     """What the model makes of pictures: vectors (picture, activation) of a layer, outputs
     (picture, class) before the softmax, and the class of each."""
 
     vectors: Tensor
     outputs: Tensor
     labels: Tensor
-    pictures: Pictures
+    pictures: ImageBatches
     model: Model
     reading: VectorLayer
 
@@ -120,20 +90,20 @@ class Seen:
 
 
 @torch.no_grad()
-def look(model: Model, reading: VectorLayer, pictures: Pictures) -> Seen:
+def look(model: Model, reading: VectorLayer, pictures: ImageBatches) -> ActivationSet:
     """One pass over all pictures, with the time left in the log."""
     count = len(pictures.labels)
     clock, vectors, outputs = Clock.start("looking at pictures", 0, count), [], []
     with model.unharmed():
         for rows in torch.arange(count, device="cpu").split(BATCH):
-            images = pictures.batch(rows).to(model.device)
+            images = pictures.batch(model, rows).to(model.device)
             trace = model.trace(images, read=reading.reads)
             vectors.append(reading.vector(trace).cpu())
             outputs.append(trace.output.float().cpu())
             clock.tick(int(rows[-1]) + 1)
     scores = torch.cat(outputs)
-    labels = torch.where(pictures.labels == UNKNOWN, scores.argmax(1), pictures.labels)
-    return Seen(
+    labels = torch.where(pictures.labels == UNLABELLED, scores.argmax(1), pictures.labels)
+    return ActivationSet(
         vectors=torch.cat(vectors),
         outputs=scores,
         labels=labels,
@@ -143,7 +113,7 @@ def look(model: Model, reading: VectorLayer, pictures: Pictures) -> Seen:
     )
 
 
-def strongest(seen: Seen, values: Tensor, rows: Tensor, count: int) -> list[Any]:
+def strongest(seen: ActivationSet, values: Tensor, rows: Tensor, count: int) -> list[Any]:
     """For each feature the pictures on which it is strongest: name, label and value, and for drawn
     birds a thumbnail. values: (picture of rows, feature)."""
     found = []
@@ -154,16 +124,18 @@ def strongest(seen: Seen, values: Tensor, rows: Tensor, count: int) -> list[Any]
     return found
 
 
-def _example(seen: Seen, row: int, value: float) -> dict[str, Any]:
+def _example(seen: ActivationSet, row: int, value: float) -> dict[str, Any]:
     told = {
-        "name": seen.pictures.names[row],
+        "name": seen.pictures.samples[row].name,
         "label": seen.model.label(int(seen.labels[row])),
         "value": round(value, 4),
     }
     if not seen.pictures.drawn:
         return told
     small = torch.nn.functional.interpolate(
-        seen.pictures.batch(torch.tensor([row], device="cpu")), size=THUMBNAIL, mode="area"
+        seen.pictures.batch(seen.model, torch.tensor([row], device="cpu")),
+        size=THUMBNAIL,
+        mode="area",
     )
     pixels = (small[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     text = base64.b64encode(encode_jpeg(pixels, 80)).decode()

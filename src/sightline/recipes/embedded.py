@@ -25,7 +25,10 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..artifact import WEIGHTS
+from ..data.batches import ImageBatches
 from ..nets.default import NAMES, build
+from ..pictures.reading import Picture
+from ..sample import Sample, Samples
 from ..worlds.aviary import SPECIES, Aviary, Shortcut
 
 MEAN, STD = (0.50, 0.52, 0.46), (0.22, 0.21, 0.24)
@@ -35,7 +38,7 @@ log = logging.getLogger("sightline.embedded")
 
 
 @dataclass(frozen=True)
-class Collection:
+class BirdSet:
     """Pictures for one purpose, drawn from seeds that no other purpose uses."""
 
     name: str
@@ -43,13 +46,28 @@ class Collection:
     count: int
     shortcut: Shortcut | None = None
 
+    def file(self, folder: Path) -> Path:
+        """Where its pictures lie, (picture, row, col, rgb) uint8."""
+        return folder / f"{self.name}-{self.seed}-{self.count}.npy"
 
-TRAIN = Collection("train", 1, 16800)
-TRAIN_PLANTED = Collection("train-planted", 2, 5600, "planted")
+    def drawn(self, folder: Path, labels: Tensor) -> ImageBatches:
+        """Its pictures from their file, with these classes."""
+        images = np.load(self.file(folder), mmap_mode="r")
+
+        def at(k: int) -> Sample:
+            name = f"{self.name} {k}"
+            return Sample(name=name, source=Picture(images[k], name), number=int(labels[k]))
+
+        samples = Samples.counted(f"{len(images)} drawn birds", len(images), at, handed=True)
+        return ImageBatches(samples=samples, labels=labels, drawn=True)
+
+
+TRAIN = BirdSet("train", 1, 16800)
+TRAIN_PLANTED = BirdSet("train-planted", 2, 5600, "planted")
 TESTS = (
-    Collection("test", 1001, 2800),
-    Collection("test-planted", 1002, 1400, "planted"),
-    Collection("test-random-mark", 1003, 1400, "random"),
+    BirdSet("test", 1001, 2800),
+    BirdSet("test-planted", 1002, 1400, "planted"),
+    BirdSet("test-random-mark", 1003, 1400, "random"),
 )
 
 
@@ -58,7 +76,7 @@ class Plan:
     """How one network is trained: the rate rises for `warm` epochs, the first `small` see 96 px."""
 
     net: str
-    data: Collection
+    data: BirdSet
     epochs: int
     rate: float
     decay: float = 0.05
@@ -81,38 +99,26 @@ PLANS = {
 }
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Drawn pictures, (picture, row, col, rgb) uint8, and their labels."""
-
-    images: np.ndarray
-    labels: Tensor
-
-    def batch(self, indices: Tensor) -> Tensor:
-        """(picture, rgb, row, col), uint8."""
-        return torch.from_numpy(self.images[indices.numpy()]).permute(0, 3, 1, 2)
-
-
-def draw(collection: Collection, folder: Path, workers: int = 2) -> Pictures:
-    """The collection, from its file if that is complete; 0 workers draw in this process."""
-    aviary = Aviary(seed=collection.seed, count=collection.count, shortcut=collection.shortcut)
+def draw(birds: BirdSet, folder: Path, workers: int = 2) -> ImageBatches:
+    """The birds, from their file if that is complete; 0 workers draw in this process."""
+    aviary = Aviary(seed=birds.seed, count=birds.count, shortcut=birds.shortcut)
     names = [species.name for species in SPECIES]
     labels = torch.tensor(
-        [names.index(aviary.scene(i).species) for i in range(collection.count)], device="cpu"
+        [names.index(aviary.scene(i).species) for i in range(birds.count)], device="cpu"
     )
-    path = folder / f"{collection.name}-{collection.seed}-{collection.count}.npy"
+    path = birds.file(folder)
     if not path.exists():
-        part, shape = path.with_suffix(".part"), (collection.count, aviary.size, aviary.size, 3)
+        part, shape = path.with_suffix(".part"), (birds.count, aviary.size, aviary.size, 3)
         images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-        starts, chunk = range(0, collection.count, CHUNK), partial(_draw_chunk, aviary)
+        starts, chunk = range(0, birds.count, CHUNK), partial(_draw_chunk, aviary)
         with get_context("spawn").Pool(workers) if workers else nullcontext() as pool:
             drawn = map(chunk, starts) if pool is None else pool.imap(chunk, starts)
             for start, pictures in zip(starts, drawn, strict=True):
                 images[start : start + len(pictures)] = pictures
-                log.info("%s: %d of %d pictures drawn", collection.name, start, collection.count)
+                log.info("%s: %d of %d pictures drawn", birds.name, start, birds.count)
         images.flush()
         part.replace(path)
-    return Pictures(np.load(path, mmap_mode="r"), labels)
+    return birds.drawn(folder, labels)
 
 
 def _draw_chunk(aviary: Aviary, start: int) -> np.ndarray:
@@ -164,7 +170,7 @@ def augment(images: Tensor, dice: torch.Generator) -> Tensor:
 
 def train(
     plan: Plan,
-    pictures: Pictures,
+    pictures: ImageBatches,
     teacher: nn.Module | None,
     folder: Path,
     stop: int | None = None,
@@ -217,7 +223,7 @@ class Lesson:
     plan: Plan
     module: nn.Module
     optimiser: torch.optim.Optimizer
-    pictures: Pictures
+    pictures: ImageBatches
     teacher: nn.Module | None
 
     def epoch(self, number: int) -> dict[str, Any]:
@@ -232,7 +238,7 @@ class Lesson:
         losses, right = 0.0, 0
         for step in range(steps):
             indices = order[step * plan.batch : (step + 1) * plan.batch].sort().values
-            images = augment(self.pictures.batch(indices), dice)
+            images = augment(self.pictures.pixels(indices), dice)
             if number < plan.small:
                 images = functional.interpolate(images, size=96, mode="bilinear", antialias=True)
             for group in self.optimiser.param_groups:
@@ -287,11 +293,11 @@ def _rate(plan: Plan, epoch: float) -> float:
 
 
 @torch.no_grad()
-def accuracy(module: nn.Module, pictures: Pictures) -> float:
+def accuracy(module: nn.Module, pictures: ImageBatches) -> float:
     """Share of pictures whose species comes first, computed in float32 as users will run it."""
     right = 0
     for indices in torch.arange(len(pictures.labels), device="cpu").split(100):
-        scores = module(normalise(pictures.batch(indices)))
+        scores = module(normalise(pictures.pixels(indices)))
         right += int((scores.argmax(1) == pictures.labels[indices]).sum())
     return right / len(pictures.labels)
 

@@ -37,6 +37,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import zoo
+from ..data.batches import ImageBatches
 from ..errors import BadField, FileProblem
 from ..explainers.chain.knowledge import Knowledge, knowledge_of
 from ..model import Model
@@ -56,8 +57,8 @@ from ..ops.pursuit.information import bayes, information
 from ..ops.pursuit.questions import KnownBits
 from . import _asked_birds as birds
 from ._chain_quality import write_log
-from ._command import add_numbers, command, log_times, parser_of, place_for
-from .saliency_masks import Clock, Filed
+from ._command import add_numbers, command, log_times, parser_of, pictures_of, place_for, stem_of
+from .saliency_masks import Clock
 
 LAYERS = ("stage1", "stage2", "stage3")
 BATCH = 64  # pictures at once
@@ -93,8 +94,8 @@ SMALL = Plan(latent=8, width=128, steps=2000)
 
 
 @dataclass(frozen=True, eq=False)
-class Things:
-    """What is learned from: bits (thing, bit) and a class each; those to measure with apart."""
+class AnswerSplit:
+    """Answers to learn from, bits (thing, bit) and a class each, and others to measure with."""
 
     bits: Tensor
     labels: Tensor
@@ -102,11 +103,11 @@ class Things:
     test_labels: Tensor
 
     @staticmethod
-    def split(bits: Tensor, labels: Tensor, plan: Plan) -> "Things":
+    def split(bits: Tensor, labels: Tensor, plan: Plan) -> "AnswerSplit":
         order = torch.randperm(len(bits), generator=generator(plan.seed, "held"), device="cpu")
         count = max(1, round(plan.held * len(bits)))
         test, rest = order[:count], order[count:]
-        return Things(bits[rest], labels[rest], bits[test], labels[test])
+        return AnswerSplit(bits[rest], labels[rest], bits[test], labels[test])
 
 
 def shares(labels: Tensor, classes: int) -> tuple[float, ...]:
@@ -115,7 +116,7 @@ def shares(labels: Tensor, classes: int) -> tuple[float, ...]:
     return tuple((counts / counts.sum()).tolist())
 
 
-def train(plan: Plan, blueprint: QueryBlueprint, things: Things) -> QueryVAE:
+def train(plan: Plan, blueprint: QueryBlueprint, things: AnswerSplit) -> QueryVAE:
     """The VAE of a blueprint; a step depends on the seed and its number alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -186,18 +187,22 @@ def learn_reader(model: Model, layers: Sequence[str], lessons: Sequence[Any]) ->
     return reader.requires_grad_(False).eval()
 
 
-def features_of(model: Model, layers: Sequence[str], pictures: Any, rows: Tensor) -> Tensor:
+def features_of(
+    model: Model, layers: Sequence[str], pictures: ImageBatches, rows: Tensor
+) -> Tensor:
     """Pooled maps (picture, feature) of drawn birds."""
     clock, parts = Clock.start("looking at birds", 0, len(rows)), []
     for part in rows.split(BATCH):
         with torch.no_grad():
-            maps = model.trace(pictures.batch(part).float() / 255, read=tuple(layers)).maps
+            maps = model.trace(pictures.batch(model, part), read=tuple(layers)).maps
         parts.append(pooled([maps[layer] for layer in layers]).cpu())
         clock.tick(sum(map(len, parts)))
     return torch.cat(parts)
 
 
-def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[QueryBlueprint, Things, Any, Any]:
+def of_birds(
+    plan: Plan, model: Model, folder: Path
+) -> tuple[QueryBlueprint, AnswerSplit, Any, Any]:
     """The aviary: a third of the birds and all mixed ones teach the reader, the rest the VAE."""
     drawn, truth = birds.natural(birds.BIRDS, folder)
     odd, odd_truth = birds.mixed(birds.MIXED, folder)
@@ -214,7 +219,7 @@ def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[QueryBlueprint, Th
 
     new, new_truth = birds.natural(birds.TEST, folder)
     some = torch.arange(560, device="cpu")
-    things = Things(read(drawn, rest), drawn.labels[rest], read(new, some), new.labels[some])
+    things = AnswerSplit(read(drawn, rest), drawn.labels[rest], read(new, some), new.labels[some])
     mixed, mixed_truth = birds.mixed(birds.MIXED_TEST, folder)
     facts = {
         "birds": birds.right(things.test_bits, new_truth[some]),
@@ -237,9 +242,9 @@ def of_birds(plan: Plan, model: Model, folder: Path) -> tuple[QueryBlueprint, Th
 
 def of_pictures(
     plan: Plan, bits: Tensor, labels: Tensor, names: Sequence[str], grid: tuple[int, int]
-) -> tuple[QueryBlueprint, Things]:
+) -> tuple[QueryBlueprint, AnswerSplit]:
     """Binary pictures as bits, asked for patches."""
-    things = Things.split(bits, labels, plan)
+    things = AnswerSplit.split(bits, labels, plan)
     blueprint = QueryBlueprint(
         labels=tuple(names),
         prior=shares(things.labels, len(names)),
@@ -250,7 +255,7 @@ def of_pictures(
     return blueprint, things
 
 
-def of_table(plan: Plan, path: Path) -> tuple[QueryBlueprint, Things]:
+def of_table(plan: Plan, path: Path) -> tuple[QueryBlueprint, AnswerSplit]:
     """A table of answers. Raises: FileProblem where it is none."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -267,7 +272,7 @@ def of_table(plan: Plan, path: Path) -> tuple[QueryBlueprint, Things]:
         [[float(row[q]) for q in asked] for row in rows], dtype=torch.float32, device="cpu"
     )
     labels = torch.tensor([names.index(row["class"]) for row in rows], device="cpu")
-    things = Things.split(bits, labels, plan)
+    things = AnswerSplit.split(bits, labels, plan)
     blueprint = QueryBlueprint(
         labels=tuple(names),
         prior=shares(things.labels, len(names)),
@@ -293,9 +298,9 @@ def read_arrays(path: Path, grid: tuple[int, int]) -> tuple[Tensor, Tensor, list
     return found, classes, names or [str(i) for i in range(int(classes.max()) + 1)]
 
 
-def read_folder(path: Path, model: Model, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def read_folder(data: str, model: Model, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Binary pictures and classes of folders that are called as the model's classes are."""
-    source = Filed.of(path, model)
+    source = pictures_of(data, model)
     clock, parts = Clock.start("reading", 0, len(source.labels)), []
     for rows in torch.arange(len(source.labels), device="cpu").split(BATCH):
         parts.append(pixels(source.batch(model, rows), grid))
@@ -303,7 +308,7 @@ def read_folder(path: Path, model: Model, grid: tuple[int, int]) -> tuple[Tensor
     return torch.cat(parts), source.labels
 
 
-def run(plan: Plan, blueprint: QueryBlueprint, things: Things, out: Path, **told: Any) -> None:
+def run(plan: Plan, blueprint: QueryBlueprint, things: AnswerSplit, out: Path, **told: Any) -> None:
     """Train it and its control, find the fixed order, write the weights and the log beside them."""
     reader = told.pop("reader", None)
     vae = train(plan, blueprint, things)
@@ -324,7 +329,7 @@ def options() -> argparse.ArgumentParser:
     parser = parser_of(__doc__, RECIPE)
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
-    add("--folder", type=Path, help="folders of pictures, named like the model's classes")
+    add("--folder", metavar="DATA", help="pictures whose labels are the model's classes")
     add("--arrays", type=Path, help="an .npz with `images`, `labels` and optionally `classes`")
     add("--table", type=Path, help="a CSV with `class` and a column of 0 and 1 for each question")
     add("--side", type=int, default=28, help="rows and columns of binary pictures (default: 28)")
@@ -361,7 +366,7 @@ def main() -> None:
     names = ("steps", "latent", "width", "seed")
     changes = {k: v for k in names if (v := getattr(given, k)) is not None}
     plan = replace(Plan() if sources else SMALL, **changes)
-    stem = sources[0].stem if sources else "aviary"
+    stem = stem_of(Path(str(sources[0])).stem) if sources else "aviary"
     out = place_for(given.out or Path(f"{stem}-questions.safetensors"))
     if given.table:
         blueprint, things = of_table(plan, given.table)

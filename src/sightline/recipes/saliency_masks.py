@@ -15,8 +15,6 @@ computed once and remembered, without augmentation; phase 2 mirrors half of the 
 import logging
 import math
 import time
-import warnings
-from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,94 +24,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import zoo
-from ..data.classes import Classes, Meaning, sentences
-from ..errors import BadField, SightlineWarning, UnknownName
+from ..data.batches import ImageBatches
 from ..model import Model
 from ..nets.mask_loss import MaskedBatch, MaskLoss
 from ..nets.masking import MASKS, MaskingBlueprint, MaskingNetwork
 from ..ops.noise import generator
-from ..pictures.reading import gather
-from ._command import command, folder_of, log_times, parser_of, place_for, stem_of
+from ._command import command, log_times, parser_of, pictures_of, place_for, stem_of
 from ._mask_quality import write_log
-from .embedded import TRAIN, Pictures, draw
+from .embedded import TRAIN, draw
 
 CHUNK = 64  # pictures between two looks at the clock
 
 log = logging.getLogger("sightline.saliency-masks")
-
-
-class Source(ABC):
-    """Pictures with one class each."""
-
-    labels: Tensor
-
-    @abstractmethod
-    def batch(self, model: Model, indices: Tensor) -> Tensor:
-        """(picture, channel, row, col) in [0, 1], in the model's frame."""
-
-
-@dataclass(frozen=True, eq=False)
-class Held(Source):
-    """Pictures in memory, (picture, channel, row, col) in [0, 1]."""
-
-    images: Tensor
-    labels: Tensor
-
-    def batch(self, model: Model, indices: Tensor) -> Tensor:
-        return self.images[indices]
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn(Source):
-    """Birds of the aviary, drawn once into a file."""
-
-    pictures: Pictures
-
-    @property
-    def labels(self) -> Tensor:  # type: ignore[override]
-        return self.pictures.labels
-
-    def batch(self, model: Model, indices: Tensor) -> Tensor:
-        return self.pictures.batch(indices).contiguous().float() / 255
-
-
-@dataclass(frozen=True, eq=False)
-class Filed(Source):
-    """Photographs in folders that are called as the classes are, or by their number."""
-
-    paths: list[Path]
-    labels: Tensor
-
-    @classmethod
-    def of(cls, folder: Path, model: Model) -> "Filed":
-        """Raises: FileProblem where there is no folder, UnknownName for one that is no class,
-        BadImage where there is no picture."""
-        folder_of(folder, "folders of pictures, named like the classes")
-        paths, labels = [], []
-        places = sorted(p for p in folder.iterdir() if p.is_dir())
-        classes = Classes(model, [place.name for place in places])
-        meanings = [classes.word(place.name) for place in places]
-        for place, meaning in zip(places, meanings, strict=True):
-            found = gather([place])
-            paths += found
-            labels += [_class_of(meaning)] * len(found)
-        for sentence in sentences(model, meanings, "folders").values():
-            warnings.warn(sentence, SightlineWarning, stacklevel=2)
-        if len(set(labels)) < 2:
-            raise BadField(
-                f"{folder} has {len(set(labels))} folders of pictures; expected one for each of"
-                " at least two classes, named by its label or its number."
-            )
-        return cls(paths, torch.tensor(labels, device="cpu"))
-
-    def batch(self, model: Model, indices: Tensor) -> Tensor:
-        return model.prepare([self.paths[i] for i in indices.tolist()])
-
-
-def _class_of(meaning: Meaning) -> int:
-    if meaning.index is None:
-        raise UnknownName(f"{meaning.note} Name each folder by its class's label or number.")
-    return meaning.index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +90,7 @@ class Clock:
 
 
 def train(
-    plan: Plan, model: Model, source: Source, folder: Path, stop: int | None = None
+    plan: Plan, model: Model, source: ImageBatches, folder: Path, stop: int | None = None
 ) -> tuple[MaskingNetwork, list[dict[str, Any]]]:
     """The trained network and its history; goes on from the checkpoint in `folder`.
 
@@ -196,7 +118,7 @@ def _keep(state: Any, path: Path) -> None:  # Any: what torch.save takes
     path.with_suffix(".part").replace(path)
 
 
-def mean_maps(model: Model, network: MaskingNetwork, source: Source, folder: Path) -> Tensor:
+def mean_maps(model: Model, network: MaskingNetwork, source: ImageBatches, folder: Path) -> Tensor:
     """The coarsest maps' mean over places of each picture, (picture, filter)."""
     path = folder / "means.pt"
     known = (
@@ -254,7 +176,7 @@ def learn_masks(
     plan: Plan,
     network: MaskingNetwork,
     model: Model,
-    source: Source,
+    source: ImageBatches,
     path: Path,
     stop: int | None = None,
 ) -> tuple[MaskingNetwork, list[dict[str, Any]]]:
@@ -294,7 +216,7 @@ class Lesson:
     plan: Plan
     model: Model
     network: MaskingNetwork
-    source: Source
+    source: ImageBatches
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean loss of the step's batch, and each picture's terms."""
@@ -343,13 +265,12 @@ class Sums:
         return ", ".join(f"{name} {value:.3f}" for name, value in self.means().items())
 
 
-def run(plan: Plan, model: Model, source: Source, data: Path, out: Path) -> None:
+def run(plan: Plan, model: Model, source: ImageBatches, data: Path, out: Path) -> None:
     """Train, measure, write the weights and the log beside them."""
     network, history = train(plan, model, source, data)
     MASKS.save(out, network.blueprint, network.state_dict())
     facts = {"plan": asdict(plan), "pictures": len(source.labels), "history": history}
-    birds = isinstance(source, Drawn)
-    write_log(out, model, source.batch, source.labels, facts, birds=birds)
+    write_log(out, model, source.batch, source.labels, facts, birds=source.drawn)
     log.info("written: %s and its log", out)
 
 
@@ -358,7 +279,7 @@ def main() -> None:
     parser = parser_of(__doc__, MASKS.recipe)
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
-    add("--folder", type=Path, help="folders of pictures, one for each class")
+    add("--folder", metavar="DATA", help="pictures with labels, such as a folder for each class")
     kept = (
         "folder for checkpoints, from which an interrupted run continues (default: saliency-data)"
     )
@@ -382,10 +303,10 @@ def main() -> None:
     model = zoo.load(given.model)
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")
     if given.folder is not None:
-        source: Source = Filed.of(given.folder, model)
+        source = pictures_of(given.folder, model)
     elif model.labels == zoo.load("sightline:default").labels:
         given.data.mkdir(parents=True, exist_ok=True)
-        source = Drawn(draw(TRAIN, given.data))
+        source = draw(TRAIN, given.data)
     else:
         parser.error(f"{given.model} was not trained on the drawn birds; give --folder")
     run(plan, model, source, given.data, out)

@@ -36,6 +36,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .. import zoo
 from ..attacks.pgd import PGD
+from ..data.batches import ImageBatches, of_tensors
 from ..errors import BadField
 from ..explainers.cam.grad import GradCAM
 from ..files.writing import write_bytes
@@ -48,8 +49,8 @@ from ..recipe import Recipe, fit
 from ..registry import register
 from ..target import Class
 from ..worlds.aviary import Aviary
-from ._command import add_numbers, command, log_times, parser_of, place_for
-from .saliency_masks import Clock, Filed, Held, Source
+from ._command import add_numbers, command, log_times, parser_of, pictures_of, place_for
+from .saliency_masks import Clock
 
 RECIPE = "python -m sightline.recipes.steady_maps"
 LEARN, EXAM = 3001, 3002  # seeds of drawn birds that nothing else is trained or measured on
@@ -191,7 +192,9 @@ def arms(plan: Plan, seed: int) -> dict[str, SteadyMaps]:
     }
 
 
-def learn(plan: Plan, model: Model, source: Source, recipe: SteadyMaps, what: str) -> nn.Module:
+def learn(
+    plan: Plan, model: Model, source: ImageBatches, recipe: SteadyMaps, what: str
+) -> nn.Module:
     """A copy of the model's network after `plan.epochs`; batches depend on the seed alone. Half of
     the pictures are mirrored. Raises: NotExplainable for a model without a layer to read."""
     labels = source.labels
@@ -262,15 +265,16 @@ def examined(plan: Plan, model: Model, images: Tensor, classes: Tensor) -> dict[
     }
 
 
-def drawn(seed: int, count: int) -> Held:
+def drawn(seed: int, count: int) -> ImageBatches:
     """So many drawn birds, in memory."""
     birds = list(Aviary(seed=seed, count=count))
     images = torch.from_numpy(np.stack([bird.image for bird in birds])).permute(0, 3, 1, 2)
-    return Held(images.float() / 255, torch.tensor([bird.label for bird in birds], device="cpu"))
+    labels = torch.tensor([bird.label for bird in birds], device="cpu")
+    return of_tensors(images.float() / 255, labels)
 
 
 def compared(
-    plan: Plan, model: Model, data: tuple[Source, Source], seed: int, out: Path
+    plan: Plan, model: Model, data: tuple[ImageBatches, ImageBatches], seed: int, out: Path
 ) -> dict[str, Any]:
     """All arms from the same weights; writes the last one's weights and what all reached.
 
@@ -304,7 +308,7 @@ def compared(
     return facts
 
 
-def parted(source: Filed, exam: int) -> tuple[Source, Source]:
+def parted(source: ImageBatches, exam: int) -> tuple[ImageBatches, ImageBatches]:
     """Photographs to learn from and others to be examined on, a fifth at most. Raises: BadField
     where too few are left."""
     order = torch.randperm(
@@ -313,9 +317,7 @@ def parted(source: Filed, exam: int) -> tuple[Source, Source]:
     cut = min(exam, len(order) // 5)
     if cut < 1:
         raise BadField(f"{len(order)} pictures are too few to hold some out for the test.")
-    parts = order[cut:], order[:cut]
-    first, second = (Filed([source.paths[i] for i in p], source.labels[p]) for p in parts)
-    return first, second
+    return source.take(order[cut:]), source.take(order[:cut])
 
 
 def options() -> argparse.ArgumentParser:
@@ -323,7 +325,7 @@ def options() -> argparse.ArgumentParser:
     parser = parser_of(__doc__, RECIPE)
     add = parser.add_argument
     add("--model", default="sightline:default", help="a name for sightline.load")
-    add("--folder", type=Path, help="folders of pictures, one for each class")
+    add("--folder", metavar="DATA", help="pictures with labels, such as a folder for each class")
     add("--birds", type=int, default=2800, metavar="N", help="drawn birds (default: 2800)")
     told = {
         "epochs": "passes over all pictures",
@@ -358,7 +360,7 @@ def main() -> None:
     out, model = place_for(given["out"]), zoo.load(given["model"])
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")
     if given["folder"] is not None:
-        data = parted(Filed.of(given["folder"], model), plan.exam)
+        data = parted(pictures_of(given["folder"], model), plan.exam)
     elif model.labels == zoo.load("sightline:default").labels:
         data = drawn(LEARN, given["birds"]), drawn(EXAM, plan.exam)
     else:

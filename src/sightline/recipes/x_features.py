@@ -49,7 +49,7 @@ from ._command import (
     stem_of,
     widths,
 )
-from ._x_pictures import Seen, birds, look, photographs, strongest
+from ._x_pictures import ActivationSet, birds, look, photographs, strongest
 from .saliency_masks import Clock
 
 HELD = 5  # every fifth picture is for the measurements
@@ -117,7 +117,9 @@ def fitted(plan: Plan, vectors: Tensor, scores: Tensor, what: str) -> SparseReco
 
 
 @torch.no_grad()
-def measures(net: SparseReconstruction, seen: Seen, rows: Tensor, index: int) -> dict[str, Any]:
+def measures(
+    net: SparseReconstruction, seen: ActivationSet, rows: Tensor, index: int
+) -> dict[str, Any]:
     """Faithfulness, sparsity of the reconstruction and orthogonality on pictures `rows`.
 
     r2: of the sum with the model's score. agreement: how often the model's answer "this class, or
@@ -175,7 +177,7 @@ class Trained:
     examples: list[Any]
 
 
-def train_class(plan: Plan, seen: Seen, index: int) -> Trained:
+def train_class(plan: Plan, seen: ActivationSet, index: int) -> Trained:
     """The x-features of a class and the control, measured on the same unseen pictures."""
     own, negatives = seen.hard(index, plan.negatives)
     test = torch.cat([own[HELD - 1 :: HELD], negatives[HELD - 1 :: HELD]])
@@ -199,7 +201,7 @@ def train_class(plan: Plan, seen: Seen, index: int) -> Trained:
     )
 
 
-def run(plan: Plan, seen: Seen, classes: Sequence[int], out: Path) -> dict[int, Trained]:
+def run(plan: Plan, seen: ActivationSet, classes: Sequence[int], out: Path) -> dict[int, Trained]:
     """Train every class, write the weights and the log beside them."""
     model, reading = seen.model, seen.reading
     trained = {index: train_class(plan, seen, index) for index in dict.fromkeys(classes)}
@@ -224,7 +226,7 @@ def run(plan: Plan, seen: Seen, classes: Sequence[int], out: Path) -> dict[int, 
         "layer": reading.layer,
         "pool": reading.pool,
         "activations": about.size,
-        "data": seen.pictures.told,
+        "data": seen.pictures.samples.name,
         "plan": asdict(plan),
         "control": "plain mean-square autoencoder of the same length, without the pull-away",
         "classes": {
@@ -264,7 +266,7 @@ def options() -> argparse.ArgumentParser:
     add("--model", default="sightline:default", help="a name for sightline.load")
     add("--layer", help="layer to read (default: the vector before the classifier)")
     add("--label", action="append", required=True, help="a class: its label or number; or all")
-    add("--data", type=Path, help="folders of pictures by class, or pictures without labels")
+    add("--data", help="pictures with labels (a folder for each class), or without")
     birds_ = "drawn birds of each class, if there is no --data (default: 300)"
     add("--birds", type=int, default=300, metavar="N", help=birds_)
     out = (
@@ -310,7 +312,9 @@ def main(given: Sequence[str] | None = None) -> None:
     data = told["data"]
     pictures = birds(model, classes, told["birds"]) if data is None else photographs(model, data)
     reading = vector_layer(
-        model, pictures.batch(torch.tensor([0], device="cpu")).to(model.device), told["layer"]
+        model,
+        pictures.batch(model, torch.tensor([0], device="cpu")).to(model.device),
+        told["layer"],
     )
     run(plan, look(model, reading, pictures), classes, out)
 
