@@ -22,7 +22,7 @@ from sightline.cli import parse as _settings
 from sightline.cli.demo import METHODS, METRICS
 from sightline.data.drawn_worlds import shown_bird
 from sightline.pages.record import PictureEntry
-from sightline.pages.report import agreement, summary
+from sightline.pages.report import evidence, summary
 from sightline.worlds import demonstration
 from sightline.worlds.aviary import Aviary
 
@@ -49,7 +49,7 @@ def measured(item: PictureEntry) -> Measured:
     for metric in (m for entry in item.maps for m in entry.metrics):
         wins[metric.name] = wins.get(metric.name, 0) + (summary.beats(metric) is True)
     maps = [m.values for m in item.maps if m.values is not None]
-    peaks = {agreement.peak_part(values, item.parts or {}) for values in maps}
+    peaks = {evidence.peak_part(values, item.parts or {}) for values in maps}
     predicted = item.predicted
     return Measured(
         right=predicted is not None and predicted[0] == item.truth,

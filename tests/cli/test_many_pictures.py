@@ -4,6 +4,7 @@ import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import Result
 
 from sightline.cli.results import item_files, pages, store
 from sightline.pages.record import Curve, MapEntry, Method, MetricEntry, PanelEntry, PictureEntry
+from sightline.pages.report.evidence import measure
 from sightline.targets.words import Predicted
 
 Command = Callable[..., Result]
@@ -130,6 +132,22 @@ def test_many_pictures_are_an_index_and_pages_that_lead_to_each_other(
         for address in re.findall(rf'href="report-pages/{file.name}#([^"]*)"', index):
             assert f'id="{address}"' in text
     assert numbers == [str(k) for k in range(1, 54)]
+
+
+def test_the_index_says_the_same_of_pictures_measured_before_and_now(tmp_path: Path) -> None:
+    told = []
+    for folder, finish in (("before", lambda item: item), ("now", measure)):
+        with store.opened(tmp_path / folder) as held:
+            for k in range(pages.PER_PAGE + 1):
+                item = _item(k)
+                other = replace(item.maps[0], values=_item(k % 2).maps[0].values)
+                item = finish(replace(item, maps=(item.maps[0], other)))
+                record = {"name": item.name, "error": "", "maps": []}
+                held.add(f"key{k}", f"{k}", record, (), item)
+            told.append(pages.write(held, RUN).read_text("utf-8"))
+            light = held.item(0, arrays=False)
+            assert (light.overlap == 1.0) == (folder == "now") and light.maps[0].values is None
+    assert told[0] == told[1] and "The methods agree on 2 of 26, in part on" in told[0]
 
 
 def test_a_page_that_would_be_too_large_is_split_and_old_pages_go(

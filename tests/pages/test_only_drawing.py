@@ -6,6 +6,7 @@ from pathlib import Path
 import sightline
 
 ROOMS = ("views", "pages")
+MEASURED = {"overlap", "mean_overlap", "peak_part", "part_shares"}
 OF_MODELS = {"prepare", "trace", "gradients", "probabilities", "forward", "frames", "aim"}
 
 
@@ -18,3 +19,20 @@ def test_no_view_and_no_page_calls_a_model() -> None:
             if called and node.func.attr in OF_MODELS:
                 offenders.append(f"{path.relative_to(package)}:{node.lineno} {node.func.attr}")
     assert not offenders
+
+
+def test_what_maps_say_is_measured_before_it_is_drawn() -> None:
+    """Only `evidence` measures maps; what draws them reads its numbers from the record."""
+    package = Path(sightline.__file__).parent
+    paths = [p for room in ROOMS for p in (package / room).rglob("*.py") if p.name != "evidence.py"]
+    named = {
+        str(path.relative_to(package)): {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.ImportFrom) and node.module and "evidence" in node.module
+            for alias in node.names
+        }
+        for path in paths
+    }
+    assert not {path: names & MEASURED for path, names in named.items() if names & MEASURED}
+    assert [path for path, names in named.items() if "measure" in names] == ["pages/report/page.py"]

@@ -67,7 +67,7 @@ def demo(
 
 def _with_failure(item: "PictureEntry") -> "PictureEntry":
     """The picture with a heading that says which methods fail on it, where some do."""
-    from ..pages.report import picture_row, summary
+    from ..pages.report import agreement, summary
 
     failed = summary.failure(item)
-    return replace(item, headline=f"{failed} {picture_row.where(item)}") if failed else item
+    return replace(item, headline=f"{failed} {agreement.located(item)}") if failed else item

@@ -15,6 +15,8 @@ from ..targets.words import Predicted
 from ..views.colour import Pixels, Values
 
 Parts = Mapping[str, Bool[np.ndarray, "_row _col"]]
+ELSEWHERE = "elsewhere"
+"""The name of what lies in no known part."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +66,29 @@ class Method:
     claims: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartShare:
+    """How much of a map's mass lies in a part, and how much of the picture the part is."""
+
+    name: str
+    evidence: float
+    area: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Where the evidence of a map lies.
+
+    half: the smallest part of the picture that holds half of it, in [0, 1]; 0 where the map has
+    none. peak: the smallest known part that holds the largest value, None where none does. shares:
+    of the known parts, and of what is elsewhere.
+    """
+
+    half: float
+    peak: str | None = None
+    shares: tuple[PartShare, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapEntry:
     """One method's map of one picture, or the reason why there is none.
@@ -71,7 +96,7 @@ class MapEntry:
     values: (row, col), the method's own map in the model's frame, raw scale. native: signed and
     unclipped, at the layer's resolution. passes: images sent forward and backward. target: only
     where it differs from the item's. verdict: one sentence about this map alone, if any; what the
-    metrics say of the method stands once on the page.
+    metrics say of the method stands once on the page. evidence: None until it is measured.
     """
 
     method: Method
@@ -85,6 +110,7 @@ class MapEntry:
     metrics: tuple[MetricEntry, ...] = ()
     verdict: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever JSON holds
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,7 +144,8 @@ class PictureEntry:
     means that only `shown` fits the maps. top: the most probable labels, falling. prediction: what
     the model says, the first of `top` where it is not given. target, probability: what is
     explained. parts: masks in the model's frame whose truth is known. notes: what was decided
-    while the picture was read.
+    while the picture was read. overlap: of the strongest tenths of its maps, in [0, 1]; None until
+    it is measured, and under two maps with evidence.
     """
 
     name: str
@@ -136,6 +163,7 @@ class PictureEntry:
     panels: tuple[PanelEntry, ...] = ()
     headline: str = ""
     notes: tuple[str, ...] = ()
+    overlap: float | None = None
 
     @property
     def predicted(self) -> tuple[str, float | None] | None:

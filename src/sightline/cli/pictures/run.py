@@ -17,6 +17,7 @@ from ...explain_pictures import PicturePlan, PictureResult
 from ...files.display import without_folders
 from ...network.costs import watched
 from ...pages.record import PictureEntry
+from ...pages.report.evidence import measure
 from ...pictures.reading import Picture, printable
 from ...sample import Sample
 from ..console import INTERRUPTED, goes_on, progress, say
@@ -185,7 +186,7 @@ def _explained(
         found = PictureResult(item=PictureEntry(name=name, error=without_folders(str(error))))
     else:
         known: JSON = {"truth": sample.label, "parts": sample.parts} if sample.label else {}
-        item = presentation.finished(replace(found.item, **known, name=name))
+        item = presentation.finished(measure(replace(found.item, **known, name=name)))
         found = replace(found, item=item)
     files = output_files.results(found.results, held.folder, stem)
     record = PictureRecord.of(found.item, files).to_json()

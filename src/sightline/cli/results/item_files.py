@@ -16,7 +16,16 @@ from PIL import Image
 
 from ...errors import FileProblem
 from ...files.writing import write_bytes
-from ...pages.record import Curve, MapEntry, Method, MetricEntry, PanelEntry, PictureEntry
+from ...pages.record import (
+    Curve,
+    Evidence,
+    MapEntry,
+    Method,
+    MetricEntry,
+    PanelEntry,
+    PartShare,
+    PictureEntry,
+)
 from ...pictures import reading as images
 from ...targets.words import Predicted
 
@@ -24,6 +33,8 @@ JSON = Any  # whatever JSON holds
 _KINDS: dict[str, type] = {
     "Item": PictureEntry,
     "MapEntry": MapEntry,
+    "Evidence": Evidence,
+    "PartShare": PartShare,
     "PanelEntry": PanelEntry,
     "MetricEntry": MetricEntry,
     "Curve": Curve,

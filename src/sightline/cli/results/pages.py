@@ -5,7 +5,7 @@ Pictures are read back one page at a time, so that memory does not grow with the
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from pathlib import Path
 from ...files.writing import write_bytes
 from ...pages.record import PageRange, PageRecord, PictureEntry
 from ...pages.report import agreement, index, page
+from ...pages.report.evidence import measure
 from .store import PAGES, REPORT, Run, Store
 
 PER_PAGE = 25  # pictures
@@ -35,7 +36,7 @@ def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: Non
             return path
     splitting = _Splitting(store, report, advance)
     written = {sheet.address for sheet in splitting.write()}
-    agreed = agreement.agreements(_maps(store))
+    agreed = agreement.agreements(_overlaps(store))
     light = (store.item(place, arrays=False) for place in range(len(store)))
     whole = replace(report, items=(*light, *failed))
     write_bytes(path, index.build(whole, splitting.sheets, agreed).encode())
@@ -46,10 +47,13 @@ def write(store: Store, run: Run, advance: Callable[[str], None] = lambda _: Non
     return path
 
 
-def _maps(store: Store) -> Iterator[Sequence]:
-    """The maps of one picture after the other."""
+def _overlaps(store: Store) -> Iterator[float | None]:
+    """How far the maps of each picture agree; measured where an earlier version wrote no numbers,
+    else nothing of their size is read."""
     for place in range(len(store)):
-        yield [entry.values for entry in store.item(place).maps]
+        item = store.item(place, arrays=False)
+        known = all(entry.error or entry.evidence for entry in item.maps)
+        yield (item if known else measure(store.item(place))).overlap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from ...views.wording import counted, listed
 from .. import shell
 from ..record import Method, PageRecord, PictureEntry
 from . import agreement, map_card, part_list, picture_row, summary
+from .evidence import measure
 
 _STYLES = ("page.css", "small.css", "panel.css", "index.css")
 _VERSION = 1
@@ -21,7 +22,7 @@ _LIMIT = 4_500_000  # bytes for ten pictures
 
 def build(report: PageRecord) -> str:
     """The page as one HTML text; labels, names and errors in it are escaped."""
-    told = context(report)
+    told = context(replace(report, items=tuple(map(measure, report.items))))
     payload = {
         "version": _VERSION,
         "stops": {n: colour.stops(n) for n in ("magnitude", "signed", "signed-dark")},
@@ -103,7 +104,7 @@ def _lead(report: PageRecord, good: list[PictureEntry]) -> str:
     sentences = []
     if good:
         sentences.append(f"{counted(len(good), 'picture')}, explained by {who or 'no method'}.")
-    sentences.append(agreement.agreements([[m.values for m in i.maps] for i in good]))
+    sentences.append(agreement.agreements(item.overlap for item in good))
     judged = [(i.truth, i.predicted[0]) for i in good if i.truth and i.predicted]
     if judged and len(good) > 1:
         right = sum(true == said for true, said in judged)

@@ -9,8 +9,9 @@ import numpy as np
 
 from ...views import colour, paint
 from ...views.wording import percent
-from ..record import PictureEntry
-from . import agreement, map_card
+from ..record import ELSEWHERE, PartShare, PictureEntry
+from . import map_card
+from .evidence import visible_parts
 
 Tints = Mapping[str, tuple[str, str]]
 
@@ -25,10 +26,8 @@ def tints(items: Sequence[PictureEntry]) -> Tints:
     totals: dict[str, float] = {}
     for item in items:
         for entry in item.maps:
-            if entry.values is None:
-                continue
-            for share in agreement.part_shares(entry.values, _visible(item)):
-                if share.name != agreement.ELSEWHERE:
+            for share in entry.evidence.shares if entry.evidence else ():
+                if share.name != ELSEWHERE:
                     totals[share.name] = totals.get(share.name, 0.0) + share.evidence
     foremost = sorted(totals, key=lambda name: -totals[name])[: len(colour.CATEGORIES)]
     ordered = [name for name in totals if name in foremost]
@@ -38,7 +37,7 @@ def tints(items: Sequence[PictureEntry]) -> Tints:
 def outlined(item: PictureEntry, shape: tuple[int, int], tinted: Tints) -> list[dict[str, Any]]:
     """The outline of each part that is seen, in the coordinates of the picture's maps."""
     rows = []
-    for name, mask in _visible(item).items():
+    for name, mask in visible_parts(item).items():
         tint, dash = tinted.get(name, _NEUTRAL)
         lines = paint.trace_level(mask.astype(np.float32), 0.5)
         path = paint.svg_path(lines, map_card.outline_box(shape))
@@ -50,13 +49,9 @@ def shares(item: PictureEntry) -> list[list[dict[str, Any]]]:
     """For each map of a picture the share in its foremost parts, the same parts on every card, and
     elsewhere.
     """
-    parts = _visible(item)
-    found = [
-        [] if entry.values is None else agreement.part_shares(entry.values, parts)
-        for entry in item.maps
-    ]
+    found = [list(entry.evidence.shares) if entry.evidence else [] for entry in item.maps]
     most: dict[str, float] = {}
-    for share in (s for row in found for s in row if s.name != agreement.ELSEWHERE):
+    for share in (s for row in found for s in row if s.name != ELSEWHERE):
         most[share.name] = max(most.get(share.name, 0.0), share.evidence)
     kept = set(most)
     if len(kept) > _ROWS + 1:
@@ -66,25 +61,21 @@ def shares(item: PictureEntry) -> list[list[dict[str, Any]]]:
     return [[_bar(share, longest) for share in row] for row in rows]
 
 
-def _visible(item: PictureEntry) -> dict[str, np.ndarray]:
-    return {name: mask for name, mask in (item.parts or {}).items() if mask.any()}
-
-
-def _gathered(row: list[agreement.PartShare], kept: set[str]) -> list[agreement.PartShare]:
+def _gathered(row: list[PartShare], kept: set[str]) -> list[PartShare]:
     apart = [s for s in row if s.name in kept]
-    rest = [s for s in row if s.name not in kept and s.name != agreement.ELSEWHERE]
+    rest = [s for s in row if s.name not in kept and s.name != ELSEWHERE]
     if rest:
         apart.append(
-            agreement.PartShare(
+            PartShare(
                 name="other parts",
                 evidence=sum(s.evidence for s in rest),
                 area=sum(s.area for s in rest),
             )
         )
-    return apart + [s for s in row if s.name == agreement.ELSEWHERE]
+    return apart + [s for s in row if s.name == ELSEWHERE]
 
 
-def _bar(share: agreement.PartShare, longest: float) -> dict[str, Any]:
+def _bar(share: PartShare, longest: float) -> dict[str, Any]:
     return {
         "name": share.name,
         "text": percent(share.evidence).replace("under ", "<").replace("over ", ">"),

@@ -32,7 +32,7 @@ def row(item: PictureEntry, index: int, setting: map_card.CardSetting) -> dict[s
         "name": item.name,
         "file": item.name,
         "called": called(item),
-        "where": item.headline or where(item),
+        "where": item.headline or agreement.located(item),
         "label": item.predicted[0] if item.predicted else item.target,
         "picture": encode.picture(fitted, long_side=setting.detail.picture),
         "aspect": round(fitted.shape[1] / fitted.shape[0], 4),
@@ -47,12 +47,6 @@ def row(item: PictureEntry, index: int, setting: map_card.CardSetting) -> dict[s
         "maps": maps,
         "panels": panels,
     }
-
-
-def where(item: PictureEntry) -> str:
-    """Where the maps of a picture peak or whether they agree, in one or two sentences."""
-    shown = [(m.method.title, m.values) for m in item.maps if m.values is not None]
-    return agreement.located([name for name, _ in shown], [v for _, v in shown], item.parts)
 
 
 def base(item: PictureEntry) -> colour.Pixels:
