@@ -76,7 +76,7 @@ class PartShare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class MapEvidence:
     """Where the evidence of a map lies.
 
     half: the smallest part of the picture that holds half of it, in [0, 1]; 0 where the map has
@@ -110,7 +110,7 @@ class MapEntry:
     metrics: tuple[MetricEntry, ...] = ()
     verdict: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever JSON holds
-    evidence: Evidence | None = None
+    evidence: MapEvidence | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

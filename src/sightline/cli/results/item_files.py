@@ -18,8 +18,8 @@ from ...errors import FileProblem
 from ...files.writing import write_bytes
 from ...pages.record import (
     Curve,
-    Evidence,
     MapEntry,
+    MapEvidence,
     Method,
     MetricEntry,
     PanelEntry,
@@ -33,7 +33,7 @@ JSON = Any  # whatever JSON holds
 _KINDS: dict[str, type] = {
     "Item": PictureEntry,
     "MapEntry": MapEntry,
-    "Evidence": Evidence,
+    "MapEvidence": MapEvidence,
     "PartShare": PartShare,
     "PanelEntry": PanelEntry,
     "MetricEntry": MetricEntry,

@@ -5,13 +5,13 @@ agree. The numbers come from `evidence`.
 from collections.abc import Iterable, Sequence
 
 from ...views.wording import listed, percent
-from ..record import Evidence, PictureEntry
+from ..record import MapEvidence, PictureEntry
 from .evidence import TENTH
 
 _PARTLY = 0.25
 _AGREE = 0.5  # of the top 10 % of pixels shared: five times what chance gives
 
-Named = tuple[str, Evidence]
+Named = tuple[str, MapEvidence]
 
 
 def located(item: PictureEntry) -> str:

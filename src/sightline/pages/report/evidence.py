@@ -14,7 +14,7 @@ import numpy as np
 
 from ...views import paint
 from ...views.colour import Values
-from ..record import ELSEWHERE, Evidence, Parts, PartShare, PictureEntry
+from ..record import ELSEWHERE, MapEvidence, Parts, PartShare, PictureEntry
 
 TENTH = 0.1
 
@@ -37,10 +37,10 @@ def visible_parts(item: PictureEntry) -> Parts:
     return {name: mask for name, mask in (item.parts or {}).items() if mask.any()}
 
 
-def _evidence(values: Values, parts: Parts) -> Evidence:
+def _evidence(values: Values, parts: Parts) -> MapEvidence:
     half = paint.area_of_mass(values)
     peak = peak_part(values, parts) if half > 0 else None
-    return Evidence(half=half, peak=peak, shares=tuple(part_shares(values, parts)))
+    return MapEvidence(half=half, peak=peak, shares=tuple(part_shares(values, parts)))
 
 
 def peak_part(values: Values, parts: Parts) -> str | None:
