@@ -22,7 +22,7 @@ from sightline.nets.query_vae import QueryNetwork
 from sightline.ops.pursuit.questions import Questions
 from sightline.recipes._chain_quality import ORDERS, curve, foresight
 from sightline.recipes.query_chains import (
-    Plan,
+    ChainPlan,
     fixed_order,
     of_pictures,
     read_arrays,
@@ -97,7 +97,7 @@ def animals() -> dict[str, Any]:
 
 def digits() -> dict[str, Any]:
     """Handwritten digits, asked for 3 x 3 patches of binary pictures, with a small VAE."""
-    plan = Plan(latent=16, width=256, steps=1500, held=0.1)
+    plan = ChainPlan(latent=16, width=256, steps=1500, held=0.1)
     grid = (28, 28)
     bits, labels, names = read_arrays(DATA / "digits" / "mnist_t10k.npz", grid)
     blueprint, things = of_pictures(plan, bits, labels, names, grid=grid)

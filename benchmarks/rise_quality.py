@@ -25,7 +25,7 @@ COUNTS = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 1000)
 def equal_quality(model: sl.Model, image: Tensor, target: int) -> tuple[int, float, float]:
     """Our number of masks, the plain side's quality, and the mean score under masks."""
     rise = Rise(masks=2 * POOL, agreement=1.0)
-    masks = torch.cat(list(rise._drawn(image)))
+    masks = torch.cat(list(rise._random_masks(image)))
     aimed = model.aim(image, target).with_probability(True)
     with torch.no_grad():
         filled = Fill("mean").like(image, model)
@@ -45,7 +45,7 @@ def equal_quality(model: sl.Model, image: Tensor, target: int) -> tuple[int, flo
         return total / DRAWS
 
     plain = quality(lambda: MaskedMean(seen[0], centred=False), PLAIN)
-    fitted = rise._gathered
+    fitted = rise._estimator
     for count in COUNTS:
         if quality(lambda: fitted(seen[0]), count) >= plain:
             return count, plain, float(scores.mean())
@@ -59,7 +59,7 @@ def _map(gathered: MaskedMean, scores: Tensor, masks: Tensor) -> Tensor:
 
 def plain_seconds(net: torch.nn.Module, images: Tensor) -> float:
     """Seconds of `PLAIN` masks through the plain network, from four batches."""
-    masks = torch.cat(list(Rise(masks=4 * BATCH)._drawn(images)))
+    masks = torch.cat(list(Rise(masks=4 * BATCH)._random_masks(images)))
 
     def work() -> None:
         with torch.inference_mode():

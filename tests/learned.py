@@ -100,4 +100,4 @@ def install(patch: pytest.MonkeyPatch, folder: Path) -> None:
         return FILES[kind.kind](folder, model)
 
     patch.setattr(Artifact, "shipped_for", shipped)
-    patch.setattr(part_words, "unnamed", lambda model: PLACES)
+    patch.setattr(part_words, "default_places", lambda model: PLACES)

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from attacks.shapes_net import pictures, trained
 from sightline import Model, Top, create
 from sightline.attacks._edges import SHARP, edges
-from sightline.attacks._losses import BestPicture, ClassGoal, drawn_label, soft_label
+from sightline.attacks._losses import BestPicture, ClassGoal, random_label, soft_label
 from sightline.attacks.manipulation import corner
 from sightline.attacks.sparse_points import SparsePoints, points_of
 from sightline.attacks.st_adv import roughness, warp
@@ -77,7 +77,7 @@ def test_the_soft_label_sums_to_one_whatever_the_number_of_classes() -> None:
     dice = generator(0, "labels")
     for classes in (2, 10, 1000):
         for progress in (0.0, 0.5, 1.0):
-            label = drawn_label(classes, 1, progress, dice)
+            label = random_label(classes, 1, progress, dice)
             assert_close(label.sum(), torch.tensor(1.0))
             assert 0.95 + 0.04 * progress - 1e-6 <= label[1] <= 1
     assert_close(soft_label(4, 0), torch.tensor([1.0, 0, 0, 0]))
@@ -154,7 +154,7 @@ def test_what_is_kept_is_sure_first_and_near_second() -> None:
         (images[3], 0.85, 0.2),
         (images[4], 0.99, 0.3),
     ):
-        kept.look(image, confidence, distance)
+        kept.offer(image, confidence, distance)
     assert torch.equal(kept.image, images[3])
 
 

@@ -65,7 +65,7 @@ def test_the_pull_on_z_is_the_gradient_of_what_is_told() -> None:
     places = torch.randn(3, 5, 4).double().requires_grad_()
     bits = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
     for told in ([], [0, 2], [5, 3, 1]):
-        known = KnownBits.nothing(6).and_of(bits, torch.tensor(told, dtype=torch.long))
+        known = KnownBits.nothing(6).with_answers(bits, torch.tensor(told, dtype=torch.long))
         density = known.likelihood(vae(places)) - places.square().sum(-1) / 2
         wanted = torch.autograd.grad(density.sum(), places)[0]
         assert_close(vae.pull(places.detach(), known), wanted)

@@ -93,7 +93,7 @@ def test_no_feature_and_no_weight_is_below_zero() -> None:
     net = SparseReconstruction(6, features=3, hidden=(8, 4))
     assert (net.encode(torch.randn(50, 6)) >= 0).all()
     net.readout.data[0] = -1
-    net.hold()
+    net.clamp_readout()
     assert net.readout.tolist() == [0, 1, 1]
 
 

@@ -27,7 +27,7 @@ from sightline.recipes._attribute_losses import (
     positives,
 )
 from sightline.recipes._attribute_measures import attention, usual
-from sightline.recipes.attributes import Attributes, Plan, Study, Trained, run
+from sightline.recipes.attributes import Attributes, HeadPlan, Study, TrainedHeads, run
 
 WORDS = ("red", "blue", "yellow stripes", "black stripes")
 LABELS = ("fire", "coal", "wasp", "night")
@@ -82,11 +82,11 @@ class Small(nn.Module):
         return self.head(self.features(images).mean((2, 3)))
 
 
-PLAN = Plan(epochs=12, batch=16, rate=1e-2, warm_up=40, foreground_weight=0.1)
+PLAN = HeadPlan(epochs=12, batch=16, rate=1e-2, warm_up=40, foreground_weight=0.1)
 
 
 @cache
-def trained(seed: int, epochs: int = 12, count: int = 320) -> dict[str, Trained]:
+def trained(seed: int, epochs: int = 12, count: int = 320) -> dict[str, TrainedHeads]:
     """Each arm's network, and what it reached on pictures with swapped grounds."""
     torch.manual_seed(seed)
     base = Model(Small(), size=(SIDE, SIDE), labels=LABELS)

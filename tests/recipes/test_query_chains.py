@@ -17,7 +17,7 @@ from sightline.recipes import _asked_birds as birds
 from sightline.recipes._chain_quality import foresight, wilson
 from sightline.recipes.query_chains import (
     AnswerSplit,
-    Plan,
+    ChainPlan,
     fixed_order,
     main,
     of_table,
@@ -27,7 +27,7 @@ from sightline.recipes.query_chains import (
     train,
 )
 
-TINY = Plan(steps=150, batch=32, rate=1e-2, latent=2, width=16, fixed=3, things=8)
+TINY = ChainPlan(steps=150, batch=32, rate=1e-2, latent=2, width=16, fixed=3, things=8)
 
 
 def table(path: Path, count: int = 60) -> Path:

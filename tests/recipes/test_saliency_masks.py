@@ -23,7 +23,7 @@ from sightline.recipes._command import pictures_of
 from sightline.recipes._mask_quality import Exam, blobs, masks_of, overlaps, quality
 from sightline.recipes.saliency_masks import (
     Clock,
-    Plan,
+    MaskPlan,
     learn_selectors,
     run,
     selected,
@@ -31,7 +31,7 @@ from sightline.recipes.saliency_masks import (
 from sightline.recipes.saliency_masks import train as train_masks
 
 BLURRED = RandomFill(sigma=60.0, kernel=301)  # by 9 of 32 pixels: 1.6 would not hide a shape of 13
-PLAN = Plan(
+PLAN = MaskPlan(
     selector_steps=600,
     steps=450,
     batch=32,

@@ -21,7 +21,7 @@ from sightline.ops.noise import generator
 from sightline.ops.similarity import stretched
 from sightline.recipes import steady_maps
 from sightline.recipes._command import command
-from sightline.recipes.steady_maps import Natural, Plan, SteadyMaps, arms, compared, parted
+from sightline.recipes.steady_maps import Natural, SteadyMaps, SteadyPlan, arms, compared, parted
 
 SIDE = 12
 
@@ -129,7 +129,9 @@ def study(out: Path, epochs: int, count: int) -> dict[str, dict[str, Any]]:
     """What each arm reached; the log says the same, and the network is as it was before."""
     seen = sl.Preprocess(size=(SIDE, SIDE), mean=0.5, std=0.2)
     model = Model(small(1), seen, labels=["lying", "standing"])
-    plan = Plan(epochs=epochs, batch=20, rate=1e-2, epsilon=0.05, exam=count // 5, exam_steps=8)
+    plan = SteadyPlan(
+        epochs=epochs, batch=20, rate=1e-2, epsilon=0.05, exam=count // 5, exam_steps=8
+    )
     data = stripes(count, 0), stripes(count // 5, 9)
     reached = compared(plan, model, data, 0, out)["reached"]
     assert list(reached) == ["as it was", "plain", "adversarial", "adversarial and maps"]
@@ -160,7 +162,7 @@ def test_the_maps_term_keeps_class_and_map(tmp_path: Path) -> None:
 
 def test_arms_differ_in_their_terms_alone() -> None:
     model = Model(small(), size=(SIDE, SIDE), labels=["a", "b"])
-    found = arms(Plan(adversarial_weight=0.5, map_weight=2.0), 3)
+    found = arms(SteadyPlan(adversarial_weight=0.5, map_weight=2.0), 3)
     full = found["adversarial and maps"]
     assert full.map_weight == 2 and full.adversarial_weight == 0.5
     assert found["adversarial"] == replace(full, map_weight=0.0)
@@ -173,7 +175,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadField, match="0 or more"):
         recipe(map_weight=-1.0)
     with pytest.raises(BadField, match="1 or more"):
-        Plan(exam=0)
+        SteadyPlan(exam=0)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE**2, 2))
     with pytest.raises(NotExplainable, match="no spatial layer"):
         Natural(flat, Model(flat, size=(SIDE, SIDE)))

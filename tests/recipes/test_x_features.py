@@ -16,12 +16,12 @@ from sightline.errors import BadField, NotExplainable, UnknownName
 from sightline.nets.sparse_reconstruction import ReconstructionLoss, pull_away, relative_errors
 from sightline.nets.x_features import X_FEATURES, VectorLayer, vector_layer
 from sightline.recipes import _x_pictures
-from sightline.recipes.x_features import Plan, classes_of, learn, measures, run
+from sightline.recipes.x_features import XFeaturePlan, classes_of, learn, measures, run
 from sightline.worlds.aviary import SPECIES, Aviary
 from sightline.worlds.miniatures import MINIATURES
 
 LATENTS, SIGNAL, NOISE, COUNT = 3, 32, 16, 1500
-PLANTED = Plan(features=3, hidden=(64,), epochs=900, batch=COUNT, rate=1e-2, decay=0.0)
+PLANTED = XFeaturePlan(features=3, hidden=(64,), epochs=900, batch=COUNT, rate=1e-2, decay=0.0)
 
 
 def planted() -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +97,7 @@ def folder(place: Path, names: tuple[str, ...] = ("warm", "cold")) -> Path:
     return place
 
 
-SHORT = Plan(features=2, hidden=(8,), epochs=3, batch=16)
+SHORT = XFeaturePlan(features=2, hidden=(8,), epochs=3, batch=16)
 
 
 def test_the_recipe_writes_weights_and_a_log_with_its_control(
@@ -108,7 +108,7 @@ def test_the_recipe_writes_weights_and_a_log_with_its_control(
     assert (reading.layer, reading.pool) == (model().spatial, "mean")
     out = tmp_path / "x.safetensors"
     with caplog.at_level("INFO"):
-        trained = run(SHORT, _x_pictures.look(model(), reading, pictures), [0], out)
+        trained = run(SHORT, _x_pictures.read_vectors(model(), reading, pictures), [0], out)
     assert "min left" in caplog.text and "control" in caplog.text
     log = json.loads(out.with_suffix(".json").read_text())
     told = log["classes"]["warm"]
@@ -126,7 +126,7 @@ def test_the_recipe_writes_weights_and_a_log_with_its_control(
 def test_it_can_be_repeated(tmp_path: Path) -> None:
     pictures = _x_pictures.photographs(model(), str(folder(tmp_path)))
     reading = vector_layer(model(), pictures.batch(model(), torch.tensor([0])))
-    seen = _x_pictures.look(model(), reading, pictures)
+    seen = _x_pictures.read_vectors(model(), reading, pictures)
     outs = [tmp_path / f"{i}.safetensors" for i in range(2)]
     nets = [run(SHORT, seen, [1], out)[1].net for out in outs]
     assert torch.equal(nets[0].readout, nets[1].readout)
@@ -136,7 +136,7 @@ def test_pictures_without_folders_are_sorted_by_what_the_model_says(tmp_path: Pa
     inside = folder(tmp_path, ("only",)) / "only"
     pictures = _x_pictures.photographs(model(), str(inside))
     reading = vector_layer(model(), pictures.batch(model(), torch.tensor([0])))
-    seen = _x_pictures.look(model(), reading, pictures)
+    seen = _x_pictures.read_vectors(model(), reading, pictures)
     assert torch.equal(seen.labels, seen.outputs.argmax(1))
 
 
@@ -206,12 +206,12 @@ def test_drawn_birds_are_of_the_species_that_their_labels_say() -> None:
 
 def test_a_plan_of_no_steps_is_refused() -> None:
     with pytest.raises(BadField):
-        Plan(epochs=0)
+        XFeaturePlan(epochs=0)
 
 
 def test_a_sum_that_is_right_has_an_r2_of_one() -> None:
     activations, scores, _ = planted()
-    net = learn(Plan(features=2, hidden=(4,), epochs=1, batch=COUNT), activations, scores)
+    net = learn(XFeaturePlan(features=2, hidden=(4,), epochs=1, batch=COUNT), activations, scores)
     with torch.no_grad():
         outputs = torch.stack([net(activations).score, torch.zeros(COUNT)], 1)
     seen = _x_pictures.ActivationSet(

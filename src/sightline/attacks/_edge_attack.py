@@ -28,7 +28,7 @@ from ..model import Model
 from ..ops.noise import generator
 from ..target import Target
 from ._edges import edges
-from ._losses import BestPicture, aim_of, drawn_label, slope, soft_loss, within
+from ._losses import BestPicture, class_goal, random_label, slope, soft_loss, within
 from ._objective import MapObjective
 
 
@@ -68,7 +68,7 @@ class EdgeAttack(Attack):
     def deceive(
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
-        index = aim_of(model, target, self.registered_name).index
+        index = class_goal(model, target, self.registered_name).index
         objective = MapObjective.of(model, images, index, explainer, self.pull)
         sizes = self.step * self.weigh(edges(images), explainer)
         moved = images
@@ -87,10 +87,10 @@ class EdgeAttack(Attack):
         for i in range(self.second + 1):
             done = i / max(1, self.second)
             trace = objective.trace(model, moved)
-            label = drawn_label(trace.output.shape[1], objective.index, done, dice)
+            label = random_label(trace.output.shape[1], objective.index, done, dice)
             loss = soft_loss(trace.logits, label)
             loss, confidence, apart = objective.add_map(model, trace, loss, done)
-            kept.look(moved, confidence, apart)
+            kept.offer(moved, confidence, apart)
             if i < self.second:
                 moved = within(moved - sizes * slope(trace, loss).sign(), images, self.epsilon)
         return kept.image

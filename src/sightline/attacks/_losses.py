@@ -44,7 +44,7 @@ class ClassGoal:
         return 1 - share if self.away else share
 
 
-def aim_of(model: Model, target: Target, attack: str, *, away: bool = False) -> ClassGoal:
+def class_goal(model: Model, target: Target, attack: str, *, away: bool = False) -> ClassGoal:
     """The class that a target of one picture means.
 
     away: whether the attack can leave a class. Raises: BadTarget for what is no class, for one to
@@ -76,7 +76,7 @@ def soft_label(classes: int, index: int, confidence: float = 1.0) -> Tensor:
     return label
 
 
-def drawn_label(classes: int, index: int, progress: float, dice: torch.Generator) -> Tensor:
+def random_label(classes: int, index: int, progress: float, dice: torch.Generator) -> Tensor:
     """The soft label of a step; progress: from 0 at the first step to 1 at the last."""
     low = 0.95 + 0.04 * progress
     confidence = (
@@ -111,7 +111,7 @@ class BestPicture:
     confidence: float = -1.0
     distance: float = field(default=float("inf"))
 
-    def look(self, image: Tensor, confidence: float, distance: float) -> None:
+    def offer(self, image: Tensor, confidence: float, distance: float) -> None:
         """Takes the picture where it is better than what was kept."""
         sure, was = confidence > SURE, self.confidence > SURE
         nearer = distance < self.distance if sure and was else sure > was

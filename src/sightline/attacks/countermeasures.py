@@ -64,10 +64,10 @@ def disagreements(model: Model, images: Tensor, explainers: Sequence[Explainer])
         if not isinstance(heat, Heatmap):
             raise NotExplainable(f"{explainer.registered_name} gives no map to compare.")
         maps.append(stretched(heat.values.double().cpu()))
-    return torch.cat([_apart(a, b) for a, b in combinations(maps, 2)], 1)
+    return torch.cat([_distance(a, b) for a, b in combinations(maps, 2)], 1)
 
 
-def _apart(a: Tensor, b: Tensor) -> Tensor:
+def _distance(a: Tensor, b: Tensor) -> Tensor:
     columns = [(a - b).abs().mean((1, 2))]
     for level in LEVELS:
         both, either = (a > level) & (b > level), (a > level) | (b > level)

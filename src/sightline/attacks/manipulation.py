@@ -22,7 +22,7 @@ from ..model import Model
 from ..registry import register
 from ..target import Target, Top
 from ._differentiable_maps import differentiable_map
-from ._losses import aim_of, slope, soft_loss, within
+from ._losses import class_goal, slope, soft_loss, within
 
 WIDTH = 0.15  # of the blob, as a share of the map's sides
 
@@ -65,7 +65,7 @@ class Manipulation(Attack):
                 "manipulation moves the map of an explainer, and none was given."
                 " Pass one as `explainer`."
             )
-        index = aim_of(model, target, self.registered_name).index
+        index = class_goal(model, target, self.registered_name).index
         mapping = differentiable_map(explainer, model)
         wanted = corner(mapping.clean_map(model, images, index))
         label = model.probabilities(images)[0]

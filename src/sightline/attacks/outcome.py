@@ -23,7 +23,7 @@ from ..network.costs import recorded
 from ..ops.similarity import spearman, ssim, stretched
 from ..target import Target
 from ._edges import SHARP, edges
-from ._losses import aim_of
+from ._losses import class_goal
 
 LEVELS = 255
 
@@ -148,7 +148,7 @@ def judge(
     passes: dict[str, float] | None = None,
 ) -> AttackOutcome:
     """What `fooled` does that `images` do not; target: fixed on the clean images."""
-    aims = [aim_of(model, target.take([i]), "this", away=True) for i in range(len(images))]
+    aims = [class_goal(model, target.take([i]), "this", away=True) for i in range(len(images))]
     wanted = torch.tensor([aim.index for aim in aims], device="cpu")
     leaves = torch.tensor([aim.away for aim in aims], device="cpu")
     shares, moved = model.probabilities(images).cpu(), model.probabilities(fooled).cpu()

@@ -18,7 +18,7 @@ from ..explainer import Explainer
 from ..model import Model
 from ..registry import register
 from ..target import Target
-from ._losses import BestPicture, aim_of, slope, within
+from ._losses import BestPicture, class_goal, slope, within
 
 
 @register("pgd", paper="arXiv:1706.06083")
@@ -50,12 +50,12 @@ class PGD(Attack):
     def deceive(
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
-        aim = aim_of(model, target, self.registered_name, away=True)
+        aim = class_goal(model, target, self.registered_name, away=True)
         kept, moved = BestPicture(images), images
         for i in range(self.steps + 1):
             trace = model.trace(moved, read=("input",))
             confidence = aim.confidence(trace.logits)
-            kept.look(moved, confidence, 1 - confidence)
+            kept.offer(moved, confidence, 1 - confidence)
             if i < self.steps:
                 step = self.step * torch.sign(slope(trace, aim.loss(trace.logits)))
                 moved = within(moved - step, images, self.epsilon)

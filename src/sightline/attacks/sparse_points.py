@@ -23,7 +23,7 @@ from ..ops.blur import gaussian_blur
 from ..ops.noise import normal
 from ..registry import register
 from ..target import Target, Top
-from ._losses import ClassGoal, aim_of, slope
+from ._losses import ClassGoal, class_goal, slope
 
 START = -1.0
 
@@ -66,7 +66,7 @@ class SparsePoints(Attack):
     def deceive(
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
-        aim = aim_of(model, target, self.registered_name, away=True)
+        aim = class_goal(model, target, self.registered_name, away=True)
         return self.search(model, images, self._hidden(images), aim)
 
     def search(self, model: Model, images: Tensor, hidden: Tensor, aim: ClassGoal) -> Tensor:
@@ -106,7 +106,7 @@ class SparsePoints(Attack):
             trace = model.trace(made, read=("input",))
             margin = aim.margin(trace.logits)
             count = int((soft > 0.5).sum())
-            done |= best.look(made.detach(), margin.item(), count)
+            done |= best.offer(made.detach(), margin.item(), count)
             loss = margin.clamp(min=-self.kappa)
             push = (made * slope(trace, loss)).sum() + weight * mask.sum()
             found = torch.autograd.grad(push, [gates, *learned])
@@ -122,7 +122,7 @@ class _Best:
     margin: float = float("inf")
     count: int = 0
 
-    def look(self, image: Tensor, margin: float, count: int) -> bool:
+    def offer(self, image: Tensor, margin: float, count: int) -> bool:
         """Whether this picture has succeeded; it is kept where it is better."""
         done, was = margin < 0, self.margin < 0
         fewer = count < self.count if done and was else done

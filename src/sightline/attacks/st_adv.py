@@ -24,7 +24,7 @@ from ..ops.noise import generator
 from ..registry import register
 from ..target import Target
 from ._edges import edges
-from ._losses import BestPicture, aim_of, slope, soft_label, soft_loss
+from ._losses import BestPicture, class_goal, slope, soft_label, soft_loss
 from ._objective import MapObjective
 
 TINY = 1e-8
@@ -66,7 +66,7 @@ class StAdv(Attack):
     def deceive(
         self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
     ) -> Tensor:
-        index = aim_of(model, target, self.registered_name).index
+        index = class_goal(model, target, self.registered_name).index
         objective = MapObjective.of(model, images, index, explainer, self.pull)
         plain = MapObjective(index, self.pull)
         drawn = torch.rand(
@@ -81,19 +81,19 @@ class StAdv(Attack):
         for i in range(self.first + self.second + 1):
             second = i >= self.first
             at = objective if second else plain
-            made = self._made(images, flow, second)
+            made = self._moved_image(images, flow, second)
             trace = at.trace(model, made)
             loss = (1 + second) * soft_loss(trace.logits, soft_label(trace.output.shape[1], index))
             done = max(0, i - self.first) / max(1, self.second)
             loss, confidence, apart = at.add_map(model, trace, loss, done)
             if second:
-                kept.look(made.detach(), confidence, apart)
+                kept.offer(made.detach(), confidence, apart)
             push = (made * slope(trace, loss)).sum() + self.smooth * roughness(flow)
             (flow.grad,) = torch.autograd.grad(push, flow)
             stepper.step()
         return kept.image
 
-    def _made(self, images: Tensor, flow: Tensor, second: bool) -> Tensor:
+    def _moved_image(self, images: Tensor, flow: Tensor, second: bool) -> Tensor:
         limited = self.edges == "always" or (self.edges == "stage1" and not second)
         bent = warp(images, flow)
         bent = images + edges(images).clamp(max=1) * (bent - images) if limited else bent

@@ -59,11 +59,11 @@ class StateDict:
     tensors: Tensors
 
 
-class _Record:
+class _StorageRecord:
     """What stands for an object of a training record: it takes all that is given and does
     nothing."""
 
-    def __new__(cls, *_: object) -> "_Record":
+    def __new__(cls, *_: object) -> "_StorageRecord":
         return super().__new__(cls)
 
     def __init__(self, *_: object) -> None: ...
@@ -112,7 +112,7 @@ def read_state_dicts(path: Path, name: str) -> list[StateDict]:
 
 def _loaded(path: Path) -> object:
     kinds = [f"numpy.dtypes.{kind}DType" for kind in _NUMPY_KINDS]
-    stand_ins: list[Any] = [(_Record, name) for name in (*_OBJECTS, *kinds)]
+    stand_ins: list[Any] = [(_StorageRecord, name) for name in (*_OBJECTS, *kinds)]
     stand_ins += [(OrderedDict, name) for name in _DICTIONARIES]
     stand_ins += [(_default_dictionary, "collections.defaultdict")]
     with _LOADING, torch.serialization.safe_globals(stand_ins):

@@ -59,7 +59,7 @@ class Match:
         return [n for n in plain if not _AVERAGES & set(re.split(r"[\W_]+", n.lower()))]
 
 
-def fields_held(module: nn.Module, found: Sequence[StateDict], key: str) -> dict[str, int]:
+def fields_in(module: nn.Module, found: Sequence[StateDict], key: str) -> dict[str, int]:
     """What the file knows of the builder's `num_classes` and `in_chans`, where that alone keeps it
     from fitting the module.
     """
@@ -93,7 +93,7 @@ def fit(
     whole = [m for m in _matches(expected, found, key) if not _problems(module, m)]
     if not whole:
         raise BadModel(_misfit(module, _best(expected, found, key), name, arch))
-    match, remark = _chosen(whole, name)
+    match, remark = _choose(whole, name)
     strange = {n: tuple(t.shape) for n, t in match.tensors.items() if n not in expected}
     match = replace(match, beside={**match.beside, **strange})
     ready = {
@@ -119,7 +119,7 @@ def fit(
     return tuple([*match.notes(), *remark])
 
 
-def _chosen(whole: Sequence[Match], name: str) -> tuple[Match, list[str]]:
+def _choose(whole: Sequence[Match], name: str) -> tuple[Match, list[str]]:
     """The plain weights before the averaged; of several plain ones none is guessed."""
     plain = [m for m in whole if not m.averaged] or list(whole)
     others = [m for m in plain[1:] if not _same(m.tensors, plain[0].tensors)]
@@ -151,7 +151,7 @@ def _best(expected: Mapping[str, Tensor], found: Sequence[StateDict], key: str) 
 def _matches(expected: Mapping[str, Tensor], found: Sequence[StateDict], key: str) -> list[Match]:
     """A match for each prefix under which all of the network's names lie, and else for the one
     under which most do; exact ones first."""
-    matches = [m for one in found for m in _of_one(expected, one) if _meant(m, key)]
+    matches = [m for one in found for m in _of_one(expected, one) if _is_meant(m, key)]
     if not matches:
         held = ", ".join(dict.fromkeys(repr(one.address) for one in found if one.address))
         raise BadModel(
@@ -162,7 +162,7 @@ def _matches(expected: Mapping[str, Tensor], found: Sequence[StateDict], key: st
     return exact[:1] or matches
 
 
-def _meant(match: Match, key: str) -> bool:
+def _is_meant(match: Match, key: str) -> bool:
     """Whether the match lies under `key`: a run of the words of its address."""
     return not key or f".{key.strip('.')}." in f".{match.address}."
 

@@ -20,7 +20,7 @@ from ..pictures.preprocess import Preprocess
 from .builders import LIBRARIES, TIMM, TORCHVISION, Library, ModelParts, classic
 from .checkpoint import read_state_dicts
 from .class_names import read_class_names
-from .matching import fields_held, fit
+from .matching import fields_in, fit
 from .same_padding import pad_same
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def read_weight_file(specification: str) -> ModelParts:
     fields = dict(spec.fields)
     module = _built(spec, fields)
     key = spec.ours.get("key", "")
-    held = fields_held(module, found, key)
+    held = fields_in(module, found, key)
     if spec.library is not TIMM:  # only timm's builders know the word
         held = {} if "in_chans" in held else held
     notes = [f"{n}={v}, read from the weights' shapes" for n, v in held.items() if n not in fields]

@@ -86,7 +86,7 @@ class SparseReconstruction(nn.Module):
         )
 
     @torch.no_grad()
-    def hold(self) -> None:
+    def clamp_readout(self) -> None:
         """Put the read-out back to where it is no evidence against the class."""
         self.readout.clamp_(min=0)
 

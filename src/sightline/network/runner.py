@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import NotExplainable
 from ..ops.batches import rows_of
-from ..ops.rules import Rule, served
+from ..ops.rules import Rule, supported
 from .anatomy import Anatomy, study
 from .black_box import BlackBox
 from .calling.failures import refuse_scripted
@@ -104,7 +104,7 @@ class NetworkRunner:
                 self.study(shape)
             known = self.anatomies.get(shape)
             graph = bool(asked.read) and self.differentiable
-            precision = served(asked.rules, asked.precision)
+            precision = supported(asked.rules, asked.precision)
             with (
                 self.engine.running(self.module, images, asked.layers, precision) as module,
                 torch.set_grad_enabled(torch.is_grad_enabled() and graph),

@@ -52,7 +52,7 @@ class Rule(Protocol):
     def run(self, call: OperationCall) -> Tensor: ...
 
 
-def served(rules: Sequence[Rule], precision: str) -> str:
+def supported(rules: Sequence[Rule], precision: str) -> str:
     """Which network serves a pass under these rules, as `Engine.running` names it: the user's own,
     whose operations are as they were written; any equal one where only ReLUs are rewritten."""
     if not rules:

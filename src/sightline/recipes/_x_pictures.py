@@ -90,7 +90,7 @@ class ActivationSet:
 
 
 @torch.no_grad()
-def look(model: Model, reading: VectorLayer, pictures: ImageBatches) -> ActivationSet:
+def read_vectors(model: Model, reading: VectorLayer, pictures: ImageBatches) -> ActivationSet:
     """One pass over all pictures, with the time left in the log."""
     count = len(pictures.labels)
     clock, vectors, outputs = Clock.start("looking at pictures", 0, count), [], []

@@ -144,7 +144,7 @@ class Attributes(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class HeadPlan:
     """How it is trained. tune: how many of the backbone's last stages learn, None for all of it; a
     stage that does not learn runs once. fresh: start from random weights.
     """
@@ -168,7 +168,7 @@ class Plan:
             raise BadField("epochs, batch, tune and size are 1 or more, rate is above 0.")
 
 
-def arms(plan: Plan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
+def arms(plan: HeadPlan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
     """The runs that are compared: the classes alone, with attributes, and with L_fg too."""
     both = Attributes(
         attribute_weight=plan.attribute_weight,
@@ -185,7 +185,7 @@ def arms(plan: Plan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
 
 
 def learn(
-    plan: Plan,
+    plan: HeadPlan,
     network: nn.Module,
     lessons: tuple[Tensor, Tensor],
     recipe: Attributes,
@@ -220,7 +220,7 @@ def learn(
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedHeads:
     """One arm: the whole network, and what it reached on pictures that it had not seen."""
 
     network: AttributeNet
@@ -233,7 +233,7 @@ class Study:
     into it as nothing learns.
     """
 
-    plan: Plan
+    plan: HeadPlan
     base: Model
     lessons: Lessons
     exam: Lessons
@@ -241,7 +241,7 @@ class Study:
     unseen: Tensor
 
     @classmethod
-    def of(cls, plan: Plan, base: Model, data: tuple[Lessons, Lessons]) -> "Study":
+    def of(cls, plan: HeadPlan, base: Model, data: tuple[Lessons, Lessons]) -> "Study":
         """data: to learn from, and to be examined on."""
         front: nn.Module = nn.Identity()
         if plan.tune is not None:
@@ -253,7 +253,7 @@ class Study:
         return cls(plan, base, *data, shown, unseen)
 
 
-def run(study: Study, seed: int) -> dict[str, Trained]:
+def run(study: Study, seed: int) -> dict[str, TrainedHeads]:
     """Every arm with one seed, from the same first weights, on copies of the base's network."""
     plan, base, lessons, exam = study.plan, study.base, study.lessons, study.exam
     trained = {}
@@ -273,7 +273,7 @@ def run(study: Study, seed: int) -> dict[str, Trained]:
         result = measured(learned, study.unseen, exam, lessons)
         seconds = round(time.monotonic() - begun, 1)
         log.info("%s: %s (%.0f s)", named, result, seconds)
-        trained[name] = Trained(net.eval(), {**result, "seconds": seconds})
+        trained[name] = TrainedHeads(net.eval(), {**result, "seconds": seconds})
     return trained
 
 
@@ -287,7 +287,7 @@ def _fronted(front: nn.Module, model: Model, images: Tensor) -> Tensor:
     return torch.cat([front(base_normal(model, part)).half() for part in images.split(32)])
 
 
-def compared(plan: Plan, source: Source, seeds: int, out: Path) -> dict[str, Any]:
+def compared(plan: HeadPlan, source: Source, seeds: int, out: Path) -> dict[str, Any]:
     """All arms with all seeds; writes the first seed's last arm and the results beside it."""
     base = zoo.load(plan.backbone, pretrained=not plan.fresh)
     study, runs = Study.of(plan, base, source.lessons(base)), []
@@ -314,7 +314,7 @@ def _mean(results: list[dict[str, Any]]) -> dict[str, float | None]:
     return found
 
 
-def head_only(model: Model, name: str, source: Source, plan: Plan, out: Path) -> dict[str, Any]:
+def head_only(model: Model, name: str, source: Source, plan: HeadPlan, out: Path) -> dict[str, Any]:
     """An attribute head on a model that stays as it is; writes its file and what it reached."""
     lessons, exam = source.lessons(model)
     net = attribute_net(model, len(lessons.labels), lessons.names, lessons.size)
@@ -369,7 +369,7 @@ def options() -> argparse.ArgumentParser:
         "attribute_weight": "lambda_a",
         "foreground_weight": "lambda_f; it needs boxes or masks",
     }
-    add_numbers(parser, Plan(), **told)
+    add_numbers(parser, HeadPlan(), **told)
     add("--seeds", type=int, default=1, metavar="N", help="runs, seeds from 0 on (default: 1)")
     out = "weights to write (default: attributes.safetensors), with a log (.json) beside them"
     add("--out", type=Path, default=Path("attributes.safetensors"), help=out)
@@ -382,8 +382,8 @@ def main() -> None:
     given = vars(options().parse_args())
     log_times()
     torch.set_num_threads(given["threads"])
-    fields = Plan.__dataclass_fields__
-    plan = Plan(**{k: v for k, v in given.items() if k in fields and v is not None})
+    fields = HeadPlan.__dataclass_fields__
+    plan = HeadPlan(**{k: v for k, v in given.items() if k in fields and v is not None})
     if given["table"]:
         source: Source = table(given["table"], given["pictures"] or given["table"].parent)
     else:

@@ -72,7 +72,7 @@ TESTS = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworkPlan:
     """How one network is trained: the rate rises for `warm` epochs, the first `small` see 96 px."""
 
     net: str
@@ -91,9 +91,11 @@ class Plan:
 
 EARLY = ("stem", "stage1", "stage2")
 PLANS = {
-    "default": Plan("default", TRAIN, epochs=6, rate=3e-3, small=3),
-    "clever-hans": Plan("clever-hans", TRAIN_PLANTED, epochs=6, rate=3e-3, small=3, warm=0.9),
-    "default-vit": Plan(
+    "default": NetworkPlan("default", TRAIN, epochs=6, rate=3e-3, small=3),
+    "clever-hans": NetworkPlan(
+        "clever-hans", TRAIN_PLANTED, epochs=6, rate=3e-3, small=3, warm=0.9
+    ),
+    "default-vit": NetworkPlan(
         "default-vit", TRAIN, epochs=5, rate=1.5e-3, warm=0.6, teacher="default", borrowed=EARLY
     ),
 }
@@ -169,7 +171,7 @@ def augment(images: Tensor, dice: torch.Generator) -> Tensor:
 
 
 def train(
-    plan: Plan,
+    plan: NetworkPlan,
     pictures: ImageBatches,
     teacher: nn.Module | None,
     folder: Path,
@@ -203,7 +205,7 @@ def train(
     return module.eval(), history
 
 
-def _borrow(plan: Plan, module: nn.Module, teacher: nn.Module) -> None:
+def _borrow(plan: NetworkPlan, module: nn.Module, teacher: nn.Module) -> None:
     for layer in plan.borrowed:
         mine, theirs = module.get_submodule(layer), teacher.get_submodule(layer).state_dict()
         mine.load_state_dict({name: theirs[name] for name in mine.state_dict()})
@@ -220,7 +222,7 @@ def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
 class Lesson:
     """A network, what it learns from, and how."""
 
-    plan: Plan
+    plan: NetworkPlan
     module: nn.Module
     optimiser: torch.optim.Optimizer
     pictures: ImageBatches
@@ -284,7 +286,7 @@ def _distance(scores: Tensor, wanted: Tensor, heat: float = 2.0) -> Tensor:
     return heat**2 * functional.kl_div(given, aim, reduction="batchmean")
 
 
-def _rate(plan: Plan, epoch: float) -> float:
+def _rate(plan: NetworkPlan, epoch: float) -> float:
     """One cycle: up in a line, down in a cosine."""
     if epoch < plan.warm:
         return 0.05 + 0.95 * epoch / plan.warm
@@ -303,7 +305,7 @@ def accuracy(module: nn.Module, pictures: ImageBatches) -> float:
 
 
 def export(
-    plan: Plan,
+    plan: NetworkPlan,
     module: nn.Module,
     history: list[dict[str, Any]],
     scores: dict[str, float],

@@ -67,7 +67,7 @@ log = logging.getLogger("sightline.query-chains")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ChainPlan:
     """How it is trained: Adam whose rate falls to nothing along a cosine.
 
     held: share of the things that are kept for the measurements. fixed: length of the fixed order,
@@ -90,7 +90,7 @@ class Plan:
             raise BadField("steps, batch and width are 1 or more, latent 0 or more.")
 
 
-SMALL = Plan(latent=8, width=128, steps=2000)
+SMALL = ChainPlan(latent=8, width=128, steps=2000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class AnswerSplit:
     test_labels: Tensor
 
     @staticmethod
-    def split(bits: Tensor, labels: Tensor, plan: Plan) -> "AnswerSplit":
+    def split(bits: Tensor, labels: Tensor, plan: ChainPlan) -> "AnswerSplit":
         order = torch.randperm(len(bits), generator=generator(plan.seed, "held"), device="cpu")
         count = max(1, round(plan.held * len(bits)))
         test, rest = order[:count], order[count:]
@@ -116,7 +116,7 @@ def shares(labels: Tensor, classes: int) -> tuple[float, ...]:
     return tuple((counts / counts.sum()).tolist())
 
 
-def train(plan: Plan, blueprint: QueryBlueprint, things: AnswerSplit) -> QueryVAE:
+def train(plan: ChainPlan, blueprint: QueryBlueprint, things: AnswerSplit) -> QueryVAE:
     """The VAE of a blueprint; a step depends on the seed and its number alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -154,10 +154,10 @@ def fixed_order(knowledge: Knowledge, bits: Tensor, length: int) -> tuple[int, .
         chosen = int(mean.argmax())
         order.append(chosen)
         for i, (answers, carried) in enumerate(found):
-            said = questions.told(bits[i], chosen)
+            said = questions.answer_code(bits[i], chosen)
             after = bayes(belief[i], answers[:, chosen, said])
             belief[i] = after if bool(after.isfinite().all()) else belief[i]
-            known[i] = known[i].and_of(bits[i], questions.reads[chosen])
+            known[i] = known[i].with_answers(bits[i], questions.reads[chosen])
             memory[i] = carried
         clock.tick(step + 1)
     return tuple(order)
@@ -201,7 +201,7 @@ def features_of(
 
 
 def of_birds(
-    plan: Plan, model: Model, folder: Path
+    plan: ChainPlan, model: Model, folder: Path
 ) -> tuple[QueryBlueprint, AnswerSplit, Any, Any]:
     """The aviary: a third of the birds and all mixed ones teach the reader, the rest the VAE."""
     drawn, truth = birds.natural(birds.BIRDS, folder)
@@ -241,7 +241,7 @@ def of_birds(
 
 
 def of_pictures(
-    plan: Plan, bits: Tensor, labels: Tensor, names: Sequence[str], grid: tuple[int, int]
+    plan: ChainPlan, bits: Tensor, labels: Tensor, names: Sequence[str], grid: tuple[int, int]
 ) -> tuple[QueryBlueprint, AnswerSplit]:
     """Binary pictures as bits, asked for patches."""
     things = AnswerSplit.split(bits, labels, plan)
@@ -255,7 +255,7 @@ def of_pictures(
     return blueprint, things
 
 
-def of_table(plan: Plan, path: Path) -> tuple[QueryBlueprint, AnswerSplit]:
+def of_table(plan: ChainPlan, path: Path) -> tuple[QueryBlueprint, AnswerSplit]:
     """A table of answers. Raises: FileProblem where it is none."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -308,7 +308,9 @@ def read_folder(data: str, model: Model, grid: tuple[int, int]) -> tuple[Tensor,
     return torch.cat(parts), source.labels
 
 
-def run(plan: Plan, blueprint: QueryBlueprint, things: AnswerSplit, out: Path, **told: Any) -> None:
+def run(
+    plan: ChainPlan, blueprint: QueryBlueprint, things: AnswerSplit, out: Path, **told: Any
+) -> None:
     """Train it and its control, find the fixed order, write the weights and the log beside them."""
     reader = told.pop("reader", None)
     vae = train(plan, blueprint, things)
@@ -345,7 +347,7 @@ def options() -> argparse.ArgumentParser:
         "width": f"width of the widest layer; {SMALL.width} for the drawn birds",
         "seed": "seed of all random numbers",
     }
-    add_numbers(parser, Plan(), **told)
+    add_numbers(parser, ChainPlan(), **told)
     add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     return parser
 
@@ -365,7 +367,7 @@ def main() -> None:
         )
     names = ("steps", "latent", "width", "seed")
     changes = {k: v for k in names if (v := getattr(given, k)) is not None}
-    plan = replace(Plan() if sources else SMALL, **changes)
+    plan = replace(ChainPlan() if sources else SMALL, **changes)
     stem = stem_of(Path(str(sources[0])).stem) if sources else "aviary"
     out = place_for(given.out or Path(f"{stem}-questions.safetensors"))
     if given.table:

@@ -39,7 +39,7 @@ log = logging.getLogger("sightline.saliency-masks")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class MaskPlan:
     """How it is trained; every default but `base` is that of the authors' scripts.
 
     decay: of the selectors. drop: steps between two tenfold drops of the selectors' rate. fakes:
@@ -63,7 +63,7 @@ class Plan:
     loss: MaskLoss = field(default_factory=MaskLoss)
 
 
-SMALL = Plan(steps=800, batch=32)
+SMALL = MaskPlan(steps=800, batch=32)
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Clock:
 
 
 def train(
-    plan: Plan, model: Model, source: ImageBatches, folder: Path, stop: int | None = None
+    plan: MaskPlan, model: Model, source: ImageBatches, folder: Path, stop: int | None = None
 ) -> tuple[MaskingNetwork, list[dict[str, Any]]]:
     """The trained network and its history; goes on from the checkpoint in `folder`.
 
@@ -142,7 +142,7 @@ def mean_maps(model: Model, network: MaskingNetwork, source: ImageBatches, folde
     return torch.cat(parts)
 
 
-def learn_selectors(plan: Plan, network: MaskingNetwork, means: Tensor, labels: Tensor) -> None:
+def learn_selectors(plan: MaskPlan, network: MaskingNetwork, means: Tensor, labels: Tensor) -> None:
     """Phase 1: one embedding for each class, so that it tells whether the class is there."""
     clock = Clock.start("phase 1, selectors", 0, plan.selector_steps)
     stepper = torch.optim.Adam([network.embedding], lr=plan.selector_rate, weight_decay=plan.decay)
@@ -173,7 +173,7 @@ def selected(labels: Tensor, real: Tensor, classes: int, dice: torch.Generator) 
 
 
 def learn_masks(
-    plan: Plan,
+    plan: MaskPlan,
     network: MaskingNetwork,
     model: Model,
     source: ImageBatches,
@@ -213,7 +213,7 @@ def learn_masks(
 class Lesson:
     """One step of phase 2."""
 
-    plan: Plan
+    plan: MaskPlan
     model: Model
     network: MaskingNetwork
     source: ImageBatches
@@ -265,7 +265,7 @@ class Sums:
         return ", ".join(f"{name} {value:.3f}" for name, value in self.means().items())
 
 
-def run(plan: Plan, model: Model, source: ImageBatches, data: Path, out: Path) -> None:
+def run(plan: MaskPlan, model: Model, source: ImageBatches, data: Path, out: Path) -> None:
     """Train, measure, write the weights and the log beside them."""
     network, history = train(plan, model, source, data)
     MASKS.save(out, network.blueprint, network.state_dict())
@@ -289,7 +289,7 @@ def main() -> None:
         " written beside it"
     )
     add("--out", type=Path, help=out)
-    add("--steps", type=int, metavar="N", help=f"steps of phase 2 (default: {Plan().steps})")
+    add("--steps", type=int, metavar="N", help=f"steps of phase 2 (default: {MaskPlan().steps})")
     add("--batch", type=int, metavar="N", help="pictures per step of phase 2 (default: 64)")
     add("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)")
     add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
@@ -298,7 +298,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     embedded = given.folder is None and given.model == "sightline:default"
     changes = {k: v for k in ("steps", "batch") if (v := getattr(given, k)) is not None}
-    plan = replace(SMALL if embedded else Plan(), seed=given.seed, **changes)
+    plan = replace(SMALL if embedded else MaskPlan(), seed=given.seed, **changes)
     out = place_for(given.out or Path(f"{stem_of(given.model)}-masks.safetensors"))
     model = zoo.load(given.model)
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -156,7 +156,7 @@ class SteadyMaps(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SteadyPlan:
     """How it is trained, and how the arms are examined: pictures of `exam`, `exam_steps` of PGD."""
 
     epochs: int = 3
@@ -175,7 +175,7 @@ class Plan:
             raise BadField("epochs, batch, exam and exam-steps are 1 or more, rate is above 0.")
 
 
-def arms(plan: Plan, seed: int) -> dict[str, SteadyMaps]:
+def arms(plan: SteadyPlan, seed: int) -> dict[str, SteadyMaps]:
     """The runs that are compared: plain, adversarial, and adversarial with the maps' term."""
     full = SteadyMaps(
         adversarial_weight=plan.adversarial_weight,
@@ -193,7 +193,7 @@ def arms(plan: Plan, seed: int) -> dict[str, SteadyMaps]:
 
 
 def learn(
-    plan: Plan, model: Model, source: ImageBatches, recipe: SteadyMaps, what: str
+    plan: SteadyPlan, model: Model, source: ImageBatches, recipe: SteadyMaps, what: str
 ) -> nn.Module:
     """A copy of the model's network after `plan.epochs`; batches depend on the seed alone. Half of
     the pictures are mirrored. Raises: NotExplainable for a model without a layer to read."""
@@ -237,7 +237,9 @@ def learn(
     return network.eval()
 
 
-def examined(plan: Plan, model: Model, images: Tensor, classes: Tensor) -> dict[str, float | None]:
+def examined(
+    plan: SteadyPlan, model: Model, images: Tensor, classes: Tensor
+) -> dict[str, float | None]:
     """What a network reaches on pictures that it was not trained on, as shares and means.
 
     accuracy: on the pictures. attacked: after PGD away from the class. maps: Spearman's rank
@@ -274,7 +276,7 @@ def drawn(seed: int, count: int) -> ImageBatches:
 
 
 def compared(
-    plan: Plan, model: Model, data: tuple[ImageBatches, ImageBatches], seed: int, out: Path
+    plan: SteadyPlan, model: Model, data: tuple[ImageBatches, ImageBatches], seed: int, out: Path
 ) -> dict[str, Any]:
     """All arms from the same weights; writes the last one's weights and what all reached.
 
@@ -338,7 +340,7 @@ def options() -> argparse.ArgumentParser:
         "exam": "pictures in the test",
         "exam_steps": "steps of PGD in the test",
     }
-    add_numbers(parser, Plan(), **told)
+    add_numbers(parser, SteadyPlan(), **told)
     out = (
         "file of weights to write (default: steady-maps.safetensors); a log (.json) is"
         " written beside it"
@@ -355,8 +357,8 @@ def main() -> None:
     given = vars(parser.parse_args())
     log_times()
     torch.set_num_threads(given["threads"])
-    fields = Plan.__dataclass_fields__
-    plan = Plan(**{k: v for k, v in given.items() if k in fields and v is not None})
+    fields = SteadyPlan.__dataclass_fields__
+    plan = SteadyPlan(**{k: v for k, v in given.items() if k in fields and v is not None})
     out, model = place_for(given["out"]), zoo.load(given["model"])
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")
     if given["folder"] is not None:

@@ -49,7 +49,7 @@ from ._command import (
     stem_of,
     widths,
 )
-from ._x_pictures import ActivationSet, birds, look, photographs, strongest
+from ._x_pictures import ActivationSet, birds, photographs, read_vectors, strongest
 from .saliency_masks import Clock
 
 HELD = 5  # every fifth picture is for the measurements
@@ -60,7 +60,7 @@ log = logging.getLogger("sightline.x-features")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class XFeaturePlan:
     """How it is trained. negatives: pictures of other classes for each one of the class."""
 
     features: int = 5
@@ -78,12 +78,14 @@ class Plan:
             raise BadField("features, epochs and batch are 1 or more, negatives above 0.")
 
     @property
-    def control(self) -> "Plan":
+    def control(self) -> "XFeaturePlan":
         """The same length without the sparse log and the pull-away."""
         return replace(self, loss=replace(self.loss, concave=False, eta=0.0))
 
 
-def learn(plan: Plan, inputs: Tensor, scores: Tensor, what: str = "") -> SparseReconstruction:
+def learn(
+    plan: XFeaturePlan, inputs: Tensor, scores: Tensor, what: str = ""
+) -> SparseReconstruction:
     """The autoencoder of activations (picture, activation) and scores (picture,), both as they are;
     a step depends on the seed and its number alone."""
     with torch.random.fork_rng(devices=[]):
@@ -101,12 +103,12 @@ def learn(plan: Plan, inputs: Tensor, scores: Tensor, what: str = "") -> SparseR
             stepper.zero_grad()
             loss.backward()
             stepper.step()
-            net.hold()
+            net.clamp_readout()
         clock.tick(epoch + 1, f"loss {loss.item():.4f}")
     return net.requires_grad_(False).eval()
 
 
-def fitted(plan: Plan, vectors: Tensor, scores: Tensor, what: str) -> SparseReconstruction:
+def fitted(plan: XFeaturePlan, vectors: Tensor, scores: Tensor, what: str) -> SparseReconstruction:
     """The autoencoder that takes activations and gives scores in their own units."""
     mean, spread = vectors.mean(0), vectors.std(0)
     spread = torch.where(spread > 1e-6, spread, 1.0)
@@ -167,7 +169,7 @@ def _round(value: Tensor) -> float:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Trained:
+class TrainedXFeatures:
     """One class: its autoencoder, and what is told of it in the file and in the log."""
 
     net: SparseReconstruction
@@ -177,7 +179,7 @@ class Trained:
     examples: list[Any]
 
 
-def train_class(plan: Plan, seen: ActivationSet, index: int) -> Trained:
+def train_class(plan: XFeaturePlan, seen: ActivationSet, index: int) -> TrainedXFeatures:
     """The x-features of a class and the control, measured on the same unseen pictures."""
     own, negatives = seen.hard(index, plan.negatives)
     test = torch.cat([own[HELD - 1 :: HELD], negatives[HELD - 1 :: HELD]])
@@ -192,7 +194,7 @@ def train_class(plan: Plan, seen: ActivationSet, index: int) -> Trained:
         values = net.encode(seen.vectors[both])
     reached, control = (measures(each, seen, test, index) for each in (net, plain))
     log.info("%s: %s; control: %s", label, reached, control)
-    return Trained(
+    return TrainedXFeatures(
         net=net,
         label=label,
         reached={**reached, "trained_on": len(rows)},
@@ -201,7 +203,9 @@ def train_class(plan: Plan, seen: ActivationSet, index: int) -> Trained:
     )
 
 
-def run(plan: Plan, seen: ActivationSet, classes: Sequence[int], out: Path) -> dict[int, Trained]:
+def run(
+    plan: XFeaturePlan, seen: ActivationSet, classes: Sequence[int], out: Path
+) -> dict[int, TrainedXFeatures]:
     """Train every class, write the weights and the log beside them."""
     model, reading = seen.model, seen.reading
     trained = {index: train_class(plan, seen, index) for index in dict.fromkeys(classes)}
@@ -274,7 +278,7 @@ def options() -> argparse.ArgumentParser:
         " beside it"
     )
     add("--out", type=Path, help=out)
-    plan = Plan()
+    plan = XFeaturePlan()
     add("--hidden", type=widths, help="widths of the hidden layers (default: 800,100)")
     told = {
         "features": "x-features of each class",
@@ -304,7 +308,7 @@ def main(given: Sequence[str] | None = None) -> None:
     said = {k: v for k, v in told.items() if v is not None}
     loss = ReconstructionLoss(**{k: said[k] for k in ("beta", "q", "eta") if k in said})
     names = ("features", "epochs", "batch", "seed", "rate", "decay", "negatives", "hidden")
-    plan = replace(Plan(loss=loss), **{k: said[k] for k in names if k in said})
+    plan = replace(XFeaturePlan(loss=loss), **{k: said[k] for k in names if k in said})
     out = place_for(told["out"] or Path(f"{stem_of(told['model'])}-x.safetensors"))
     model = zoo.load(told["model"])
     model.module.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -316,7 +320,7 @@ def main(given: Sequence[str] | None = None) -> None:
         pictures.batch(model, torch.tensor([0], device="cpu")).to(model.device),
         told["layer"],
     )
-    run(plan, look(model, reading, pictures), classes, out)
+    run(plan, read_vectors(model, reading, pictures), classes, out)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def test_the_belief_after_any_history_is_that_of_counting(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_information_is_that_of_the_slow_sum(seed: int) -> None:
     table, _, bits = random_table(seed)
-    known = KnownBits.nothing(4).and_of(bits[5], torch.tensor([1]))
+    known = KnownBits.nothing(4).with_answers(bits[5], torch.tensor([1]))
     answers, _ = table.answers(known, table.start(), 1)
     belief = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
     for q, found in enumerate(information(answers, belief).tolist()):
@@ -138,7 +138,7 @@ def test_patches_that_overlap_know_what_was_told_and_count_it_once() -> None:
     assert course.asked == [0, 1] and course.codes == [0b01, 0b10]
     assert course.gains == pytest.approx([0.0, math.log(2)], abs=1e-12)
     answers, _ = table.answers(
-        KnownBits.nothing(3).and_of(torch.tensor([1.0, 0.0, 1.0]), torch.tensor([0, 1])),
+        KnownBits.nothing(3).with_answers(torch.tensor([1.0, 0.0, 1.0]), torch.tensor([0, 1])),
         table.start(),
         1,
     )

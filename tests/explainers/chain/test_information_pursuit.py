@@ -94,7 +94,7 @@ def test_without_z_sampling_is_the_exact_table() -> None:
     exact = knowledge_of(plain)
     assert isinstance(exact, ExactTable)
     sampled = Sampled(network=plain, samples=1, chains=1, burn_in=0)
-    known = KnownBits.nothing(16).and_of(torch.ones(16), torch.tensor([0, 5, 6]))
+    known = KnownBits.nothing(16).with_answers(torch.ones(16), torch.tensor([0, 5, 6]))
     for state in (KnownBits.nothing(16), known):
         found, _ = sampled.answers(state, sampled.start(), 0 if state is not known else 1)
         wanted, _ = exact.answers(state, exact.start(), 0)
@@ -104,7 +104,7 @@ def test_without_z_sampling_is_the_exact_table() -> None:
 def test_sampling_comes_near_the_integral_over_z() -> None:
     one = network(latent=1, seed=4, loud=1.5)
     places = torch.linspace(-6, 6, 2001)[None, :, None].expand(5, -1, -1)
-    known = KnownBits.nothing(16).and_of(torch.ones(16), torch.tensor([1, 2, 3, 9]))
+    known = KnownBits.nothing(16).with_answers(torch.ones(16), torch.tensor([1, 2, 3, 9]))
     logits = one.vae(places)
     weights = (known.likelihood(logits) - places[..., 0] ** 2 / 2).softmax(1)
     wanted = torch.einsum("cn,cnb->cb", weights, logits.sigmoid())
@@ -117,7 +117,7 @@ def test_sampling_comes_near_the_integral_over_z() -> None:
 
 def test_chains_start_where_the_last_ones_ended() -> None:
     sampled = Sampled(network=network(), **FEW)
-    known = KnownBits.nothing(16).and_of(torch.ones(16), torch.tensor([0, 1]))
+    known = KnownBits.nothing(16).with_answers(torch.ones(16), torch.tensor([0, 1]))
     _, memory = sampled.answers(known, sampled.start()[:, :16], 1)
     first, after = sampled.answers(known, memory, 2)
     again, same = sampled.answers(known, memory.clone(), 2)

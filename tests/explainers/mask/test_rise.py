@@ -16,7 +16,7 @@ CNN = MINIATURES["pooled-cnn"]
 
 
 def drawn(fields: dict, images: Tensor) -> Tensor:
-    return torch.cat(list(create("explainer", "rise", **fields)._drawn(images)))
+    return torch.cat(list(create("explainer", "rise", **fields)._random_masks(images)))
 
 
 @pytest.mark.parametrize("centred", [True, False])
@@ -92,8 +92,8 @@ def test_the_centred_map_is_better_with_the_same_masks_and_the_fitted_one_better
 @pytest.mark.parametrize("fields", [{"grid": 5}, {"grid": 3, "keep": 0.3}])
 def test_how_masks_vary_together_is_known_in_closed_form(fields: dict) -> None:
     explain, like = create("explainer", "rise", masks=6000, **fields), torch.zeros(1, 3, 21, 34)
-    masks = torch.cat(list(explain._drawn(like)))[:, 0].double()
-    blocks = explain._gathered(like[0, 0]).blocks
+    masks = torch.cat(list(explain._random_masks(like)))[:, 0].double()
+    blocks = explain._estimator(like[0, 0]).blocks
     shares = blocks.shares(masks)
     sampled = torch.einsum("mb,mrc->brc", shares - shares.mean(0), masks) / len(masks)
     known = blocks.spread(torch.eye(shares.shape[1], dtype=torch.float64))
@@ -103,8 +103,8 @@ def test_how_masks_vary_together_is_known_in_closed_form(fields: dict) -> None:
 
 def test_a_score_that_is_linear_in_the_visible_blocks_is_known_from_few_masks() -> None:
     explain, like = create("explainer", "rise", masks=512, grid=3), torch.zeros(1, 3, 24, 30)
-    masks = torch.cat(list(explain._drawn(like)))[:, 0]
-    fitted, plain = explain._gathered(like[0, 0]), MaskedMean(like[0, 0])
+    masks = torch.cat(list(explain._random_masks(like)))[:, 0]
+    fitted, plain = explain._estimator(like[0, 0]), MaskedMean(like[0, 0])
     weights = torch.randn(36, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     exact = fitted.blocks.spread(weights)
     for part in masks[:192].split(64):

@@ -194,7 +194,7 @@ def test_a_direction_is_the_card_written_with_loops(terms: tuple[Term, ...], mid
     objective = Objective(evidence=evidence, masks=masks, area=0.7, smooth=1.3)
     hidden = 0.1 + 0.8 * torch.rand(2, masks, 3, 4)
     found = objective.direction(hidden, torch.arange(2), 6)
-    noise, net = path.drawn(6, images), model.module.double()
+    noise, net = path.noise_at(6, images), model.module.double()
     assert noise is not None
     for row in range(2):
         leaf = (1 - hidden[row]).double().requires_grad_()

@@ -123,5 +123,5 @@ def test_how_many_words_that_do_not_matter_pass_by_chance(others: int, passing: 
     outcomes = []
     for own in drops:
         levels = chance_levels([drop for drop in drops if drop != own])
-        outcomes.append(explain.judged(own, levels, 1.0)[0])
+        outcomes.append(explain.outcome(own, levels, 1.0)[0])
     assert outcomes.count("for") == outcomes.count("against") == passing

@@ -174,8 +174,8 @@ class Words(Explainer):
 
 
 def test_a_method_without_heatmaps_cannot_be_held() -> None:
-    from sightline.explainers.wrap._held import heat_of
+    from sightline.explainers.wrap._held import inner_heatmap
 
     model, images = Model(loud(), size=CNN.size), torch.rand(1, 3, *CNN.size)
     with pytest.raises(BadField, match="gives no heatmap"):
-        heat_of(Words(), model, images, model.aim(images, 1))
+        inner_heatmap(Words(), model, images, model.aim(images, 1))

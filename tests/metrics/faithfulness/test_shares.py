@@ -206,9 +206,9 @@ def test_networks_that_mix_copies_are_asked_picture_by_picture() -> None:
     model, images = Model(mini(), size=mini.size), torch.rand(1, 3, *mini.size)
     whole = Case(model, images, model.aim(images, 1), Heatmap(torch.rand(1, *mini.size)))
     metric = create("metric", "additive-exactness")
-    edits = [parts._kept, parts._without(0, 1), parts._without(1, 0)]
+    edits = [parts._unchanged, parts._without(0, 1), parts._without(1, 0)]
     behind = parts._behind(whole, 0, model.spatial, edits)
     target = whole.target.take([0]).with_habit(False)
-    apart = parts._apart(model, images, target, model.spatial, edits)
+    apart = parts._separate_scores(model, images, target, model.spatial, edits)
     assert_close(behind, apart, atol=1e-5, rtol=1e-4)
     assert torch.isfinite(metric(whole)).all()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from sightline.ops.noise import generator
-from sightline.ops.pursuit.langevin import CAP, langevin, moved
+from sightline.ops.pursuit.langevin import CAP, langevin, langevin_step
 
 
 def test_the_variance_of_a_standard_normal_is_that_of_an_uncorrected_sampler() -> None:
@@ -24,7 +24,7 @@ def test_a_move_is_the_equation_and_the_cap_shrinks_drift_and_noise_of_its_group
     dice = torch.Generator().manual_seed(0)
     places, noise = (torch.randn(2, 3, 4, generator=dice) for _ in range(2))
     gradient = torch.stack([places[0] * 0.1, places[1] * 1e3])
-    found = moved(places, gradient, noise)
+    found = langevin_step(places, gradient, noise)
     assert_close(found[0], places[0] + 0.1 * gradient[0] + math.sqrt(0.2) * noise[0])
     norm = math.sqrt(sum(v * v for v in gradient[1].flatten().tolist()))
     assert norm > CAP
@@ -37,7 +37,7 @@ def test_a_move_is_the_equation_and_the_cap_shrinks_drift_and_noise_of_its_group
 def test_the_cap_of_the_paper_is_always_felt_by_its_many_chains() -> None:
     places = torch.randn(1, 256, 100, generator=generator(0, "chains"))
     still = torch.zeros_like(places)
-    reach = 1 - moved(places, -places, still) / places
+    reach = 1 - langevin_step(places, -places, still) / places
     assert float(reach.mean()) == pytest.approx(0.1 * 100 / 160, rel=0.02)
 
 

@@ -109,7 +109,9 @@ def _disturbed(maps: Tensor) -> Tensor:
     return maps.roll(1, 1) + maps.abs().mean() + 1
 
 
-def drawn(raw: Heat, images: Tensor, keep_sign: bool = False, **details: Tensor) -> Heatmap:
+def resized_heatmap(
+    raw: Heat, images: Tensor, keep_sign: bool = False, **details: Tensor
+) -> Heatmap:
     """The heatmap of a map at the layer's resolution: clipped at zero and resized."""
     shown = raw if keep_sign else raw.relu()
     return Heatmap(resize(shown[:, None], images.shape[-2:])[:, 0], native=raw, details=details)
@@ -134,7 +136,7 @@ class WeightedCAM(Explainer):
     @final
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         view = LayerView(model, images, target, self.layer_of(model))
-        return drawn((self.weigh(view) * view.maps).sum(1), images, self.keep_sign)
+        return resized_heatmap((self.weigh(view) * view.maps).sum(1), images, self.keep_sign)
 
     @abstractmethod
     def weigh(self, view: LayerView) -> Weights:

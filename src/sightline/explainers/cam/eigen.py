@@ -17,7 +17,7 @@ from ...model import Model
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._weighted import LayerView, drawn
+from ._weighted import LayerView, resized_heatmap
 
 
 @register(
@@ -52,4 +52,4 @@ class EigenCAM(Explainer):
         energy = maps.flatten(2).double().square().sum(1)
         agrees = (found * (energy - energy.mean(1, keepdim=True))).sum(1, keepdim=True)
         found = torch.where(agrees < 0, -found, found)
-        return drawn(found.unflatten(1, maps.shape[2:]).to(maps), images)
+        return resized_heatmap(found.unflatten(1, maps.shape[2:]).to(maps), images)

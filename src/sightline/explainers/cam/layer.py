@@ -19,7 +19,7 @@ from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Heat, Images
 from ...target import Target
-from ._weighted import LayerView, drawn
+from ._weighted import LayerView, resized_heatmap
 
 SHARPNESS = 2.0
 
@@ -55,7 +55,7 @@ class LayerCAM(Explainer):
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         raw = _positive(LayerView(model, images, target, self.layer_of(model)))
         if not self.also:
-            return drawn(raw, images)
+            return resized_heatmap(raw, images)
         stages = [raw, *(_positive(LayerView(model, images, target, n)) for n in self.also)]
         size = images.shape[-2:]
         shown = torch.stack([resize(_scaled(s)[:, None], size)[:, 0] for s in stages]).amax(0)

@@ -113,15 +113,19 @@ class QuestionChain(Explainer):
                     f" {scores.shape[1]}; train one for it with `{QUESTIONS.recipe}`."
                 )
             sure = network.read(model, images).cpu() if not self.answers else None
-            bits = self._told(model, images, blueprint) if sure is None else (sure > 0.5).float()
+            bits = (
+                self._true_answers(model, images, blueprint)
+                if sure is None
+                else (sure > 0.5).float()
+            )
             knowledge = knowledge_of(network, **self._sampling)
             chain = self.ask(knowledge, bits, blueprint.order)
         seen = [int(k) for k in scores.argmax(1)]
         return replace(
             chain,
             model_class=seen,
-            **_words(blueprint, bits),
-            **_doubts(chain, sure if blueprint.grid is None else None),
+            **_question_facts(blueprint, bits),
+            **_confidences(chain, sure if blueprint.grid is None else None),
         )
 
     @final
@@ -159,7 +163,7 @@ class QuestionChain(Explainer):
             questions=list(questions) or [f"question {i}" for i in range(count)],
             classes=list(classes) or [str(i) for i in range(kinds)],
             asked=[c.asked for c in courses],
-            answers=[[_said(code, digits) for code in c.codes] for c in courses],
+            answers=[[_answer_text(code, digits) for code in c.codes] for c in courses],
             posterior=[[b.tolist() for b in c.beliefs] for c in courses],
             gains=[c.gains for c in courses],
             sureness=[[1.0] * len(c.asked) for c in courses],
@@ -184,7 +188,7 @@ class QuestionChain(Explainer):
             QUESTIONS.check(path, network.blueprint, model, ", or give the `answers`")
         return network
 
-    def _told(self, model: Model, images: Images, blueprint: QueryBlueprint) -> Tensor:
+    def _true_answers(self, model: Model, images: Images, blueprint: QueryBlueprint) -> Tensor:
         """The true answers from the table, by the pictures' names."""
         files = model.origins.names(images)
         if files is None:
@@ -218,11 +222,11 @@ def _table(path: Path, blueprint: QueryBlueprint) -> dict[str, list[float]]:
     return {r["file"]: [known[r[q].strip()] for q in blueprint.questions] for r in rows}
 
 
-def _said(code: int, digits: int) -> str:
+def _answer_text(code: int, digits: int) -> str:
     return ("no", "yes")[code] if digits == 1 else f"{code:0{digits}b}"[::-1]
 
 
-def _words(blueprint: QueryBlueprint, bits: Tensor) -> dict[str, Any]:
+def _question_facts(blueprint: QueryBlueprint, bits: Tensor) -> dict[str, Any]:
     told: dict[str, Any] = {"classes": list(blueprint.labels)}
     if blueprint.grid is None:
         return {**told, "questions": list(blueprint.questions)}
@@ -230,7 +234,7 @@ def _words(blueprint: QueryBlueprint, bits: Tensor) -> dict[str, Any]:
     return {**told, "questions": [], "grid": blueprint.grid, "side": blueprint.side, "known": seen}
 
 
-def _doubts(chain: Chain, sure: Tensor | None) -> dict[str, Any]:
+def _confidences(chain: Chain, sure: Tensor | None) -> dict[str, Any]:
     """How sure the reader was of each answer; without one nothing was in doubt."""
     if sure is None:
         return {}

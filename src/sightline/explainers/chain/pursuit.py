@@ -72,7 +72,7 @@ def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> Cha
             course.reason = NOTHING_LEFT
             return course
         question = pick(gains, step)
-        code = questions.told(truth, question)
+        code = questions.answer_code(truth, question)
         after = bayes(belief, answers[:, question, code])
         course.asked.append(question)
         course.codes.append(code)
@@ -82,7 +82,7 @@ def pursue(knowledge: Knowledge, truth: Bits, pick: Pick, ending: Ending) -> Cha
             course.reason = CONTRADICTION
             return course
         open_[question] = False
-        known = known.and_of(truth, questions.reads[question])
+        known = known.with_answers(truth, questions.reads[question])
     return course
 
 

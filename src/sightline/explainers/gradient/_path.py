@@ -43,13 +43,13 @@ class ImagePath:
     empty: Tensor
     points: list[PathPoint] = field(default_factory=list)
 
-    def walk(self, tolerance: float, limit: int) -> None:
+    def refine(self, tolerance: float, limit: int) -> None:
         """Halve stretches until the gradients' sum is within `tolerance` of the rise, relatively,
         or `limit` gradients were taken."""
-        self._look([i / (FIRST - 1) for i in range(FIRST)])
+        self._measure([i / (FIRST - 1) for i in range(FIRST)])
         while len(self.points) < limit and not self._explained(tolerance):
             widest = self._widest(min(AT_ONCE, limit - len(self.points)))
-            self._look([(a.place + b.place) / 2 for a, b in widest])
+            self._measure([(a.place + b.place) / 2 for a, b in widest])
 
     @property
     def rise(self) -> float:
@@ -74,7 +74,7 @@ class ImagePath:
         stretches = list(pairwise(self.points))
         return sorted(stretches, key=lambda s: -_doubt(*s))[:count]
 
-    def _look(self, places: list[float]) -> None:
+    def _measure(self, places: list[float]) -> None:
         """Take the gradients at these places, all in one pass."""
         where = torch.tensor(places, dtype=self.image.dtype, device=self.image.device)
         between = self.empty + where.view(-1, 1, 1, 1) * (self.image - self.empty)

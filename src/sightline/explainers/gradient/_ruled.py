@@ -14,7 +14,7 @@ from ...target import Target
 AT_ONCE = 8  # as fast as 16 on a CPU, with half the units in memory
 
 
-def ruled(
+def gradients_under_rule(
     model: Model,
     images: Tensor,
     rule: GuidedReLU | DeconvReLU,
@@ -43,6 +43,6 @@ def ruled(
     return torch.cat(found)
 
 
-def of_target(target: Target) -> Callable[[Trace], Tensor]:
+def target_score(target: Target) -> Callable[[Trace], Tensor]:
     """The target's value as the score of a pass."""
     return lambda trace: target.score(trace)

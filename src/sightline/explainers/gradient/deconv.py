@@ -22,7 +22,7 @@ from ...ops.rules import DeconvReLU
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._ruled import of_target, ruled
+from ._ruled import gradients_under_rule, target_score
 
 
 @register("deconvnet", paper="arXiv:1311.2901", claims=("scale-invariant", "non-negative"))
@@ -51,7 +51,7 @@ class Deconvnet(Explainer):
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         rule = DeconvReLU()
         if self.layer is None and self.filter is None:
-            signals = ruled(model, images, rule, of_target(target), target.reads)
+            signals = gradients_under_rule(model, images, rule, target_score(target), target.reads)
             return _heatmap(signals, {})
         layer, units = self.layer_of(model), []
 
@@ -60,7 +60,7 @@ class Deconvnet(Explainer):
             units.append((value.detach(), where))
             return value * value.detach()  # the signal that starts is the activation itself
 
-        signals = ruled(model, images, rule, strongest, (layer,))
+        signals = gradients_under_rule(model, images, rule, strongest, (layer,))
         activation = torch.cat([value for value, _ in units])
         where = torch.cat([place for _, place in units])
         return _heatmap(

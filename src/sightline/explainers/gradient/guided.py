@@ -15,7 +15,7 @@ from ...ops.rules import GuidedReLU
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._ruled import of_target, ruled
+from ._ruled import gradients_under_rule, target_score
 
 
 @register("guided-backprop", paper="arXiv:1412.6806", claims=("scale-invariant", "non-negative"))
@@ -38,5 +38,7 @@ class GuidedBackprop(Explainer):
     well_known: ClassVar[bool] = True
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
-        signals = ruled(model, images, GuidedReLU(), of_target(target), target.reads)
+        signals = gradients_under_rule(
+            model, images, GuidedReLU(), target_score(target), target.reads
+        )
         return Heatmap(signals.abs().amax(1), native=signals.sum(1), channels=signals)

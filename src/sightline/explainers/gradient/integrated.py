@@ -91,7 +91,7 @@ class IntegratedGradients(Explainer):
         for row in range(len(images)):
             at = slice(row, row + 1)
             way = ImagePath(model, target, row, images[at], empty[at])
-            way.walk(self.tolerance, self.limit)
+            way.refine(self.tolerance, self.limit)
             total[row] = way.gradient()
             rises.append(way.rise)
             used.append(len(way.points))

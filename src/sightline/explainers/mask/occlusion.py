@@ -60,8 +60,8 @@ class Occlusion(Explainer):
             window, stride = _pair(self.window), _pair(self.stride)
             if any(step > side for step, side in zip(stride, window, strict=True)):
                 raise BadField(
-                    f"a stride of {_said(stride)} leaves gaps between windows of {_said(window)};"
-                    " use at most the window."
+                    f"a stride of {_size_text(stride)} leaves gaps between windows of"
+                    f" {_size_text(window)}; use at most the window."
                 )
 
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
@@ -82,7 +82,7 @@ class Occlusion(Explainer):
         for top, left, bottom, right in corners.tolist():
             covered[top:bottom, left:right] += 1
         found = drops / covered
-        told = self._told(window, stride, len(corners))
+        told = self._provenance(window, stride, len(corners))
         return Heatmap(found, native=found, provenance=told)
 
     def _fitting(self, size: tuple[int, int]) -> tuple[Sides, Sides]:
@@ -91,15 +91,15 @@ class Occlusion(Explainer):
         asked = _pair(self.window) if self.window else (short, short)
         window = _least(asked, size)
         if asked != window:
-            _warn_cut("window", asked, window, f"pictures of {_said(size)}")
+            _warn_cut("window", asked, window, f"pictures of {_size_text(size)}")
         half = max(1, window[0] // 2), max(1, window[1] // 2)
         step = _pair(self.stride) if self.stride else half
         stride = _least(step, window)
         if step != stride:
-            _warn_cut("stride", step, stride, f"windows of {_said(window)}")
+            _warn_cut("stride", step, stride, f"windows of {_size_text(window)}")
         return window, stride
 
-    def _told(self, window: Sides, stride: Sides, count: int) -> dict[str, Any]:
+    def _provenance(self, window: Sides, stride: Sides, count: int) -> dict[str, Any]:
         """What ran, for the provenance; a parameter that was cut is not told as it was asked."""
         ran = {"window": list(window), "stride": list(stride)}
         asked = {"window": self.window, "stride": self.stride}
@@ -129,14 +129,14 @@ def _least(sides: Sides, most: Sides) -> Sides:
     return min(sides[0], most[0]), min(sides[1], most[1])
 
 
-def _said(sides: Sides) -> str:
+def _size_text(sides: Sides) -> str:
     return f"{sides[0]} x {sides[1]}"
 
 
 def _warn_cut(name: str, asked: Sides, ran: Sides, beside: str) -> None:
     warnings.warn(
-        f"occlusion: a {name} of {_said(asked)} (rows x columns) is too large for {beside};"
-        f" {_said(ran)} was used instead, as the provenance records.",
+        f"occlusion: a {name} of {_size_text(asked)} (rows x columns) is too large for {beside};"
+        f" {_size_text(ran)} was used instead, as the provenance records.",
         SightlineWarning,
         stacklevel=4,
     )

@@ -85,9 +85,9 @@ class Rise(Explainer):
         filled = Fill(self.fill).like(images, model)
         model.chunk(images, self.masks * len(images))
         hidden = hidden_images(model, target, images, filled)
-        means = [self._gathered(image[0]) for image in images]
+        means = [self._estimator(image[0]) for image in images]
         unsettled = list(range(len(images)))
-        for masks in self._drawn(images):
+        for masks in self._random_masks(images):
             for row in unsettled:
                 means[row].add(hidden[row].scores(masks).float(), masks[:, 0])
             unsettled = [row for row in unsettled if means[row].agreement() <= self.agreement]
@@ -101,7 +101,7 @@ class Rise(Explainer):
         }
         return Heatmap(found, native=found, details=details)
 
-    def _gathered(self, like: Tensor) -> MaskedMean | FittedCovariance:
+    def _estimator(self, like: Tensor) -> MaskedMean | FittedCovariance:
         """What gathers the scores of one picture (row, col)."""
         if not (self.centred and self.fitted):
             return MaskedMean(like, centred=self.centred)
@@ -117,7 +117,7 @@ class Rise(Explainer):
         cells = torch.eye(self.grid, dtype=torch.float64, device="cpu")[:, None, None]
         return resize(cells, (1, whole))[:, 0, 0]
 
-    def _drawn(self, images: Tensor) -> Iterator[Tensor]:
+    def _random_masks(self, images: Tensor) -> Iterator[Tensor]:
         """Blocks of masks (mask, 1, row, col), the same for every image; grid and shift are drawn
         mask by mask.
         """

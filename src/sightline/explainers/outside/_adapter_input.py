@@ -107,21 +107,23 @@ class Adapter(Explainer):
                     index=index,
                     layer=layer,
                 )
-                found.append(as_map(self._asked(given), name, images.shape[2:]).to(images.device))
+                found.append(
+                    as_map(self._seeded_map(given), name, images.shape[2:]).to(images.device)
+                )
         native = torch.cat(found)
         return Heatmap(resize(native[:, None], size)[:, 0], native=native)
 
     @abstractmethod
-    def ask(self, given: AdapterInput) -> Any:  # Any: what others return is checked by `as_map`
+    def map(self, given: AdapterInput) -> Any:  # Any: what others return is checked by `as_map`
         """The map of one picture: (1, row, col), or (1, channel, row, col) to be summed up."""
 
     @final
-    def _asked(self, given: AdapterInput) -> Any:
+    def _seeded_map(self, given: AdapterInput) -> Any:
         random.seed(self.seed)
         np.random.seed(self.seed)
         torch.manual_seed(self.seed)
         try:
-            return self.ask(given)
+            return self.map(given)
         except (SightlineError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:

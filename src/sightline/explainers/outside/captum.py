@@ -62,7 +62,7 @@ class Captum(Peer):
 
         return getattr(attr, method)
 
-    def ask(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> Tensor:
         kind, options = self._kind(self.method), self.chosen
         made = {k: options.pop(k) for k in _parameters(kind.__init__) if k in options}
         layers = []

@@ -55,7 +55,7 @@ class Outside(Adapter):
         if self.takes not in ("module", "model"):
             raise BadField(f"takes is 'module' or 'model'; got {self.takes!r}.")
         title = self.title or self.function.rpartition(":")[2].rpartition(".")[2]
-        code = self.code or fingerprint(_found(self.function), self.version)
+        code = self.code or fingerprint(_imported(self.function), self.version)
         settled = {"title": title, "code": code, "registered_name": f"outside:{title}"}
         for field, value in settled.items():
             object.__setattr__(self, field, value)  # frozen, and this is its making
@@ -91,10 +91,10 @@ class Outside(Adapter):
         object.__setattr__(made, "_held", function)
         return made
 
-    def ask(self, given: AdapterInput) -> Any:
+    def map(self, given: AdapterInput) -> Any:
         function = self.__dict__.get("_held")
         if function is None:
-            function = _found(self.function)
+            function = _imported(self.function)
             if fingerprint(function, self.version) != self.code:
                 raise BadField(
                     f"{self.function} is not the function that this method was made from; create"
@@ -116,7 +116,7 @@ def _refuse_others(function: Any) -> None:
 
 
 @cache
-def _found(address: str) -> Callable[..., Any]:
+def _imported(address: str) -> Callable[..., Any]:
     """The function at `FILE.py:NAME` or `MODULE:NAME`. Raises: BadField with what is missing."""
     place, colon, name = address.rpartition(":")
     if not colon or not place or not name:

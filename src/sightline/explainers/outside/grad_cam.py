@@ -49,7 +49,7 @@ class GradCamLibrary(Peer):
     def layered(self, method: str) -> bool:
         return True
 
-    def ask(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> Tensor:
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

@@ -42,7 +42,7 @@ class TorchCam(Peer):
     def layered(self, method: str) -> bool:
         return True
 
-    def ask(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> Tensor:
         from torchcam import methods
 
         options: dict[str, Any] = dict(self.chosen)

@@ -52,7 +52,7 @@ class Zennit(Peer):
     def layered(self, method: str) -> bool:
         return False
 
-    def ask(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> Tensor:
         from zennit import attribution, composites
 
         options: dict[str, Any] = dict(self.chosen)

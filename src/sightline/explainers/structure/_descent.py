@@ -103,7 +103,7 @@ class DescentState:
         settled = lately <= stop.tolerance * (best[:, 0] - best[:, -1])
         self.going[rows[settled.cpu()]] = False
 
-    def shown(self, smallest: float) -> Tensor:
+    def hidden_at_end(self, smallest: float) -> Tensor:
         """What is hidden at the end; where no step lowered the objective, the smallest step in the
         first direction, so that the order of cells can still be read.
         """

@@ -56,7 +56,7 @@ class MaskPath:
             torch.arange(self.points, device="cpu") + (0.5 if self.middles else 1.0)
         ) / self.points
 
-    def drawn(self, iteration: int, like: Tensor) -> Tensor | None:
+    def noise_at(self, iteration: int, like: Tensor) -> Tensor | None:
         """The noise of one iteration, (point, channel, row, col), the same for every image."""
         if self.noise == 0:
             return None
@@ -111,7 +111,7 @@ class Evidence:
         The derivative is to the whole cover, so a point at share p counts p times.
         """
         images, terms = covers.shape[:2]
-        places, noise = self.path.places, self.path.drawn(iteration, self.images)
+        places, noise = self.path.places, self.path.noise_at(iteration, self.images)
         points = len(places)
         weights = torch.tensor(
             [term.weight for term in self.terms], dtype=torch.float32, device="cpu"

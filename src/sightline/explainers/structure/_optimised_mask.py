@@ -101,7 +101,7 @@ class OptimisedMask(Explainer):
         objective = self._objective(model, images, target)
         stop = Stop(iterations=self.iterations, tolerance=self.tolerance)
         course = optimise(objective, cells, walk, stop)
-        hidden = joined(course.shown(smallest))
+        hidden = joined(course.hidden_at_end(smallest))
         values = resize(hidden[:, None], images.shape[-2:])
         details = {
             "objective": course.curve.float(),

@@ -77,7 +77,9 @@ class WordExplainer(Explainer):
         """Checks, and brings into their plain form, the fields of a child."""
 
     @abstractmethod
-    def found(self, model: Model, images: Images, target: Target) -> list[list[NamedRegion]]:
+    def named_regions(
+        self, model: Model, images: Images, target: Target
+    ) -> list[list[NamedRegion]]:
         """The words of each picture with their regions."""
 
     def rivals(
@@ -88,7 +90,7 @@ class WordExplainer(Explainer):
 
     @final
     def explain(self, model: Model, images: Images, target: Target) -> Words:
-        named = self.found(model, images, target)
+        named = self.named_regions(model, images, target)
         clean = model.scores(images, target).double().cpu()
         with torch.no_grad():
             output = model.trace(images).output
@@ -150,7 +152,7 @@ class WordExplainer(Explainer):
         drops = clean - _without(hidden, torch.cat([mask[None], rivals.to(mask.device)]))
         evidence, others = float(drops[0]), sorted(drops[1:].tolist())
         low, high = chance_levels(others)
-        outcome, why = self.judged(evidence, (low, high), clean)
+        outcome, why = self.outcome(evidence, (low, high), clean)
         first = _first_without(hidden, mask) if outcome == "for" else None
         turned = first is not None and labels[0] == labels[1] != first
         return {
@@ -164,7 +166,9 @@ class WordExplainer(Explainer):
             "instead": first if turned else None,
         }
 
-    def judged(self, evidence: float, levels: tuple[float, float], clean: float) -> tuple[str, str]:
+    def outcome(
+        self, evidence: float, levels: tuple[float, float], clean: float
+    ) -> tuple[str, str]:
         """Whether the word passes its check, and why (not)."""
         low, high = levels
         if abs(evidence) < self.least * abs(clean):

@@ -78,7 +78,9 @@ class AttributeWords(WordExplainer):
             return ()
         return () if reader is None else (reader.layer,)
 
-    def found(self, model: Model, images: Images, target: Target) -> list[list[NamedRegion]]:
+    def named_regions(
+        self, model: Model, images: Images, target: Target
+    ) -> list[list[NamedRegion]]:
         reader = self._reader(model)
         maps = self._maps(model, reader, images)
         shares, heats = reader.logits(maps).sigmoid(), reader.class_maps(maps)

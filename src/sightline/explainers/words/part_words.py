@@ -44,8 +44,10 @@ class PartWords(WordExplainer):
         elif self.named is not None:
             object.__setattr__(self, "named", _parts.plain(self.named))
 
-    def found(self, model: Model, images: Images, target: Target) -> list[list[NamedRegion]]:
-        parts = unnamed(model) if self.named is None else self.named
+    def named_regions(
+        self, model: Model, images: Images, target: Target
+    ) -> list[list[NamedRegion]]:
+        parts = default_places(model) if self.named is None else self.named
         shown, places = _placed(parts, model, images)
         size = (images.shape[2], images.shape[3])
         found = []
@@ -57,7 +59,7 @@ class PartWords(WordExplainer):
         return found
 
 
-def unnamed(model: Model) -> _parts.Places:
+def default_places(model: Model) -> _parts.Places:
     """What is explained where no parts are named. Raises: NotExplainable, which says how to."""
     raise NotExplainable(
         "part-words needs the parts of the pictures, and none are named. Give"

@@ -12,7 +12,7 @@ from ...targets.structured import Box, Region, Unit
 from ..contract.requirements import reading
 
 
-def heat_of(part: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:
+def inner_heatmap(part: Explainer, model: Model, images: Tensor, target: Target) -> Heatmap:
     """What `part` says about `images`, which share one clean pass; without a graph.
 
     model and target: for these very images, so `take` them first where images are copies.

@@ -16,7 +16,7 @@ from ...ops.resize import resize
 from ...ops.similarity import stretched
 from ...target import Target
 from ..contract.requirements import reading
-from ._held import heat_of
+from ._held import inner_heatmap
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Pieces:
         model, target, pieces = self.model.take(rows), self.target.take(rows), self.cut(planned)
         read, gradients = reading(model, (part,))
         with model.shared(pieces, (*read, *target.reads), gradients=gradients):
-            heat = heat_of(part, model, pieces, target)
+            heat = inner_heatmap(part, model, pieces, target)
             own = model.scores(pieces, target.with_probability(True)).float()
         signed = heat.values if heat.native is None else heat.native
         signed = resize(signed[:, None], pieces.shape[-2:])[:, 0]

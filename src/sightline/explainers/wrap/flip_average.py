@@ -14,7 +14,7 @@ from ...model import Model
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._held import heat_of, refuse_places
+from ._held import inner_heatmap, refuse_places
 
 
 @register(
@@ -57,8 +57,8 @@ class FlipAverage(Explainer):
     def explain(self, model: Model, images: Images, target: Target) -> Heatmap:
         refuse_places(self.registered_name, target)
         (part,) = self.parts
-        plain = heat_of(part, model, images, target)
-        mirrored = heat_of(part, model, images.flip(3), target)
+        plain = inner_heatmap(part, model, images, target)
+        mirrored = inner_heatmap(part, model, images.flip(3), target)
         return Heatmap(
             (plain.values + mirrored.values.flip(2)) / 2,
             native=_mean(plain.native, mirrored.native),

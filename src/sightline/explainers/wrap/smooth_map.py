@@ -22,7 +22,7 @@ from ...ops.noise import generator
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._held import heat_of
+from ._held import inner_heatmap
 
 
 @register(
@@ -83,7 +83,7 @@ class SmoothMap(Explainer):
         for noise in self._noise(images, at_once):
             noisy = (images + deviation * noise[:, None].to(images)).flatten(0, 1)
             rows = list(range(len(images))) * len(noise)
-            heat = heat_of(part, _for(model, rows, len(images)), noisy, target.take(rows))
+            heat = inner_heatmap(part, _for(model, rows, len(images)), noisy, target.take(rows))
             for name in ("values", "native", "channels"):
                 if (found := getattr(heat, name)) is not None:
                     added = found.unflatten(0, (len(noise), len(images))).sum(0)

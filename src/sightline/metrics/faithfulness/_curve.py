@@ -46,7 +46,7 @@ class AreaUnderCurve(Metric):
         """The name of the fill of pixels that are away."""
 
     @abstractmethod
-    def shown(self, rank: Tensor, changed: Tensor) -> Tensor:
+    def visible(self, rank: Tensor, changed: Tensor) -> Tensor:
         """Which pixels are the picture's own after `changed` pixels (step,): rank (row, col) ->
         (step, row, col).
         """
@@ -84,7 +84,7 @@ class AreaUnderCurve(Metric):
             rank = order(heat[row], self.seed)
 
             def lay(part: Tensor, rank: Tensor = rank) -> Tensor:
-                return self.shown(rank, part.view(-1, 1, 1))[:, None]
+                return self.visible(rank, part.view(-1, 1, 1))[:, None]
 
             found.append(hidden.scores(changed, lay, planned))
         return torch.cat(found).view(len(case.images), self.steps + 1).float()

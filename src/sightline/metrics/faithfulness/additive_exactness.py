@@ -76,7 +76,7 @@ class AdditiveExactness(Metric):
         (batch,)."""
         layer, found = self._layer(case), []
         for row, (raw, _) in enumerate(self._raw(case, layer)):
-            whole, empty = _behind(case, row, layer, [_kept, torch.zeros_like]).double()
+            whole, empty = _behind(case, row, layer, [_unchanged, torch.zeros_like]).double()
             due = whole - empty
             found.append((raw.sum() - due).abs() / due.abs().clamp(min=LEAST))
         return torch.stack(found)
@@ -104,7 +104,7 @@ class AdditiveExactness(Metric):
         """Of each picture: the raw map and how far the score falls with each place hidden."""
         layer, found = self._layer(case), []
         for row, (raw, (rows, cols)) in enumerate(self._raw(case, layer)):
-            edits = [_kept, *(_without(i // cols, i % cols) for i in range(rows * cols))]
+            edits = [_unchanged, *(_without(i // cols, i % cols) for i in range(rows * cols))]
             scores = _behind(case, row, layer, edits).double().cpu()
             found.append((raw, (scores[0] - scores[1:]).view(rows, cols)))
         return found
@@ -127,10 +127,12 @@ def _behind(case: Case, row: int, layer: str, edits: list[Edit]) -> Tensor:
             return target.score(model.trace(image, edit={layer: Fan(len(edits), make)}))
         except NotExplainable:  # copies mix behind this layer: every copy is a picture of its own
             pass
-    return _apart(model, image, target, layer, edits)
+    return _separate_scores(model, image, target, layer, edits)
 
 
-def _apart(model: Model, image: Tensor, target: Target, layer: str, edits: list[Edit]) -> Tensor:
+def _separate_scores(
+    model: Model, image: Tensor, target: Target, layer: str, edits: list[Edit]
+) -> Tensor:
     found = []
     for start in range(0, len(edits), model.batch or BATCH):
         part = edits[start : start + (model.batch or BATCH)]
@@ -149,7 +151,7 @@ def _apart(model: Model, image: Tensor, target: Target, layer: str, edits: list[
     return torch.cat(found)
 
 
-def _kept(maps: Tensor) -> Tensor:
+def _unchanged(maps: Tensor) -> Tensor:
     return maps
 
 

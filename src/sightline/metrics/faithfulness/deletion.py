@@ -31,5 +31,5 @@ class Deletion(AreaUnderCurve):
     def hidden(self) -> str | float:
         return self.fill
 
-    def shown(self, rank: Tensor, changed: Tensor) -> Tensor:
+    def visible(self, rank: Tensor, changed: Tensor) -> Tensor:
         return rank >= changed

@@ -32,5 +32,5 @@ class Insertion(AreaUnderCurve):
     def hidden(self) -> str | float:
         return self.fill
 
-    def shown(self, rank: Tensor, changed: Tensor) -> Tensor:
+    def visible(self, rank: Tensor, changed: Tensor) -> Tensor:
         return rank < changed

@@ -46,12 +46,12 @@ def objects(case: Case, name: str) -> list[ObjectMap | None]:
         frame, boxes, mask = frames[i] if frames else None, _boxes(truth, i), _mask(truth, i)
         if boxes is not None:
             shown = frame.to_original(heat) if frame else heat
-            kept = seen_boxes(boxes, frame, heat.shape)
-            found.append(_shown(shown, drawn(kept, shown.shape) & ~np.isnan(shown)))
+            kept = visible_boxes(boxes, frame, heat.shape)
+            found.append(_object_map(shown, boxes_mask(kept, shown.shape) & ~np.isnan(shown)))
         else:
             scale = _scale(frame) if frame else 1.0
-            found.append(None if mask is None else _shown(heat, mask, scale))
-    _say_lost(case, name, [each is None for each in found])
+            found.append(None if mask is None else _object_map(heat, mask, scale))
+    _warn_lost(case, name, [each is None for each in found])
     return found
 
 
@@ -68,18 +68,18 @@ def boxes_in_model(case: Case, name: str) -> list[Tensor | None]:
     for i in range(len(case.images)):
         frame, boxes, mask = frames[i] if frames else None, _boxes(truth, i), _mask(truth, i)
         if boxes is not None:
-            kept = seen_boxes(boxes, frame, (rows, cols))
+            kept = visible_boxes(boxes, frame, (rows, cols))
             placed = [frame.box_to_model(box) if frame else box for box in kept]
         else:
             one = truth.scenes is not None and truth.scenes[i] is not None
-            placed = [] if mask is None else around(mask, one)
+            placed = [] if mask is None else boxes_around(mask, one)
         whole = torch.tensor(placed, dtype=torch.float64, device="cpu") if placed else None
         found.append(None if whole is None else whole.minimum(size).clamp(min=0))
-    _say_lost(case, name, [each is None for each in found])
+    _warn_lost(case, name, [each is None for each in found])
     return found
 
 
-def seen_boxes(boxes: Sequence[Box], frame: Frame | None, size: tuple[int, ...]) -> list[Box]:
+def visible_boxes(boxes: Sequence[Box], frame: Frame | None, size: tuple[int, ...]) -> list[Box]:
     """The boxes of which the model saw a pixel: of the picture that `frame` shows, or of its input
     (row, col) of `size`."""
     left, top, right, bottom = frame.seen if frame else (0, 0, size[1], size[0])
@@ -90,7 +90,7 @@ def seen_boxes(boxes: Sequence[Box], frame: Frame | None, size: tuple[int, ...])
     ]
 
 
-def around(mask: np.ndarray, one: bool = False) -> list[Box]:
+def boxes_around(mask: np.ndarray, one: bool = False) -> list[Box]:
     """The boxes around the connected parts of a mask (row, col), corners touching, each an object;
     `one`: around all of it, because it is one object that something hides in part."""
     parts, _ = (mask.astype(int), 1) if one else label(mask, structure=TOUCHING)  # type: ignore[misc]
@@ -101,7 +101,7 @@ def around(mask: np.ndarray, one: bool = False) -> list[Box]:
     ]
 
 
-def drawn(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
+def boxes_mask(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
     """All pixels (row, col) that a box `x0, y0, x1, y1` touches."""
     inside = np.zeros(size, dtype=bool)
     for x0, y0, x1, y1 in boxes:
@@ -110,7 +110,7 @@ def drawn(boxes: Sequence[Box], size: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
-def say_empty(case: Case, name: str, masks: Sequence[np.ndarray | None]) -> None:
+def warn_empty(case: Case, name: str, masks: Sequence[np.ndarray | None]) -> None:
     """Says which pictures have a mask in which nothing is inside."""
     empty = [row for row, mask in enumerate(masks) if mask is not None and not mask.any()]
     case.not_measured(name, empty, LOST)
@@ -134,7 +134,7 @@ def _mask(truth: Truth, row: int) -> np.ndarray | None:
     return None if truth.masks is None else truth.masks[row]
 
 
-def _say_lost(case: Case, name: str, lost: Sequence[bool]) -> None:
+def _warn_lost(case: Case, name: str, lost: Sequence[bool]) -> None:
     """Warns about annotated pictures that could not be scored."""
     truth = _known(case, name)
     rows = [
@@ -145,7 +145,7 @@ def _say_lost(case: Case, name: str, lost: Sequence[bool]) -> None:
     case.not_measured(name, rows, LOST)
 
 
-def _shown(heat: np.ndarray, inside: np.ndarray, scale: float = 1.0) -> ObjectMap | None:
+def _object_map(heat: np.ndarray, inside: np.ndarray, scale: float = 1.0) -> ObjectMap | None:
     return ObjectMap(heat, inside, scale) if inside.any() else None
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...errors import NotExplainable
 from ...metric import Case, Metric
 from ...registry import register
-from ._object import say_empty
+from ._object import warn_empty
 
 
 @register("distractor", paper="arXiv:2104.00032", claims=("prefers-truth",))
@@ -47,7 +47,7 @@ class Distractor(Metric):
             )
         others = [(parts or {}).get(self.other) for parts in truth.parts]
         for masks in (truth.masks, others):
-            say_empty(case, "distractor", masks)
+            warn_empty(case, "distractor", masks)
         found = []
         for row, heat in enumerate(case.heat.clamp(min=0).double().cpu().numpy()):
             mine, theirs = truth.masks[row], others[row]

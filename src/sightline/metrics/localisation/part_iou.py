@@ -17,7 +17,7 @@ from ...metric import Case, Metric
 from ...ops.similarity import rounded
 from ...registry import register
 from ...sample import Truth
-from ._object import say_empty
+from ._object import warn_empty
 
 
 @register("part-iou", paper="arXiv:1704.05796", claims=("prefers-truth",))
@@ -53,7 +53,7 @@ class PartIoU(Metric):
             what = f"masks of the part {self.part!r}" if self.part else "masks of objects or parts"
             raise NotExplainable(f"part-iou needs {what}: drawn birds, or a `Truth`.")
         masks = [self._mask(truth, row) for row in range(len(case.images))]
-        say_empty(case, "part-iou", masks)
+        warn_empty(case, "part-iou", masks)
         return torch.tensor(
             [
                 self._overlap(heat, torch.as_tensor(mask, device="cpu"))
@@ -73,11 +73,11 @@ class PartIoU(Metric):
         return whole if whole is not None or not parts else np.logical_or.reduce([*parts.values()])
 
     def _overlap(self, heat: Tensor, mask: Tensor) -> float:
-        taken = self._taken(heat, int(mask.sum()))
+        taken = self._strongest(heat, int(mask.sum()))
         shared = float(taken[mask].sum())
         return shared / (float(taken.sum()) + int(mask.sum()) - shared)
 
-    def _taken(self, heat: Tensor, pixels: int) -> Tensor:
+    def _strongest(self, heat: Tensor, pixels: int) -> Tensor:
         """How much of each pixel is taken, in [0, 1]."""
         if self.threshold is not None:
             return ((heat > self.threshold * heat.max()) & (heat > 0)).double()

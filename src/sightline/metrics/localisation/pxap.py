@@ -17,7 +17,7 @@ from ...errors import NotExplainable, ShapeError
 from ...metric import Case, Metric
 from ...ops.similarity import stretched
 from ...registry import register
-from ._object import say_empty
+from ._object import warn_empty
 
 STEPS = 1000
 
@@ -50,7 +50,7 @@ class PxAP(Metric):
         truth = case.truth
         if truth is None or truth.masks is None:
             raise NotExplainable("pxap needs masks of the object: drawn birds, or a `Truth`.")
-        say_empty(case, "pxap", truth.masks)
+        warn_empty(case, "pxap", truth.masks)
         found = []
         for i, heat in enumerate(stretched(case.heat.double()).cpu()):
             mask, parts = truth.masks[i], (truth.parts[i] if truth.parts else None) or {}

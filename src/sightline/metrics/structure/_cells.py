@@ -37,11 +37,11 @@ class CellShares:
     hard: bool
     whole: float
 
-    def kept(self, sets: Sequence[Cells]) -> list[float]:
+    def shown_alone(self, sets: Sequence[Cells]) -> list[float]:
         """The share that is left when only these cells are shown."""
         return self._shares(self._masks(sets)) if sets else []
 
-    def left(self, sets: Sequence[Cells]) -> list[float]:
+    def taken_away(self, sets: Sequence[Cells]) -> list[float]:
         """The share that is left when these cells are taken away."""
         return self._shares(1 - self._masks(sets)) if sets else []
 

@@ -40,7 +40,7 @@ class Minimality(RegionMetric):
 
 
 def _needed(seen: CellShares, cells: Cells, level: float) -> float:
-    if seen.kept([cells])[0] < level:
+    if seen.shown_alone([cells])[0] < level:
         return 0.0
-    without = seen.kept([tuple(c for c in cells if c != each) for each in cells])
+    without = seen.shown_alone([tuple(c for c in cells if c != each) for each in cells])
     return float(np.mean([share < level for share in without])) if without else 1.0

@@ -31,4 +31,4 @@ class Necessity(RegionMetric):
         needed = regions.necessary[0]
         if needed is None:
             return float("nan")
-        return min(max(1 - seen.left([ordered(needed)])[0], 0.0), 1.0)
+        return min(max(1 - seen.taken_away([ordered(needed)])[0], 0.0), 1.0)

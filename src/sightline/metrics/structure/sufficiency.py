@@ -31,5 +31,5 @@ class Sufficiency(RegionMetric):
     unit: ClassVar[str] = "share of the score that is kept"
 
     def of_one(self, seen: CellShares, regions: Regions) -> float:
-        kept = seen.kept([ordered(cells) for cells in regions.minimal[0]])
+        kept = seen.shown_alone([ordered(cells) for cells in regions.minimal[0]])
         return float(np.clip(kept, 0, 1).mean()) if kept else float("nan")

@@ -49,18 +49,18 @@ def parts_of(case: Case, name: str) -> list[PartEffects | None]:
 def _parts(case: Case, row: int, scene: Scene) -> PartEffects | None:
     kept = case.explanation
     size = kept.pictures[row].size[0] if kept.pictures else case.images.shape[-1]
-    whole = _drawn(scene, size)
-    same = _prepared(case, [whole], row)
+    whole = _rendered(scene, size)
+    same = _prepare(case, [whole], row)
     if (same - case.images[row].cpu()).abs().mean() > SAME:
         raise NotExplainable(
             f"the scene of picture {row} does not draw that picture; give each its own scene."
         )
     frame = kept.frames[row] if kept.frames else None
-    masks = {part: _seen(mask, frame) for part, mask in (whole.masks or {}).items()}
+    masks = {part: _visible(mask, frame) for part, mask in (whole.masks or {}).items()}
     names = tuple(part for part, mask in masks.items() if mask.any())
     if not names:
         return None
-    without = _prepared(case, [_drawn(_without(scene, part), size) for part in names], row)
+    without = _prepare(case, [_rendered(_without(scene, part), size) for part in names], row)
     target = case.target.take([row]).with_habit(True)
     rows = torch.zeros(len(names) + 1, dtype=torch.long, device="cpu")
     pictures = torch.cat([case.images[row : row + 1], without.to(case.images)])
@@ -71,7 +71,7 @@ def _parts(case: Case, row: int, scene: Scene) -> PartEffects | None:
 
 
 @lru_cache(maxsize=_HELD)
-def _drawn(scene: Scene, size: int) -> Bird:
+def _rendered(scene: Scene, size: int) -> Bird:
     return render(scene, size, masks=True)
 
 
@@ -79,7 +79,7 @@ def _without(scene: Scene, part: str) -> Scene:
     return scene.without(part) if part in PARTS else replace(scene, mark=None)
 
 
-def _prepared(case: Case, birds: Sequence[Bird], row: int) -> Tensor:
+def _prepare(case: Case, birds: Sequence[Bird], row: int) -> Tensor:
     """Drawn pictures as the model takes them."""
     if case.explanation.pictures and case.model.preprocess is not None:
         return case.model.prepare([bird.image for bird in birds])
@@ -92,7 +92,7 @@ def _prepared(case: Case, birds: Sequence[Bird], row: int) -> Tensor:
     return drawn
 
 
-def _seen(mask: np.ndarray, frame: Frame | None) -> np.ndarray:
+def _visible(mask: np.ndarray, frame: Frame | None) -> np.ndarray:
     """A mask of the picture (row, col) in the model's input, pixel centre by pixel centre."""
     if frame is None:
         return mask

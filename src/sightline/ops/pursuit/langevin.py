@@ -17,7 +17,7 @@ Places = Float[Tensor, "group chain dimension"]
 STEP, CAP = 0.1, 100.0
 
 
-def moved(
+def langevin_step(
     places: Places, gradient: Places, noise: Places, step: float = STEP, cap: float = CAP
 ) -> Places:
     """The chains one step on; each group has its own step."""
@@ -38,5 +38,5 @@ def langevin(
         noise = torch.randn(places.shape, generator=dice, dtype=torch.float32, device="cpu").to(
             places
         )
-        places = moved(places, gradient(places), noise, step, cap)
+        places = langevin_step(places, gradient(places), noise, step, cap)
         yield places

@@ -45,7 +45,7 @@ class Questions:
         """How many answers a question has."""
         return 2 ** self.reads.shape[1]
 
-    def told(self, bits: Bits, question: int) -> int:
+    def answer_code(self, bits: Bits, question: int) -> int:
         """The answer to a question."""
         return sum(int(bits[i]) << k for k, i in enumerate(self.reads[question].tolist()))
 
@@ -96,7 +96,7 @@ class KnownBits:
             torch.zeros(count, dtype=torch.bool, device="cpu"),
         )
 
-    def and_of(self, truth: Bits, reads: Tensor) -> "KnownBits":
+    def with_answers(self, truth: Bits, reads: Tensor) -> "KnownBits":
         """With the bits that a question reads."""
         bits, told = self.bits.clone(), self.told.clone()
         bits[reads], told[reads] = truth[reads].to(bits), True

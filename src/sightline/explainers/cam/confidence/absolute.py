@@ -24,7 +24,7 @@ from ....ops.similarity import stretched
 from ....registry import register
 from ....shapes import Images
 from ....target import Target
-from .._weighted import LayerView, drawn
+from .._weighted import LayerView, resized_heatmap
 from ._map_masks import hidden_view, map_scores
 
 AT_ONCE = 64  # maps resized together
@@ -67,14 +67,14 @@ class AbsCAM(Explainer):
         view = LayerView(model, images, target, self.layer_of(model))
         shares = view.grads.abs().mean((2, 3), keepdim=True) * view.maps
         if self.stage == "initial":
-            return drawn(shares.sum(1), images)
+            return resized_heatmap(shares.sum(1), images)
         hidden = hidden_view(view, target.with_probability(True))
         if self.stage == "single":
             whole = shares.sum(1)
             score = [map_scores(h, m[None], stretched) for h, m in zip(hidden, whole, strict=True)]
-            return drawn(torch.stack(score)[:, :, None] * whole, images)
+            return resized_heatmap(torch.stack(score)[:, :, None] * whole, images)
         native = torch.stack([self._summed(h, m) for h, m in zip(hidden, shares, strict=True)])
-        return drawn(native, images)
+        return resized_heatmap(native, images)
 
     def _summed(self, hidden: HiddenImage, shares: Tensor) -> Tensor:
         """The masks of one picture, each times the probability of the target seen through it."""

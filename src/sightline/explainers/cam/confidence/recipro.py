@@ -20,7 +20,7 @@ from ....registry import register
 from ....shapes import Images
 from ....target import Target
 from .._head import Head
-from .._weighted import LayerView, drawn
+from .._weighted import LayerView, resized_heatmap
 
 KERNELS = ("point", "gauss-copy", "gauss-local")
 
@@ -73,7 +73,7 @@ class ReciproCAM(Explainer):
             else:
                 moved = head.masked(row, len(masks), lambda part: masks[part])
             found.append((moved[:-1] - moved[-1]).view(rows, cols))
-        return drawn(torch.stack(found), images, keep_sign=True)
+        return resized_heatmap(torch.stack(found), images, keep_sign=True)
 
 
 def _masks(rows: int, cols: int, wide: bool) -> Tensor:

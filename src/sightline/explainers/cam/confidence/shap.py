@@ -22,7 +22,7 @@ from ....registry import register
 from ....shapes import Images
 from ....target import Target
 from .._head import Head
-from .._weighted import LayerView, drawn
+from .._weighted import LayerView, resized_heatmap
 
 SURE = 1.96  # standard errors on either side of a 95 % interval
 
@@ -85,7 +85,7 @@ class ShapCAM(Explainer):
         shares = torch.stack([s.mean(0) for s in samples]).unflatten(1, size)
         error = torch.stack([_standard_error(s) for s in samples]).unflatten(1, size)
         raw = shares * view.maps.sum(1) if self.output == "weighted" else shares
-        return drawn(
+        return resized_heatmap(
             raw,
             images,
             standard_error=error,

@@ -42,7 +42,7 @@ def lattice(
         for held, parts in below.items():
             if len(known) >= reach.nodes:
                 break
-            for each, patch in _drawn(measure, parts, reach.children):
+            for each, patch in _kept_nodes(measure, parts, reach.children):
                 if each not in known:
                     known[each] = len(known)
                     frontier.append(each)
@@ -60,7 +60,7 @@ def lattice(
     return {"nodes": nodes, "edges": edges}
 
 
-def _drawn(
+def _kept_nodes(
     measure: Measure, parts: Sequence[tuple[int, int]], children: int | None
 ) -> list[tuple[int, int]]:
     """The removals that are drawn, the costliest first."""

@@ -80,8 +80,8 @@ def endings(
     if found.minimal == [0]:
         blank = patches.confidence([0])[0]
         notes.append(
-            f"A picture that shows only the fill keeps {_kept(blank)}, so no patch is needed: this"
-            " fill does not hide the class. Try another `fill`."
+            f"A picture that shows only the fill keeps {_share_text(blank)}, so no patch is needed:"
+            " this fill does not hide the class. Try another `fill`."
         )
         return "fill", notes
     if needed is None:
@@ -131,7 +131,7 @@ def _about(aim: ExplainedClass) -> list[str]:
     return notes
 
 
-def _kept(share: float) -> str:
+def _share_text(share: float) -> str:
     return "the full score" if share >= 1 else f"{_percent(share)} of the score"
 
 
