@@ -183,7 +183,7 @@ def test_a_run_goes_on_with_the_batch_size_that_it_wrote_down(
 ) -> None:
     sl.evaluate(small, pictures[:1], ["gradient"], [_deletion()], tmp_path, batch=5)
     again = sl.evaluate(small, pictures[:1], ["gradient"], [_deletion()], tmp_path)
-    assert again.setup.batch == 5 and small.batch is None
+    assert again.plan.batch == 5 and small.batch is None
 
 
 def test_what_fails_is_a_row_with_its_reason_and_the_rest_goes_on(

@@ -238,7 +238,7 @@ def evaluate(
         metrics = ("deletion", "insertion") if metrics is None else (metrics,)
     range = getattr(model.preprocess, "range", None)
     pictures = match(open_samples(data, limit, range=range), model)
-    setup = evaluation.prepared(
+    plan = evaluation.prepared(
         model,
         chosen(model, methods),
         metrics,
@@ -248,7 +248,7 @@ def evaluate(
         batch=batch,
         stability=stability is not False,
     )
-    return evaluation.evaluate(setup, pictures, folder, using, progress, cache)
+    return evaluation.evaluate(plan, pictures, folder, using, progress, cache)
 
 
 def chosen(model: Model, method: Any = None) -> list[Explainer]:  # Any: checked here

@@ -81,14 +81,14 @@ def test_it_is_a_row_beside_the_baselines_and_is_not_computed_twice(
     pictures = _collection(_items())
     average = average_location(model, pictures)
     methods = [registry.create("explainer", "gradient")]
-    setup = evaluation.prepared(
+    plan = evaluation.prepared(
         model, methods, ["part-iou"], pictures, tmp_path, stability=False, average=average
     )
-    table = evaluation.evaluate(setup, pictures, tmp_path)
+    table = evaluation.evaluate(plan, pictures, tmp_path)
     assert table.nulls[-1] == AVERAGE_LOCATION
     values = [r["value"] for r in table.rows if r["method"] == AVERAGE_LOCATION]
     random = [r["value"] for r in table.rows if r["method"] == "random"]
     assert min(values) > 0.5 > np.mean(random)
     kept = (tmp_path / "cells.jsonl").read_bytes()
-    evaluation.evaluate(setup, pictures, tmp_path)
+    evaluation.evaluate(plan, pictures, tmp_path)
     assert (tmp_path / "cells.jsonl").read_bytes() == kept

@@ -12,7 +12,7 @@ import sightline as sl
 from sightline import registry
 from sightline.evaluate import run_file
 from sightline.evaluate.cell_records import CELLS
-from sightline.evaluate.plan import BLIND, planned, told
+from sightline.evaluate.plan import BLIND, evaluation_plan, method_record
 from sightline.sample import Sample
 from sightline.worlds import analytic
 
@@ -43,9 +43,9 @@ def test_a_changed_method_is_computed_anew(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_method_changes_with_those_that_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     model, sample = analytic.linear().model, Sample(name="picture")
     methods = [sl.create("explainer", name) for name in ("guided-grad-cam", "grad-cam", "gradient")]
-    before = planned(model, methods, ["deletion"]).cells(sample, "digest")
+    before = evaluation_plan(model, methods, ["deletion"]).cells(sample, "digest")
     _raised(monkeypatch, "explainer", "grad-cam")
-    after = planned(model, methods, ["deletion"]).cells(sample, "digest")
+    after = evaluation_plan(model, methods, ["deletion"]).cells(sample, "digest")
     changed = [old != new for old, new in zip(before, after, strict=True)]
     assert changed == [True, True, False] + [False] * len(BLIND)
 
@@ -53,11 +53,11 @@ def test_a_method_changes_with_those_that_it_runs(monkeypatch: pytest.MonkeyPatc
 def test_a_metric_and_an_attack_have_revisions_too(monkeypatch: pytest.MonkeyPatch) -> None:
     model, methods = analytic.linear().model, [sl.create("explainer", "gradient")]
     metrics = ["deletion", "complexity"]
-    before = planned(model, methods, metrics).measure_keys
+    before = evaluation_plan(model, methods, metrics).measure_keys
     attack = registry.create("attack", "pgd")
-    assert "revision" not in told(attack)
+    assert "revision" not in method_record(attack)
     _raised(monkeypatch, "metric", "deletion")
     _raised(monkeypatch, "attack", "pgd")
-    after = planned(model, methods, metrics).measure_keys
+    after = evaluation_plan(model, methods, metrics).measure_keys
     assert before[0] != after[0] and before[1] == after[1]
-    assert told(attack)["revision"] == "2"
+    assert method_record(attack)["revision"] == "2"

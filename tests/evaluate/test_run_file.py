@@ -59,7 +59,7 @@ def test_what_is_given_stands_in_for_what_the_file_says(tmp_path: Path) -> None:
     sl.evaluate(model, pictures, run=path, out=tmp_path / "b")
     _same(tmp_path / "a", tmp_path / "b")
     more = sl.evaluate(model, pictures[:1], ["input-x-gradient"], run=path, out=tmp_path / "c")
-    assert more.methods == ["input-x-gradient"] and more.setup.batch == 5
+    assert more.methods == ["input-x-gradient"] and more.plan.batch == 5
 
 
 def test_another_model_than_the_files_is_refused(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ import torch
 
 import sightline as sl
 from sightline.evaluate import evaluation
-from sightline.evaluate import plan as setups
 from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
-from sightline.evaluate.plan import BLIND, Setup
+from sightline.evaluate.plan import BLIND, EvaluationPlan, evaluation_plan
 from sightline.evaluate.progress import Board
 from sightline.evaluate.small_map import packed
 from sightline.evaluate.stores import rows as stored
@@ -39,9 +38,9 @@ class Invented:
         self.at_the_end = 0
 
     def run(self, work: Any, tasks: Iterable[Any], count: int | None, take: Any) -> None:
-        setup = work.setup
+        plan = work.plan
         dice, heat = random.Random(0), packed(torch.rand(56, 56))
-        for job, setup_column in ((j, setup.columns[j.column]) for t in tasks for j in t.parts):
+        for job, setup_column in ((j, plan.columns[j.column]) for t in tasks for j in t.parts):
             record = {
                 "cell": job.key,
                 "error": "",
@@ -51,7 +50,7 @@ class Invented:
                 "passes": [3, 2],
                 "seconds": 0.01,
                 "metrics": {
-                    setup.measure_keys[k]: {
+                    plan.measure_keys[k]: {
                         "value": dice.random(),
                         "error": "",
                         "curve": [dice.random() for _ in range(33)],
@@ -73,20 +72,20 @@ def _collection(count: int) -> Samples:
     return Samples(name="invented", count=count, start=items)
 
 
-def _setup() -> Setup:
+def _plan() -> EvaluationPlan:
     methods = [sl.create("explainer", "smooth-grad", seed=k) for k in range(METHODS)]
     metrics = [sl.create("metric", name, steps=32) for name in ("deletion", "insertion")]
-    return setups.planned(analytic.linear().model, methods, metrics, None, 8, 0)
+    return evaluation_plan(analytic.linear().model, methods, metrics, None, 8, 0)
 
 
 def _grown(count: int, out: Path) -> tuple[float, float]:
     """Bytes at the end of the cells, and the most that were held while the table was made."""
-    engine, setup = Invented(), _setup()
+    engine, plan = Invented(), _plan()
     tracemalloc.start()
     try:
         with open_ledger(out / CELLS, CELL_RECORDS) as book:
-            board = Board(setup, _collection(count), book)
-            engine.run(EvaluationWork(setup=setup), *board.work(), board.take)
+            board = Board(plan, _collection(count), book)
+            engine.run(EvaluationWork(plan=plan), *board.work(), board.take)
             tracemalloc.reset_peak()
             scores = evaluation.table_of(board, (), out).scores
             assert scores[1].curves is not None and len(scores[1].curves[3]) == count
@@ -113,7 +112,7 @@ def test_a_large_run_has_no_json_and_says_so(
     caplog.set_level("INFO", "sightline")
     for rows, there in ((1000, True), (20, False)):
         monkeypatch.setattr(evaluation, "JSON_ROWS", rows)
-        evaluation.evaluate(_setup(), _collection(3), tmp_path, Invented())
+        evaluation.evaluate(_plan(), _collection(3), tmp_path, Invented())
         assert (tmp_path / "table.json").exists() == there
         assert ("table.json is left out" in caplog.text) != there
     names = METHODS + len(BLIND)

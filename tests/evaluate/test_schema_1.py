@@ -54,8 +54,8 @@ def test_a_ledger_of_an_earlier_version_is_complete(
     metrics = [sl.create("metric", "deletion", steps=4), sl.create("metric", "complexity")]
     pictures = match(open_samples(_pictures()), model)
     methods = [sl.create("explainer", "gradient")]
-    setup = evaluation.prepared(model, methods, metrics, pictures, tmp_path, batch=4)
-    table = evaluation.evaluate(setup, pictures, tmp_path, Refusing(), cache=False)
+    run_plan = evaluation.prepared(model, methods, metrics, pictures, tmp_path, batch=4)
+    table = evaluation.evaluate(run_plan, pictures, tmp_path, Refusing(), cache=False)
     assert not table.errors
     before = json.loads((WRITTEN / "table.json").read_text("utf-8"))
     after = json.loads((tmp_path / "table.json").read_text("utf-8"))

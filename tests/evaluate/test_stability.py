@@ -58,8 +58,8 @@ def test_every_choice_is_made_otherwise_and_held_against_the_same_pictures(table
 
 def test_a_probe_is_the_metric_itself_with_that_choice(table) -> None:
     found, _ = table
-    setup, model = found.setup, found.setup.model
-    (blur,) = [k for k, p in enumerate(setup.probes) if p.setting == "fill blur"]
+    plan, model = found.plan, found.plan.model
+    (blur,) = [k for k, p in enumerate(plan.probes) if p.setting == "fill blur"]
     image = torch.rand(6, 3, 6, 7, generator=torch.Generator().manual_seed(1))[1:2]
     heat = sl.explain(model, image, "smooth-grad")
     case = sl.Case(model, image, model.aim(image, None), heat)
@@ -74,7 +74,7 @@ def test_nothing_is_measured_again_where_nobody_wants_it(tmp_path: Path) -> None
         found = sl.evaluate(
             model, pictures, methods, ["deletion"], tmp_path / methods[-1], stability=stability
         )
-        assert found.setup.probes == () and found.probed.size == 0
+        assert found.plan.probes == () and found.probed.size == 0
     assert "were not measured in this run" in (tmp_path / METHODS[1] / "report.html").read_text(
         "utf-8"
     )

@@ -14,9 +14,9 @@ from evaluate.breaking import Sleeping
 from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadField, SightlineWarning
-from sightline.evaluate import plan as setups
 from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
 from sightline.evaluate.measurement import Cell, PictureTask
+from sightline.evaluate.plan import evaluation_plan
 from sightline.evaluate.progress import Board
 from sightline.evaluate.work import EvaluationWork
 from sightline.jobs.ledger import open_ledger
@@ -73,8 +73,8 @@ def test_a_worker_that_takes_too_long_is_stopped_and_its_cell_given_up() -> None
         found[finished.record["cell"]] = finished
 
     ENDED.clear()
-    setup = setups.planned(analytic.linear().model, [], ["complexity"])
-    Pool(EvaluationWork(setup=setup), Pretending, take, 0.05).run(iter(tasks), 2)
+    plan = evaluation_plan(analytic.linear().model, [], ["complexity"])
+    Pool(EvaluationWork(plan=plan), Pretending, take, 0.05).run(iter(tasks), 2)
     late = {key for key, f in found.items() if "no result within 0.05 s" in f.record["error"]}
     assert late == {"stuck b", "d", "e", "stuck g"}  # what is not read costs all of a picture
     assert set(found) - late == {"a", "c", "f"}
@@ -110,9 +110,9 @@ def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
     monkeypatch.setattr(Sample, "digest", slow)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
     model = sl.Model(net, sl.Preprocess(size=8))
-    setup = setups.planned(model, [sl.create("explainer", "gradient")], ["complexity"])
+    plan = evaluation_plan(model, [sl.create("explainer", "gradient")], ["complexity"])
     with open_ledger(tmp_path / "run" / CELLS, CELL_RECORDS) as book:
-        board = Board(setup, match(open_samples(tmp_path), model), book, time_limit=TimeLimit(0.5))
+        board = Board(plan, match(open_samples(tmp_path), model), book, time_limit=TimeLimit(0.5))
         tasks, _ = board.work()
         assert [task.sample.name for task in tasks] == ["a.png", "c.png"]
         errors = {row["error"] for row in board.rows() if row["picture"] == "b.png"}

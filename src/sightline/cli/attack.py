@@ -106,15 +106,15 @@ def attack(
 
 def _run(model: "Model", made: "Attacking", aim: Any, explainers: "list[Explainer]") -> "Run":
     """What the results of a folder depend on."""
-    from ..evaluate.plan import told, told_model
+    from ..evaluate.plan import method_record, model_record
     from .results.store import Run
 
-    facts = told_model(model)
+    facts = model_record(model)
     settings = {
         "weights": facts["weights"],
         "preprocessing": facts["preprocessing"],
-        "attack": told(made),
-        "methods": [told(e) for e in explainers],
+        "attack": method_record(made),
+        "methods": [method_record(e) for e in explainers],
         "target": "the attack's own" if aim is None else repr(aim),
     }
     return Run(settings=settings, model=model.display_name, title="")

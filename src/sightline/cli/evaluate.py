@@ -203,7 +203,7 @@ def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = No
             {
                 "report": report,
                 "table": printable(out / "table.parquet"),
-                "model": table.setup.model.display_name,
+                "model": table.plan.model.display_name,
                 "pictures": len(table.pictures),
                 "verdict": table.verdict,
                 "summary": table.summary,

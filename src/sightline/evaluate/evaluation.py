@@ -1,4 +1,4 @@
-"""A run over a collection, from its setup to its table: what is finished is kept, what is missing
+"""A run over a collection, from its plan to its table: what is finished is kept, what is missing
 is computed, and the files are written.
 
 `run.toml` says what is run, `cells.jsonl` holds every finished cell, `table.parquet` and
@@ -34,7 +34,7 @@ from ..pictures.reading import printable
 from ..sample import TOP, Samples
 from .average_location import AverageLocation
 from .cell_records import CELL_RECORDS, CELLS
-from .plan import BLIND, Setup, fastest_batch, planned
+from .plan import BLIND, EvaluationPlan, evaluation_plan, fastest_batch
 from .progress import Board, Progress
 from .stability import probed
 from .stores import baselines
@@ -91,7 +91,7 @@ def engine(
 
 
 def evaluate(
-    setup: Setup,
+    plan: EvaluationPlan,
     samples: Samples,
     out: Path,
     using: Runner | None = None,
@@ -104,27 +104,27 @@ def evaluate(
     Raises: FileProblem where nothing can be written; what was finished before is kept. Also where
     the folder was removed meanwhile: then everything was written once more.
     """
-    if setup.target is not None:
+    if plan.target is not None:
         kept = tuple(note for note in samples.notes if not note.endswith(TOP))
         samples = replace(samples, notes=kept)
     for note in samples.notes:
         log.info("%s", note)
     if samples.listed:
-        _say(setup, (sample.meaning for sample in samples if not sample.error))
+        _say(plan, (sample.meaning for sample in samples if not sample.error))
     only = using if isinstance(using, PageOnly) else None
     with (
         open_ledger(out / CELLS, CELL_RECORDS, reading=only is not None) as kept,
         closing(baselines.opened(cache=cache and only is None)) as known,
     ):
         if only is None:
-            write_bytes(out / "run.toml", _toml(setup, samples))
-        work = EvaluationWork(setup=setup)
+            write_bytes(out / "run.toml", _toml(plan, samples))
+        work = EvaluationWork(plan=plan)
         time_limit = TimeLimit(limit_of(getattr(using, "time_limit", None)), work.limit_name)
-        board = Board(setup, samples, kept, progress, time_limit, known)
+        board = Board(plan, samples, kept, progress, time_limit, known)
         (using or LocalRunner()).run(work, *board.work(), board.take)
-        doubts = _doubts(setup, (e.meaning for e in board.entries))
+        doubts = _doubts(plan, (e.meaning for e in board.entries))
         if not samples.listed:
-            _say(setup, (e.meaning for e in board.entries))
+            _say(plan, (e.meaning for e in board.entries))
         notes = (*samples.notes, *doubts.values())
         return _saved(board, notes, out) if only is None else _shown(board, notes, out, only)
 
@@ -134,7 +134,7 @@ def _saved(board: Board, notes: Sequence[str], out: Path) -> Table:
     for _ in range(_TRIES):
         board.kept.check()
         table = table_of(board, notes, out)
-        write_bytes(out / "run.toml", _toml(board.setup, board.samples))
+        write_bytes(out / "run.toml", _toml(board.plan, board.samples))
         _write_json(table, out / "table.json")
         write_bytes(out / "report.html", table.html().encode())
         if not board.kept.check():
@@ -163,7 +163,7 @@ def table_of(board: Board, notes: Sequence[str], out: Path | None) -> Table:
     """The table of what is finished, whose files lie in that folder; None is nowhere."""
     rows, costs = (None, None) if out is None else (out / "table.parquet", out / "costs.parquet")
     return Table(
-        setup=board.setup,
+        plan=board.plan,
         data=without_folders(printable(board.samples.name)),
         rows=written(board.rows(), ROW_TYPES, rows),
         costs=written(board.costs(), COST_TYPES, costs),
@@ -187,13 +187,13 @@ def _write_json(table: Table, path: Path) -> None:
     path.unlink(missing_ok=True)  # of a smaller run
 
 
-def _doubts(setup: Setup, meanings: Iterable[Meaning]) -> dict[str, str]:
+def _doubts(plan: EvaluationPlan, meanings: Iterable[Meaning]) -> dict[str, str]:
     """What is to be said of how labels became classes; nothing where one target was given."""
-    return sentences(setup.model, meanings) if setup.target is None else {}
+    return sentences(plan.model, meanings) if plan.target is None else {}
 
 
-def _say(setup: Setup, meanings: Iterable[Meaning]) -> None:
-    for doubt, sentence in _doubts(setup, meanings).items():
+def _say(plan: EvaluationPlan, meanings: Iterable[Meaning]) -> None:
+    for doubt, sentence in _doubts(plan, meanings).items():
         if doubt == OWN:
             log.info("%s", sentence)
         else:
@@ -211,8 +211,8 @@ def prepared(
     batch: int | None = None,
     stability: bool = True,
     average: AverageLocation | None = None,
-) -> Setup:
-    """The setup of a run in a folder: a run that was stopped there goes on with its batch size.
+) -> EvaluationPlan:
+    """The plan of a run in a folder: a run that was stopped there goes on with its batch size.
     stability: some pictures are measured again with other fills and coarser maps. average: what one
     more null map is made of.
 
@@ -222,7 +222,7 @@ def prepared(
     forwards = count * (len(explainers) + len(BLIND)) * len(metrics) * _STEPS
     batch = batch or model.batch or _remembered_batch(out, model) or fastest_batch(model, forwards)
     again = probed(pictures.count) if stability else 0
-    return planned(model, explainers, metrics, target, batch, again, average)
+    return evaluation_plan(model, explainers, metrics, target, batch, again, average)
 
 
 _MANY = 1000  # pictures of a stream, about
@@ -239,8 +239,8 @@ def _remembered_batch(out: Path, model: Model) -> int | None:
         return None
 
 
-def _toml(setup: Setup, samples: Samples) -> bytes:
-    told: dict[str, Any] = setup.to_toml()
+def _toml(plan: EvaluationPlan, samples: Samples) -> bytes:
+    told: dict[str, Any] = plan.to_toml()
     told["data"] = samples.to_toml()
     return tomli_w.dumps(_printed(told)).encode()
 

@@ -38,7 +38,7 @@ from ..pictures.reading import Picture
 from ..sample import Sample
 from ..target import Class, Target, Top
 from ..targets.words import in_words, prediction
-from .plan import IMAGE_ITSELF, Column, Setup
+from .plan import IMAGE_ITSELF, Column, EvaluationPlan
 from .record import Measurement, Score, finite
 from .small_map import packed
 
@@ -153,18 +153,18 @@ def _explained(scene: Scene, way: Explainer | NullMap) -> Explanation:
     )
 
 
-def compute(setup: Setup, task: PictureTask) -> Iterator[WorkResult | TaskLoaded]:
+def compute(plan: EvaluationPlan, task: PictureTask) -> Iterator[WorkResult | TaskLoaded]:
     """The cells of a task, in order, once its picture was read; what fails becomes a record with
     its reason."""
     try:
-        scene = _scene(setup, task.sample)
+        scene = _scene(plan, task.sample)
     except Exception as error:
         yield from (failed(cell.key, error) for cell in task.parts)
         return
     yield TaskLoaded()
     for cell in task.parts:
         try:
-            yield _cell(setup, scene, cell)
+            yield _cell(plan, scene, cell)
         except Exception as error:
             yield failed(cell.key, error)
 
@@ -180,23 +180,23 @@ def _reason(error: Exception | str) -> str:
     return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
-def _scene(setup: Setup, sample: Sample) -> Scene:
-    model = setup.model
+def _scene(plan: EvaluationPlan, sample: Sample) -> Scene:
+    model = plan.model
     picture = sample.load(model.preprocess)
     if sample.error:
         raise BadField(sample.error)
     # What is true of a label that is not explained would judge another class's map.
-    strange = setup.target is None and sample.unknown
+    strange = plan.target is None and sample.unknown
     truth = None if strange else sample.truth(model.preprocess, picture)
     images = model.prepare([picture] if isinstance(picture, Picture) else picture)
     own = Top() if sample.class_index is None else Class(sample.class_index)
-    target = setup.target or own
+    target = plan.target or own
     return Scene(model=model, images=images, target=target, truth=truth, strange=strange)
 
 
-def _cell(setup: Setup, scene: Scene, cell: Cell) -> WorkResult:
-    model, images, column = scene.model, scene.images, setup.columns[cell.column]
-    metrics = {setup.measure_keys[k]: setup.measures[k] for k in cell.judges}
+def _cell(plan: EvaluationPlan, scene: Scene, cell: Cell) -> WorkResult:
+    model, images, column = scene.model, scene.images, plan.columns[cell.column]
+    metrics = {plan.measure_keys[k]: plan.measures[k] for k in cell.judges}
     sure = True
 
     def failed(error: Exception) -> Score:

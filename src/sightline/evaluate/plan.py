@@ -74,7 +74,7 @@ class Judge:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Setup:
+class EvaluationPlan:
     """Which numbers does a run make? target: None is a picture's own label where it is known, else
     the model's top class. batch: images in one pass, the same in all processes. probes: metrics
     with one choice made otherwise, which judge the first `probed` pictures too.
@@ -147,20 +147,22 @@ class Setup:
         """The run as plain data: no dates, no times, nothing that differs between two like it."""
         return {
             "schema": SCHEMA,
-            "model": told_model(self.model),
+            "model": model_record(self.model),
             "target": repr(self.target) if self.target else "label, or top where there is none",
             "batch": self.batch,
             "stability": bool(self.probed),
             "methods": [
-                {"label": c.label, **told(c.explainer)} for c in self.columns if c.explainer
+                {"label": c.label, **method_record(c.explainer)}
+                for c in self.columns
+                if c.explainer
             ],
             "nulls": [c.label for c in self.columns if c.blind],
-            "metrics": [{"label": j.label, **told(j.metric)} for j in self.judges],
+            "metrics": [{"label": j.label, **method_record(j.metric)} for j in self.judges],
             "versions": now(),
         }
 
 
-def planned(
+def evaluation_plan(
     model: Model,
     explainers: Sequence[Explainer],
     metrics: Sequence[Metric | str],
@@ -168,8 +170,8 @@ def planned(
     batch: int = BATCH,
     probed: int = 0,
     average: AverageLocation | None = None,
-) -> Setup:
-    """The setup of these methods and metrics, nulls included. probed: pictures on which the metrics
+) -> EvaluationPlan:
+    """The plan of these methods and metrics, nulls included. probed: pictures on which the metrics
     are measured with other choices too. average: what one more null map is made of. A method whose
     explanations none of the metrics reads is left out with a warning.
 
@@ -185,7 +187,7 @@ def planned(
     explainers = _readable(explainers, judges)
     columns = zip(_labels(explainers), explainers, strict=True)
     named = zip(_labels(judges), judges, strict=True)
-    return Setup(
+    return EvaluationPlan(
         model=model,
         columns=(
             *(Column(label=label, explainer=each) for label, each in columns),
@@ -338,7 +340,7 @@ def facts_of(model: Model) -> list[Any]:
     ]
 
 
-def told_model(model: Model) -> dict[str, str]:
+def model_record(model: Model) -> dict[str, str]:
     """A model as a run file holds it."""
     return {
         "name": model.name,
@@ -348,7 +350,7 @@ def told_model(model: Model) -> dict[str, str]:
     }
 
 
-def told(method: Any) -> dict[str, Any]:
+def method_record(method: Any) -> dict[str, Any]:
     """A method as a run file holds it."""
     return _without_none(_revised(method))
 

@@ -27,7 +27,7 @@ from ..pictures.reading import Picture, printable
 from ..sample import Sample, Samples
 from .cell_records import missing_metrics
 from .measurement import Cell, PictureTask, failed
-from .plan import Column, Setup
+from .plan import Column, EvaluationPlan
 from .record import Measurement, Score
 from .small_map import unpacked
 from .stores.baselines import Baselines
@@ -56,14 +56,14 @@ class Board:
 
     def __init__(
         self,
-        setup: Setup,
+        plan: EvaluationPlan,
         samples: Samples,
         kept: Ledger,
         progress: Progress | None = None,
         time_limit: TimeLimit | None = None,
         baselines: Baselines | None = None,
     ) -> None:
-        self.setup, self.samples, self.kept = setup, samples, kept
+        self.plan, self.samples, self.kept = plan, samples, kept
         self.progress = progress or (lambda _done, _total: None)
         self.time_limit = time_limit or TimeLimit(math.inf)
         self.baselines = baselines or Baselines(None)
@@ -78,7 +78,7 @@ class Board:
         """All cells; of a stream without a known end, those up to its limit, or of what came."""
         count, limit = self.samples.count, self.samples.limit
         known = count if count is not None else limit or len(self.entries)
-        return known * len(self.setup.columns)
+        return known * len(self.plan.columns)
 
     def work(self) -> tuple[Iterator[PictureTask], int | None]:
         """The tasks, made as they are asked for, and about how many; None for a stream."""
@@ -103,12 +103,12 @@ class Board:
         except (BadImage, OSError) as error:
             self._unreadable(sample, str(error))
             return ()
-        keys = self.setup.cells(sample, digest)
+        keys = self.plan.cells(sample, digest)
         index = self._enter(sample, digest, keys)
         cells = []
         for column, key in enumerate(keys):
-            blind = self.setup.columns[column].blind
-            lacking = self._lacking(key, self.setup.wanted(index, self.setup.columns[column]))
+            blind = self.plan.columns[column].blind
+            lacking = self._lacking(key, self.plan.wanted(index, self.plan.columns[column]))
             if lacking and blind and compact(key) not in self.claimed:
                 lacking = self._recalled(key, lacking)
             if lacking is None or compact(key) in self.unsure or compact(key) in self.claimed:
@@ -129,7 +129,7 @@ class Board:
     def _unreadable(self, sample: Sample, why: str) -> None:
         """Enters a picture without a fingerprint: its cells are known to this run alone."""
         number, place = len(self.entries), sample.source if isinstance(sample.source, Path) else ""
-        keys = [_own(f"{number} {column.label}") for column in self.setup.columns]
+        keys = [_own(f"{number} {column.label}") for column in self.plan.columns]
         self._enter(sample, str(place or number), keys)
         for key in keys:
             self.take(failed(key, BadImage(why)), keep=False)
@@ -158,7 +158,7 @@ class Board:
 
     def _lacking(self, key: str, wanted: Sequence[int]) -> tuple[int, ...] | None:
         """The metrics of those wanted that a cell lacks, None where it lacks nothing."""
-        keys = self.setup.measure_keys
+        keys = self.plan.measure_keys
         lacking = missing_metrics(self.kept, key, [keys[k] for k in wanted])
         if lacking is None:
             return tuple(wanted)
@@ -167,7 +167,7 @@ class Board:
     def _recalled(self, key: str, lacking: Sequence[int]) -> tuple[int, ...] | None:
         """The metrics that a null map's cell still lacks, after those that an earlier run measured
         were taken over into the ledger."""
-        keys = self.setup.measure_keys
+        keys = self.plan.measure_keys
         known = self.baselines.get(key, [keys[k] for k in lacking])
         if known is None:
             return tuple(lacking)
@@ -212,7 +212,7 @@ class Board:
         """The rows of the table: pictures in order, methods, metrics."""
         for index, entry in enumerate(self.entries):
             known = [self._measurement(key) for key in entry.keys]
-            for column, found in zip(self.setup.columns, known, strict=True):
+            for column, found in zip(self.plan.columns, known, strict=True):
                 start = {"index": index, "picture": entry.name, "method": column.label}
                 answers = replace(found, scores=self._answers(index, column, found, known))
                 yield from self._rows(answers, {**start, "blind": column.blind}, entry)
@@ -220,7 +220,7 @@ class Board:
     def costs(self) -> Iterator[Row]:
         """What each map of a method cost."""
         for index, entry in enumerate(self.entries):
-            for column, key in zip(self.setup.columns, entry.keys, strict=True):
+            for column, key in zip(self.plan.columns, entry.keys, strict=True):
                 if column.blind:
                     continue
                 found = self._measurement(key)
@@ -237,10 +237,10 @@ class Board:
 
     def probed(self) -> np.ndarray:
         """What the probes found, (probe, method, picture), NaN where nothing."""
-        setup = self.setup
-        methods = [k for k, column in enumerate(setup.columns) if not column.blind]
-        keys = setup.measure_keys[len(setup.judges) :]
-        pictures = self.entries[: setup.probed]
+        plan = self.plan
+        methods = [k for k, column in enumerate(plan.columns) if not column.blind]
+        keys = plan.measure_keys[len(plan.judges) :]
+        pictures = self.entries[: plan.probed]
         found = np.full((len(keys), len(methods), len(pictures)), np.nan)
         for p, entry in enumerate(pictures):
             for m, column in enumerate(methods):
@@ -256,12 +256,12 @@ class Board:
         for index, sample in enumerate(islice(self.samples, max(wanted, default=-1) + 1)):
             if index in wanted:
                 with suppress(BadImage):
-                    found[index] = sample.load(self.setup.model.preprocess)
+                    found[index] = sample.load(self.plan.model.preprocess)
         return found
 
     def small_map(self, index: int, label: str) -> np.ndarray | None:
         """The map of a method that was kept for the page."""
-        column = [c.label for c in self.setup.columns].index(label)
+        column = [c.label for c in self.plan.columns].index(label)
         held = self._measurement(self.entries[index].keys[column]).map
         return None if held is None else unpacked(held)
 
@@ -270,9 +270,9 @@ class Board:
     ) -> dict[str, Score]:
         """What every judge says of a cell; nothing, which is no error, from one that cannot read
         it. A metric that cannot read baselines scores its own instead."""
-        asked, answers = self.setup.wanted(index, column), {}
-        for k, judge in enumerate(self.setup.judges):
-            key = self.setup.judge_keys[k]
+        asked, answers = self.plan.wanted(index, column), {}
+        for k, judge in enumerate(self.plan.judges):
+            key = self.plan.judge_keys[k]
             if k in asked:
                 answers[key] = found.scores.get(key, Score(error=found.error))
             elif column.blind and not judge.metric.takes_maps:
@@ -282,8 +282,8 @@ class Board:
         return answers
 
     def _rows(self, found: Measurement, start: Row, entry: Entry) -> Iterator[Row]:
-        model, meaning = self.setup.model, entry.meaning
-        top = meaning.doubt == UNKNOWN and self.setup.target is None
+        model, meaning = self.plan.model, entry.meaning
+        top = meaning.doubt == UNKNOWN and self.plan.target is None
         told = [meaning.note, "The model's top class is explained." if top else ""]
         known = {
             "target": _called(model, found.target),
@@ -291,7 +291,7 @@ class Board:
             "label": printable(meaning.text if entry.label is None else model.label(entry.label)),
             "note": printable(" ".join(filter(None, [*told, *found.notes]))),
         }
-        for judge, key in zip(self.setup.judges, self.setup.judge_keys, strict=True):
+        for judge, key in zip(self.plan.judges, self.plan.judge_keys, strict=True):
             score = found.scores[key]
             error = score.error
             if score.strange:

@@ -21,7 +21,7 @@ from ..model import Model
 from ..target import Target
 from ..targets import structured
 from ..zoo import load
-from .plan import SCHEMA, now, told, told_model
+from .plan import SCHEMA, method_record, model_record, now
 
 log = logging.getLogger("sightline")
 
@@ -83,7 +83,7 @@ class RunFile:
     def check(self, model: Model) -> None:
         """Raises: BadModel where the model is not the one of the file. Other versions of the
         libraries are said: their numbers are equal to 1e-5."""
-        was, is_ = self.said["model"], told_model(model)
+        was, is_ = self.said["model"], model_record(model)
         for what in ("weights", "preprocessing", "precision"):
             if was[what] != is_[what]:
                 raise BadModel(
@@ -111,7 +111,7 @@ class RunFile:
         plural = "methods" if kind == "explainer" else "metrics"
         try:
             made = registry.from_json(kind, wanted)
-            known = told(made)
+            known = method_record(made)
             same = {part: known[part] for part in wanted} == wanted
         except (SightlineError, TypeError, ValueError, AttributeError) as error:
             raise BadField(

@@ -19,7 +19,7 @@ from ..errors import MissingExtra
 from ..ops.null_maps import NULLS
 from ..pictures.reading import Picture, printable
 from .comparison import Difference, Ranking, Scores, corrected, ranking
-from .plan import SCHEMA, Setup
+from .plan import SCHEMA, EvaluationPlan
 from .stability import Order, orders
 from .stores.rows import COST_TYPES, ROW_TYPES, Curves, Row, Rows, lengths, numbers, written
 
@@ -42,11 +42,11 @@ class Table:
     for. costs: `forward`, `backward` (images through the network) and `seconds` for each map; times
     differ from run to run, so they stay out of rows.
     look: the pictures of these indices that can be read. small_map: a method's map of a picture,
-    made small, None where there is none. probed: what the setup's probes found on the first
+    made small, None where there is none. probed: what the plan's probes found on the first
     pictures, (probe, method, picture).
     """
 
-    setup: Setup
+    plan: EvaluationPlan
     data: str
     rows: Sequence[Row]
     costs: Sequence[Row] = field(default_factory=tuple)
@@ -62,17 +62,17 @@ class Table:
     @property
     def methods(self) -> list[str]:
         """The methods by their labels, without the null maps."""
-        return [c.label for c in self.setup.columns if not c.blind]
+        return [c.label for c in self.plan.columns if not c.blind]
 
     @property
     def nulls(self) -> list[str]:
         """The null maps."""
-        return [c.label for c in self.setup.columns if c.blind]
+        return [c.label for c in self.plan.columns if c.blind]
 
     @property
     def metrics(self) -> list[str]:
         """The metrics by their labels."""
-        return [j.label for j in self.setup.judges]
+        return [j.label for j in self.plan.judges]
 
     @cached_property
     def _rows(self) -> Rows:
@@ -85,7 +85,7 @@ class Table:
     @property
     def _width(self) -> int:
         """Rows of a picture."""
-        return len(self.setup.columns) * len(self.setup.judges)
+        return len(self.plan.columns) * len(self.plan.judges)
 
     @cached_property
     def pictures(self) -> list[str]:
@@ -95,13 +95,13 @@ class Table:
     def row(self, picture: int, column: str, metric: int = 0) -> Row:
         """The row of the picture of that index, a method or null map, and the metric of that
         number."""
-        place = [c.label for c in self.setup.columns].index(column)
-        return self._rows[picture * self._width + place * len(self.setup.judges) + metric]
+        place = [c.label for c in self.plan.columns].index(column)
+        return self._rows[picture * self._width + place * len(self.plan.judges) + metric]
 
     def model_inputs(self, pictures: Sequence[int]) -> dict[int, np.ndarray]:
         """The pictures of these indices as the model gets them, (row, col, band); left out where
         one cannot be read any more."""
-        model, found = self.setup.model, {}
+        model, found = self.plan.model, {}
         for k, picture in self.look(pictures).items():
             images = model.prepare([picture] if isinstance(picture, Picture) else picture)
             found[k] = images[0].cpu().permute(1, 2, 0).numpy()
@@ -152,8 +152,8 @@ class Table:
 
     def unread(self, column: str, metric: str) -> bool:
         """Whether the metric reads no explanation of the kind that this column gives."""
-        (gives,) = (c.gives for c in self.setup.columns if c.label == column)
-        (takes,) = (j.metric.takes for j in self.setup.judges if j.label == metric)
+        (gives,) = (c.gives for c in self.plan.columns if c.label == column)
+        (takes,) = (j.metric.takes for j in self.plan.judges if j.label == metric)
         return not issubclass(gives, takes)
 
     def _who(self, parts: list[tuple[str, list[str]]]) -> str:
@@ -165,8 +165,8 @@ class Table:
     @cached_property
     def scores(self) -> list[Scores]:
         """The numbers of each metric as arrays."""
-        columns = [c.label for c in self.setup.columns]
-        judges, shape = self.setup.judges, (len(self.pictures), len(columns))
+        columns = [c.label for c in self.plan.columns]
+        judges, shape = self.plan.judges, (len(self.pictures), len(columns))
         values = self._rows.numbers("value").reshape(*shape, len(judges))
         found = []
         for k, (judge, sizes) in enumerate(
@@ -211,7 +211,7 @@ class Table:
         """One row per method and metric over all pictures, with its 95 % interval."""
         found = []
         for scores in self.scores:
-            for column in self.setup.columns:
+            for column in self.plan.columns:
                 level = scores.level(column.label)
                 low, high = level.interval or (None, None)
                 known = level.count and math.isfinite(level.value)
@@ -250,9 +250,9 @@ class Table:
     @cached_property
     def stability(self) -> list[Order]:
         """How the order of the methods changes with steps, fill and the resolution of maps."""
-        size = self.setup.model.size
+        size = self.plan.model.size
         pixels = None if size is None else size[0] * size[1]
-        return orders(self.scores, self.methods, self.setup.probes, self.probed, pixels)
+        return orders(self.scores, self.methods, self.plan.probes, self.probed, pixels)
 
     @property
     def verdict(self) -> str:
@@ -296,7 +296,7 @@ class Table:
         """What the table adds up to, as JSON."""
         return {
             "schema": SCHEMA,
-            "model": self.setup.model.display_name,
+            "model": self.plan.model.display_name,
             "data": self.data,
             "pictures": len(self.pictures),
             "verdict": self.verdict,

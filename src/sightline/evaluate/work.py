@@ -8,34 +8,34 @@ from typing import ClassVar
 from ..jobs.work import Part, Task, TaskLoaded, Work, WorkResult
 from ..jobs.worker_state import steady
 from .measurement import Cell, PictureTask, compute, failed
-from .plan import Setup
+from .plan import EvaluationPlan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluationWork(Work):
-    """Maps and their scores, by one setup."""
+    """Maps and their scores, by one plan."""
 
-    setup: Setup
+    plan: EvaluationPlan
     limit_name: ClassVar[str] = "cell_timeout"
 
     @property
     def name(self) -> str:
         """The model's, and that there are methods."""
-        return f"{self.setup.model.name} or a method"
+        return f"{self.plan.model.name} or a method"
 
     @property
     def device(self) -> str:
         """The model's."""
-        return self.setup.model.device.type
+        return self.plan.model.device.type
 
     def ready(self) -> AbstractContextManager[None]:
         """One thread, and the run's batch size."""
-        return steady(self.setup.model, self.setup.batch)
+        return steady(self.plan.model, self.plan.batch)
 
     def run(self, task: Task) -> Iterator[WorkResult | TaskLoaded]:
         """The cells of a picture."""
         assert isinstance(task, PictureTask)
-        return compute(self.setup, task)
+        return compute(self.plan, task)
 
     def failed(self, part: Part, why: Exception | str) -> WorkResult:
         """A cell without numbers, with the reason."""

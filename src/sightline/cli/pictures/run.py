@@ -11,8 +11,7 @@ import typer
 from ... import explain_pictures
 from ...errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
 from ...evaluate.benchmark.tracks import short_name
-from ...evaluate.plan import told as told_method
-from ...evaluate.plan import told_model
+from ...evaluate.plan import method_record, model_record
 from ...explain_pictures import PicturePlan, PictureResult
 from ...files.display import without_folders
 from ...network.costs import watched
@@ -94,13 +93,13 @@ def explain_all(
 
 def _settings_of(plan: PicturePlan) -> JSON:
     """What the results of a plan depend on, in the words of the options."""
-    model = told_model(plan.model)
+    model = model_record(plan.model)
     return {
         "weights": model["weights"],
         "preprocessing": model["preprocessing"],
         "precision": model["precision"],
-        "methods": [told_method(e) for e in plan.explainers],
-        "metrics": [told_method(m) for m in plan.metrics],
+        "methods": [method_record(e) for e in plan.explainers],
+        "metrics": [method_record(m) for m in plan.metrics],
         "target": "top" if plan.target is None else repr(plan.target),
     }
 

@@ -131,10 +131,10 @@ class Benchmark:
         folder: Path,
         average: AverageLocation | None,
     ) -> Table:
-        setup = evaluation.prepared(
+        plan = evaluation.prepared(
             model, explainers, metrics, pictures, folder, stability=False, average=average
         )
-        return evaluation.evaluate(setup, pictures, folder, self.engine, self.progress)
+        return evaluation.evaluate(plan, pictures, folder, self.engine, self.progress)
 
 
 def claimed(out: Path, track: BenchmarkTrack, model: Model) -> str:
@@ -249,7 +249,7 @@ def _outcome(
         for row in whole.rows
         if row["error"] and not row["blind"] and row["metric"] == whole.metrics[0]
     ]
-    model = whole.setup.model
+    model = whole.plan.model
     return BenchmarkResult(
         key=track.key,
         track=track.track,

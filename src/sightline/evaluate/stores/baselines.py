@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...metric import Case, Metric
-from ..plan import facts_of, now, told
+from ..plan import facts_of, method_record, now
 
 log = logging.getLogger("sightline")
 
@@ -147,7 +147,7 @@ def levels(metric: Metric, case: Case, measure: Callable[[], Found]) -> Found:
     cell = None if case.truth is not None else _cell(case)
     if cell is None:
         return measure()
-    key, store = _hashed(told(metric)), opened()
+    key, store = _hashed(method_record(metric)), opened()
     try:
         known = store.get(cell, [key])
         if known is not None:

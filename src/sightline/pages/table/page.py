@@ -55,18 +55,18 @@ def context(table: Table) -> Context:
         "unlisted": max(0, len(table.gathered) - _LISTED),
         "failed": len(table.errors),
         "methods": [
-            _about("explainer", c.explainer, c.label) for c in table.setup.columns if not c.blind
+            _about("explainer", c.explainer, c.label) for c in table.plan.columns if not c.blind
         ],
-        "metrics": [_about("metric", j.metric, j.label) for j in table.setup.judges],
+        "metrics": [_about("metric", j.metric, j.label) for j in table.plan.judges],
         "notes": table.notes,
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
     }
 
 
 def _facts(table: Table) -> list[tuple[str, str]]:
-    told = table.setup.to_toml()
+    told = table.plan.to_toml()
     return [
-        ("model", table.setup.model.display_name),
+        ("model", table.plan.model.display_name),
         ("weights", told["model"]["weights"]),
         ("data", table.data),
         ("pictures", str(len(table.pictures))),

@@ -26,7 +26,7 @@ def gallery(table: Table) -> Context | None:
     order = [int(k) for k in np.argsort(gains, kind="stable") if np.isfinite(gains[k])][:_SHOWN]
     pictures = table.model_inputs(order)
     maps = {k: table.small_map(k, method) for k in order}
-    bands = getattr(table.setup.model.preprocess, "shown", None)
+    bands = getattr(table.plan.model.preprocess, "shown", None)
     shown = [
         {
             "name": table.pictures[k],
