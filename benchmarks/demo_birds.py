@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, replace
 
 from sightline import explain_pictures
-from sightline.cli import parse as _settings
+from sightline.cli import parse
 from sightline.cli.demo import METHODS, METRICS
 from sightline.data.drawn_worlds import shown_bird
 from sightline.pages.record import PictureEntry
@@ -61,10 +61,8 @@ def measured(item: PictureEntry) -> Measured:
 
 def chosen() -> tuple[int, ...]:
     """The birds by the rule: those shown, and last the failing one."""
-    net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
-    plan = explain_pictures.plan(
-        net, _settings.methods(net, METHODS), metrics=_settings.judges(METRICS)
-    )
+    net = parse.model(parse.DEFAULT, device="cpu", precision="exact")
+    plan = explain_pictures.plan(net, parse.methods(net, METHODS), metrics=parse.judges(METRICS))
     birds = Aviary(seed=demonstration.SEED, count=1000, size=128, masks=True)
     shown: dict[str, int] = {}
     failing: dict[str, int] = {}

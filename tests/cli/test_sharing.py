@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from sightline.cli.console import tell, tell_json
+from sightline.cli.console import json_to_stdout, to_stdout
 from sightline.cli.results.names import short
 
 Command = Callable[..., Result]
@@ -69,8 +69,8 @@ def test_the_table_of_a_run_names_no_folder(
 
 
 def test_names_that_are_no_utf8_are_printed(capsys: pytest.CaptureFixture) -> None:
-    tell("bird\udcff.png")
-    tell_json({"name": "bird\udcff.png"})
+    to_stdout("bird\udcff.png")
+    json_to_stdout({"name": "bird\udcff.png"})
     assert "bird\\udcff.png" in capsys.readouterr().out
 
 

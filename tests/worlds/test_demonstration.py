@@ -3,7 +3,7 @@
 import pytest
 
 from sightline import explain_pictures
-from sightline.cli import parse as _settings
+from sightline.cli import parse
 from sightline.cli.demo import METRICS
 from sightline.data.drawn_worlds import shown_bird
 from sightline.errors import BadField
@@ -14,10 +14,8 @@ from sightline.worlds.aviary import Aviary
 
 
 def explained(number: int, methods: str) -> PictureEntry:
-    net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
-    plan = explain_pictures.plan(
-        net, _settings.methods(net, methods), metrics=_settings.judges(METRICS)
-    )
+    net = parse.model(parse.DEFAULT, device="cpu", precision="exact")
+    plan = explain_pictures.plan(net, parse.methods(net, methods), metrics=parse.judges(METRICS))
     drawn = shown_bird(Aviary(seed=demonstration.SEED, count=1000, masks=True)[number])
     picture = drawn.load()
     return explain_pictures.explain_picture(

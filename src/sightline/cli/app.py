@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from . import attack, benchmark, demo, evaluate, explain, inspect, methods, report
-from .console import USAGE, say
+from .console import USAGE, to_stderr
 
 app = typer.Typer(
     name="sightline",
@@ -77,7 +77,9 @@ def _announce(verb: str) -> None:
     @app.command(verb, hidden=True, context_settings=settings)
     def later() -> NoReturn:
         ready = ", ".join(c.name for c in app.registered_commands if c.name and not c.hidden)
-        say(f"`sightline {verb}` is not there yet in {__version__}; what works today: {ready}.")
+        to_stderr(
+            f"`sightline {verb}` is not there yet in {__version__}; what works today: {ready}."
+        )
         raise typer.Exit(USAGE)
 
 

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import _options as options
-from .console import DONE, INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
+from .console import (
+    DONE,
+    INTERRUPTED,
+    WITH_ERRORS,
+    json_to_stdout,
+    progress,
+    resume_hint,
+    to_stderr,
+    to_stdout,
+    verb_context,
+)
 from .results import folders
 from .results.folders import Command
 
@@ -75,17 +85,17 @@ def attack(
     Example: sightline attack dog.jpg --model timm:resnet50 --attack adv-edge --method grad-cam
     """
     command = Command.of("attack", locals())
-    with habits(quiet=quiet or json, debug=debug):
+    with verb_context(quiet=quiet or json, debug=debug):
         from ..targets import written
-        from . import parse as _settings
+        from . import parse
         from .results import store
 
-        net = _settings.model(model, device=device, precision="exact", range=range)
+        net = parse.model(model, device=device, precision="exact", range=range)
         made, rest = _attacking(attack, settings or ())
-        explainers = _settings.methods(net, method, settings=rest)
+        explainers = parse.methods(net, method, settings=rest)
         aim = written.target(net, target) if target is not None or away else None
         aim = -aim if aim is not None and away and not aim.negated else aim
-        samples, absent = _settings.pictures(net, images, limit)
+        samples, absent = parse.pictures(net, images, limit)
         folder = folders.chosen(out, command)
         run = _run(net, made, aim, explainers)
         store.check(folder, run.settings, overwrite=overwrite)
@@ -126,7 +136,7 @@ def _attacking(name: str, settings: Sequence[str]) -> "tuple[Attacking, list[str
 
     from .. import registry
     from ..errors import BadField
-    from . import parse as _settings
+    from . import parse
 
     entry = registry.entry("attack", name)
     hints = get_type_hints(entry.cls)
@@ -140,7 +150,7 @@ def _attacking(name: str, settings: Sequence[str]) -> "tuple[Attacking, list[str
             rest.append(text)
             continue
         try:
-            own[field] = _settings.typed(value.strip(), hints[field])
+            own[field] = parse.typed(value.strip(), hints[field])
         except ValueError:
             kind = str(getattr(hints[field], "__name__", hints[field]))
             raise BadField(f"{entry.name}.{field} is {kind}; got {value!r}.") from None
@@ -272,15 +282,15 @@ class _Done:
         data = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False)
         path = write_bytes(self.held.folder / store.ATTACK, data.encode())
         if as_json:
-            tell_json(told)
+            json_to_stdout(told)
         else:
             for place in self.places:
-                tell(_line(self.held.record(place)["record"], self.made.keeps_class))
-            tell(f"All: {path}")
+                to_stdout(_line(self.held.record(place)["record"], self.made.keeps_class))
+            to_stdout(f"All: {path}")
             for error in self.errors:
-                say(f"not done: {error}")
+                to_stderr(f"not done: {error}")
         if self.interrupted:
-            say(goes_on(self.held.folder))
+            to_stderr(resume_hint(self.held.folder))
         status = INTERRUPTED if self.interrupted else WITH_ERRORS if self.errors else DONE
         if status:
             raise typer.Exit(status)

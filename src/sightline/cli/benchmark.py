@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import _options as options
-from .console import INTERRUPTED, WITH_ERRORS, goes_on, habits, progress, say, tell, tell_json
+from .console import (
+    INTERRUPTED,
+    WITH_ERRORS,
+    json_to_stdout,
+    progress,
+    resume_hint,
+    to_stderr,
+    to_stdout,
+    verb_context,
+)
 from .results import folders
 from .results.folders import Command
 
@@ -76,7 +85,7 @@ def benchmark(
     Example: sightline benchmark photos/ --model timm:resnet50 --methods all,peers --limit 50
     """
     own = Command.of("benchmark", locals())
-    with habits(quiet=quiet or json, debug=debug):
+    with verb_context(quiet=quiet or json, debug=debug):
         from ..errors import FileProblem, SightlineError
         from ..evaluate import evaluation
         from ..evaluate.benchmark.methods import benchmark_methods
@@ -107,7 +116,7 @@ def benchmark(
                     except SightlineError as error:  # the other contests go on
                         broken.append(f"{each.title}: {error}")
             except KeyboardInterrupt:
-                say(goes_on(folder))
+                to_stderr(resume_hint(folder))
                 raise typer.Exit(INTERRUPTED) from None
         _conclude(folder, outcomes, broken, as_json=json)
 
@@ -125,7 +134,7 @@ def _tracks(
     from ..errors import BadField
     from ..evaluate.benchmark import tracks
     from ..pictures.formats.levels import Range, parse_range
-    from . import parse as _settings
+    from . import parse
 
     if track not in TRACKS:
         raise BadField(f"--track is known, real or all; got {track!r}.")
@@ -137,7 +146,7 @@ def _tracks(
     if data is not None and (drawn or track != "known"):
         chosen: Range | None = None if range is None else parse_range(range)
         return [
-            replace(a, model=lambda make=a.model: _settings.in_range(make(), chosen))
+            replace(a, model=lambda make=a.model: parse.in_range(make(), chosen))
             for a in tracks.given(data, limit, names)
         ]
     found = tracks.known(limit, names)
@@ -163,9 +172,9 @@ def _hold(
     from ..files.writing import write_bytes
     from ..pages.leaderboard.page import Made, page
 
-    say(f"{track.title} ...")
+    to_stderr(f"{track.title} ...")
     if track.caution:
-        say(track.caution)
+        to_stderr(track.caution)
     outcome = runner.run(track, explainers)
     date = datetime.now().astimezone().strftime("%Y-%m-%d")
     numbers = {**versions(), **peer_versions(explainers)}
@@ -223,15 +232,15 @@ def _conclude(
             }
         )
         if not as_json:
-            tell(f"\n{outcome.title}, {outcome.pictures} pictures")
+            to_stdout(f"\n{outcome.title}, {outcome.pictures} pictures")
             for line in told:
-                tell(f"  {line.replace('`', '').replace('**', '')}")
+                to_stdout(f"  {line.replace('`', '').replace('**', '')}")
     if as_json:
-        tell_json({"page": str(page), "contests": contests, "errors": list(broken)})
+        json_to_stdout({"page": str(page), "contests": contests, "errors": list(broken)})
     elif outcomes:
-        tell(f"\nLeaderboard: {page}")
+        to_stdout(f"\nLeaderboard: {page}")
     for line in [*broken, *(each for outcome in outcomes for each in outcome.failed)]:
-        say(f"could not be scored: {line}")
+        to_stderr(f"could not be scored: {line}")
     if broken or any(outcome.failed for outcome in outcomes):
         raise typer.Exit(WITH_ERRORS)
 

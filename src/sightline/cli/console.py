@@ -1,4 +1,4 @@
-"""The habits of every verb: exit statuses, one-line errors, remarks on stderr, JSON on stdout."""
+"""What every verb has: exit statuses, one-line errors, remarks on stderr, JSON on stdout."""
 
 import json
 import logging
@@ -26,25 +26,25 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def say(text: str) -> None:
+def to_stderr(text: str) -> None:
     """One line to stderr; lost where nobody can read it any more (a terminal that was closed)."""
     with suppress(OSError):
         print(_printable(text), file=sys.stderr)
 
 
-def goes_on(out: Path) -> str:
+def resume_hint(out: Path) -> str:
     """What an interrupted run says last: what is kept, and how to go on."""
     return f"interrupted; what is finished is kept in {out}: the same command goes on"
 
 
-def tell(text: str = "") -> None:
+def to_stdout(text: str = "") -> None:
     """One line to stdout."""
     print(_printable(text))
 
 
-def tell_json(data: Any) -> None:  # Any: whatever JSON holds
+def json_to_stdout(data: Any) -> None:  # Any: whatever JSON holds
     """The machine-readable result to stdout; numbers that JSON does not know become null."""
-    tell(json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+    to_stdout(json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def finite(data: Any) -> Any:  # Any: whatever JSON holds
@@ -59,7 +59,7 @@ def finite(data: Any) -> Any:  # Any: whatever JSON holds
 
 
 @contextmanager
-def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
+def verb_context(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
     """Runs the body of a verb: errors that a user can cause become one line and an exit status.
 
     A request to end (SIGTERM) and a terminal that closes (SIGHUP) are what Ctrl-C is.
@@ -75,12 +75,12 @@ def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
             yield remarks
             sys.stdout.flush()
         except KeyboardInterrupt:
-            say("interrupted")
+            to_stderr("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except SightlineError as error:
             if debug:
                 raise
-            say(f"error: {error}")
+            to_stderr(f"error: {error}")
             raise typer.Exit(WITH_ERRORS if isinstance(error, FileProblem) else USAGE) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -90,8 +90,8 @@ def habits(*, quiet: bool, debug: bool) -> Iterator[list[str]]:
         except Exception as error:  # a fault of ours: still no trace in a user's face
             if debug:
                 raise
-            say(f"error: {type(error).__name__}: {error}")
-            say("This is not your mistake; `--debug` shows where it happened.")
+            to_stderr(f"error: {type(error).__name__}: {error}")
+            to_stderr("This is not your mistake; `--debug` shows where it happened.")
             raise typer.Exit(WITH_ERRORS) from None
 
 
@@ -118,7 +118,7 @@ def _as_ctrl_c() -> Iterator[None]:
 def _show(quiet: bool) -> Callable[..., None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if not quiet:
-            say(f"warning: {message}")
+            to_stderr(f"warning: {message}")
 
     return show
 
@@ -132,7 +132,7 @@ class _Aloud(logging.Handler):
         text = record.getMessage()
         self.heard.append(text)
         if not self.quiet or record.levelno >= logging.ERROR:
-            say(text)
+            to_stderr(text)
 
 
 @contextmanager

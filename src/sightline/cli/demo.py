@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from .console import habits
+from .console import verb_context
 from .results.folders import Command
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ def demo(
     than a minute.
     """
     command = Command.of("demo", locals())
-    with habits(quiet=quiet or json, debug=debug) as remarks:
+    with verb_context(quiet=quiet or json, debug=debug) as remarks:
         from .. import explain_pictures
         from ..data import drawn_worlds
         from ..data.classes import match
         from ..worlds import demonstration as chosen_birds
-        from . import parse as _settings
+        from . import parse
         from .pictures import answer
         from .pictures import run as picture_run
 
-        net = _settings.model(_settings.DEFAULT, device="cpu", precision="exact")
+        net = parse.model(parse.DEFAULT, device="cpu", precision="exact")
         remarks.append(chosen_birds.RULE)
-        methods, judges = _settings.methods(net, method), _settings.judges(METRICS)
+        methods, judges = parse.methods(net, method), parse.judges(METRICS)
         plan = explain_pictures.plan(net, methods, metrics=judges)
         side = net.size[0] if net.size else 128
         samples = [*match(drawn_worlds.demonstration(pictures, side), net)]

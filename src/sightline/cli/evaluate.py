@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from .console import INTERRUPTED, WITH_ERRORS, goes_on, habits, say, tell, tell_json
+from .console import (
+    INTERRUPTED,
+    WITH_ERRORS,
+    json_to_stdout,
+    resume_hint,
+    to_stderr,
+    to_stdout,
+    verb_context,
+)
 from .results import folders
 from .results.folders import Command
 from .results.names import short
@@ -104,14 +112,14 @@ def evaluate(
     Example: sightline evaluate photos/ --model timm:resnet50 --methods grad-cam,rise --limit 50
     """
     command = Command.of("evaluate", locals())
-    with habits(quiet=quiet or json, debug=debug):
+    with verb_context(quiet=quiet or json, debug=debug):
         from .. import run
         from ..explain_pictures import PicturePlan
         from ..targets import written
-        from . import parse as _settings
+        from . import parse
 
         again = _run_file(data)
-        net = _settings.model(
+        net = parse.model(
             again.model_name if again and model is None else model,
             device=device,
             precision=precision or (again.precision if again else "exact"),
@@ -119,20 +127,20 @@ def evaluate(
             range=range,
         )
         made = judges = None  # those of the run file
-        own, rest = _settings.of_metrics(settings or ())
+        own, rest = parse.of_metrics(settings or ())
         if again is None or methods or rest or layer or seed is not None:
-            made = _settings.methods(net, methods, settings=rest, layer=layer, seed=seed)
+            made = parse.methods(net, methods, settings=rest, layer=layer, seed=seed)
         if metrics is not None or own:
             usual = again.metrics() if again else None
-            judges = _settings.judges(metrics or usual, own)
+            judges = parse.judges(metrics or usual, own)
         aim = None if target is None else written.target(net, target)
         if made and not quiet and engine == "local":
-            asked = judges or _settings.judges(None)
+            asked = judges or parse.judges(None)
             told = _estimated(
                 PicturePlan(model=net, explainers=made, metrics=asked), data, limit, workers
             )
             if told:
-                say(told)
+                to_stderr(told)
         folder = folders.chosen(out, command)
         try:
             with folders.running(folder, command), _watched(quiet) as watch:
@@ -155,7 +163,7 @@ def evaluate(
                     progress=watch,
                 )
         except KeyboardInterrupt:
-            say(goes_on(folder))
+            to_stderr(resume_hint(folder))
             raise typer.Exit(INTERRUPTED) from None
         conclude(table, folder, as_json=json)
 
@@ -199,7 +207,7 @@ def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = No
 
     report = printable((page or out) / "report.html")
     if as_json:
-        tell_json(
+        json_to_stdout(
             {
                 "report": report,
                 "table": printable(out / "table.parquet"),
@@ -212,12 +220,12 @@ def conclude(table: "Table", out: Path, *, as_json: bool, page: Path | None = No
         )
     else:
         for line in _lines(table):
-            tell(line)
-        tell(f"\n{table.verdict}\nReport: {report}")
+            to_stdout(line)
+        to_stdout(f"\n{table.verdict}\nReport: {report}")
         for error in table.gathered[:SHOWN]:
-            say(f"not measured: {error}")
+            to_stderr(f"not measured: {error}")
         if len(table.gathered) > SHOWN:
-            say(f"... and {len(table.gathered) - SHOWN} more; table.parquet lists all")
+            to_stderr(f"... and {len(table.gathered) - SHOWN} more; table.parquet lists all")
     if table.errors or not table.pictures:
         raise typer.Exit(WITH_ERRORS)
 

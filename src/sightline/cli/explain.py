@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as options
-from .console import habits, say
+from .console import to_stderr, verb_context
 from .results.folders import Command
 
 if TYPE_CHECKING:
@@ -50,22 +50,22 @@ def explain(
     Example: sightline explain dog.jpg --model timm:resnet50 --method grad-cam,score-cam
     """
     command = Command.of("explain", locals())
-    with habits(quiet=quiet or json, debug=debug) as remarks:
+    with verb_context(quiet=quiet or json, debug=debug) as remarks:
         from .. import explain_pictures
         from ..targets import written
-        from . import parse as _settings
+        from . import parse
         from .pictures import answer
         from .pictures import run as picture_run
 
-        net = _settings.model(model, device=device, precision=precision, batch=batch, range=range)
-        made = _settings.methods(net, method, settings=settings or (), layer=layer, seed=seed)
+        net = parse.model(model, device=device, precision=precision, batch=batch, range=range)
+        made = parse.methods(net, method, settings=settings or (), layer=layer, seed=seed)
         plan = explain_pictures.plan(
-            net, made, metrics=_settings.judges(metrics), target=written.target(net, target)
+            net, made, metrics=parse.judges(metrics), target=written.target(net, target)
         )
         caution = _caution(net)
         if caution and not (quiet or json):
-            say(caution)
-        samples, absent = _settings.pictures(net, images, limit)
+            to_stderr(caution)
+        samples, absent = parse.pictures(net, images, limit)
         if len(samples) > MANY:
             log.info(
                 "%d pictures: `sightline evaluate` is the verb for collections; its report sums up"

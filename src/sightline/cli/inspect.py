@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from . import _options as options
-from .console import habits, tell, tell_json
+from .console import json_to_stdout, to_stdout, verb_context
 
 
 def inspect(
@@ -27,23 +27,23 @@ def inspect(
 
     Example: sightline inspect timm:vit_tiny_patch16_224 --random
     """
-    with habits(quiet=quiet or json, debug=debug):
+    with verb_context(quiet=quiet or json, debug=debug):
         from .. import zoo
 
         facts = _facts(zoo.load(model, pretrained=pretrained))
         if json:
-            tell_json(facts)
+            json_to_stdout(facts)
             return
         width = max(len(name) for name in facts)
         for name, value in facts.items():
             if name == "layouts":
                 continue
             for i, line in enumerate(_lines(value)):
-                tell(f"{name if i == 0 else '':<{width}}  {line}")
+                to_stdout(f"{name if i == 0 else '':<{width}}  {line}")
         if layers:
-            tell("\nlayers with a spatial layout:")
+            to_stdout("\nlayers with a spatial layout:")
             for name, layout in facts["layouts"].items():
-                tell(f"  {name:<40} {_layout(layout)}")
+                to_stdout(f"  {name:<40} {_layout(layout)}")
 
 
 def _facts(model: Any) -> dict[str, Any]:  # Any: torch stays out of this file's imports; JSON out

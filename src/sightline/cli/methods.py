@@ -8,7 +8,7 @@ import typer
 
 from . import _options as options
 from .catalogue import groups
-from .console import habits, tell, tell_json
+from .console import json_to_stdout, to_stdout, verb_context
 
 if TYPE_CHECKING:
     from ..registry import Entry
@@ -32,17 +32,17 @@ def methods(
 
     Example: sightline methods grad-cam
     """
-    with habits(quiet=quiet or json, debug=debug):
+    with verb_context(quiet=quiet or json, debug=debug):
         from .catalogue.facts import record
 
         records = [record(entry) for entry in _entries(names or ())]
         if json:
-            return tell_json(records)
+            return json_to_stdout(records)
         columns = groups.width()
         told = [groups.details(r, columns) for r in records] if names else []
         for lines in told or [groups.listing(records, columns)]:
             for line in lines:
-                tell(line)
+                to_stdout(line)
 
 
 def _entries(names: Sequence[str]) -> "list[Entry]":

@@ -17,7 +17,7 @@ from ..explainer import Explainer
 from ..explainers.layer_choice import at_layer
 from ..metric import Metric
 from ..model import Model
-from ..pictures import reading as images
+from ..pictures import reading
 from ..pictures.formats.levels import Range, parse_range
 from ..pictures.preprocess import Preprocess
 from ..sample import Sample
@@ -127,15 +127,15 @@ def pictures(
             if openers.opener_of(source) or is_address(source):
                 found.update(dict.fromkeys(_collected(model, source, limit)))
                 continue
-            named = images.gather([source], regular=False)
+            named = reading.gather([source], regular=False)
         except BadImage as error:
             missing.append((source, str(error)))
             continue
         for path in named:
             try:
-                found[images.existing(path)] = None
+                found[reading.existing(path)] = None
             except BadImage as error:
-                missing.append((images.printable(path), str(error)))
+                missing.append((reading.printable(path), str(error)))
     if not found:
         raise BadImage(" ".join(reason for _, reason in missing))
     chosen = list(found)[:limit]

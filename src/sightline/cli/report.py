@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import _options as options
-from .console import habits, tell, tell_json
+from .console import json_to_stdout, to_stdout, verb_context
 from .evaluate import conclude
 
 
@@ -30,7 +30,7 @@ def report(
 
     Example: sightline report runs/a
     """
-    with habits(quiet=quiet or json, debug=debug):
+    with verb_context(quiet=quiet or json, debug=debug):
         from .. import run
         from ..errors import BadField
         from ..evaluate.benchmark import results_store
@@ -50,7 +50,7 @@ def report(
         if told is not None:
             with store.opened(folder) as held:
                 path = pages.write(held, told)
-            return tell_json({"report": str(path)}) if json else tell(f"Report: {path}")
+            return json_to_stdout({"report": str(path)}) if json else to_stdout(f"Report: {path}")
         if (folder / "run.toml").is_file():
             table = run.evaluate(run=folder / "run.toml", out=folder, engine="none", page=out)
             return conclude(table, folder, as_json=json, page=out)
@@ -61,4 +61,4 @@ def report(
                 " `evaluate` or `benchmark` wrote. Name that folder, or start the run again."
             )
         path = write_bytes((out or folder) / "leaderboard.md", page(held).encode())
-        tell_json({"page": str(path)}) if json else tell(f"Leaderboard: {path}")
+        json_to_stdout({"page": str(path)}) if json else to_stdout(f"Leaderboard: {path}")

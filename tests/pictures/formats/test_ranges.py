@@ -13,7 +13,7 @@ from torch import nn
 import sightline as sl
 from sightline.cli.app import app
 from sightline.errors import BadField, BadImage, SightlineWarning
-from sightline.pictures import reading as images
+from sightline.pictures import reading
 from sightline.pictures.preprocess import Preprocess
 
 TWELVE = np.linspace(0, 4095, 400).round().astype(np.uint16).reshape(20, 20)
@@ -35,7 +35,7 @@ def grey(**options: object) -> Preprocess:
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM", "NPY"])
 def test_twelve_bits_in_sixteen_are_warned_about_and_kept(form):
     with pytest.warns(SightlineWarning, match=r"12-bit .*range=\(0, 4095\).*--range") as said:
-        picture = images.read(encoded(TWELVE, form))
+        picture = reading.read(encoded(TWELVE, form))
     assert len(said) == 1 and "4095 of 65535" in picture.notes[-1]
     assert picture.array.max() == 16
 
@@ -44,35 +44,35 @@ def test_twelve_bits_in_sixteen_are_warned_about_and_kept(form):
 @pytest.mark.parametrize("range", ["data", (0, 4095), [0, 4095]])
 def test_a_range_says_what_is_black_and_white(form, range):
     model = sl.Model(nn.Flatten(), grey(range=range))
-    made = model.prepare(images.read(encoded(TWELVE, form), range="full"))
+    made = model.prepare(reading.read(encoded(TWELVE, form), range="full"))
     np.testing.assert_allclose(made[0, 0].numpy(), TWELVE / 4095, atol=1e-6)
     shown = model.pictures(made)[0].array
     np.testing.assert_array_equal(shown[..., 0], np.rint(TWELVE / 4095 * 255))
 
 
 def test_full_keeps_sixteen_bits_as_they_are_and_says_nothing():
-    full = images.read(encoded(TWELVE), range="full")
+    full = reading.read(encoded(TWELVE), range="full")
     np.testing.assert_allclose(grey().prepare(full)[0].numpy(), TWELVE / 65535, atol=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        images.read(encoded(np.full((4, 4), 40000, np.uint16)))
-        images.read(encoded(np.zeros((4, 4), np.uint16)))
+        reading.read(encoded(np.full((4, 4), 40000, np.uint16)))
+        reading.read(encoded(np.zeros((4, 4), np.uint16)))
 
 
 def test_the_warning_comes_once_for_its_cause():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("default")
         for k in range(5):
-            images.read(encoded(TWELVE - np.minimum(TWELVE, k)))
+            reading.read(encoded(TWELVE - np.minimum(TWELVE, k)))
     assert len(said) == 1
 
 
 def test_sixteen_bit_colour_keeps_its_bits():
     array = np.random.default_rng(0).integers(0, 4096, (9, 7, 3)).astype(np.uint16)
-    picture = images.read(colour_png(array), range=(0, 4095))
+    picture = reading.read(colour_png(array), range=(0, 4095))
     np.testing.assert_allclose(picture.bands(3), array / 4095, atol=1e-6)
     with pytest.warns(SightlineWarning, match="12-bit"):
-        images.read(colour_png(array))
+        reading.read(colour_png(array))
 
 
 def colour_png(array: np.ndarray) -> bytes:
@@ -107,7 +107,7 @@ def colour_png(array: np.ndarray) -> bytes:
 def test_numbers_of_no_stated_range_are_refused_and_read_with_one(array):
     count = array.shape[2] if array.ndim == 3 else 1
     with pytest.raises(BadImage, match=r"range='data'.*--range"):
-        images.read(array)
+        reading.read(array)
     way = Preprocess(size=None, crop=None, mean=[0] * count, range=(-1000, 1000))
     made = sl.Model(nn.Flatten(), way).prepare(array)
     expected = (float(array.flat[0]) + 1000) / 2000
@@ -116,7 +116,7 @@ def test_numbers_of_no_stated_range_are_refused_and_read_with_one(array):
 
 def test_a_float_tiff_says_its_range():
     values = np.linspace(0, 0.75, 64, dtype=np.float32).reshape(8, 8)
-    picture = images.read(encoded(values, "TIFF"))
+    picture = reading.read(encoded(values, "TIFF"))
     assert "0 (black) to 1 (white)" in picture.notes[0]
     np.testing.assert_allclose(grey().prepare(picture)[0].numpy(), values, atol=1e-6)
     stretched = grey(range="data").prepare(picture)
@@ -125,7 +125,7 @@ def test_a_float_tiff_says_its_range():
 
 def test_a_range_of_bytes_stretches_them_too():
     array = np.arange(100, 200, dtype=np.uint8).reshape(10, 10)
-    made = Preprocess(size=None, crop=None, range=(100, 199)).prepare(images.read(array))
+    made = Preprocess(size=None, crop=None, range=(100, 199)).prepare(reading.read(array))
     np.testing.assert_allclose(made[1].numpy(), (array - 100) / 99, atol=1e-6)
 
 

@@ -10,7 +10,15 @@ import typer
 from ...errors import FileProblem
 from ...pages.record import PictureEntry
 from ...views.wording import counted
-from ..console import DONE, INTERRUPTED, WITH_ERRORS, goes_on, say, tell, tell_json
+from ..console import (
+    DONE,
+    INTERRUPTED,
+    WITH_ERRORS,
+    json_to_stdout,
+    resume_hint,
+    to_stderr,
+    to_stdout,
+)
 from ..results import names
 from ..results.store import Run, Store
 from .record import MethodRecord, PictureRecord
@@ -55,13 +63,13 @@ def answer(done: RunState, held: Store, run: Run, page: Path, presentation: Pres
     errors = [error for place in done.places for error in held.record(place)["errors"]]
     errors += [f"{name}: {reason}" for name, reason in done.failed]
     if presentation.as_json:
-        tell_json(_json(done, records, held, run, page))
+        json_to_stdout(_json(done, records, held, run, page))
     else:
         _tell(done, records, run, page)
         for line in _gathered(errors):
-            say(f"not explained: {line}")
+            to_stderr(f"not explained: {line}")
     if done.interrupted:
-        say(goes_on(held.folder))
+        to_stderr(resume_hint(held.folder))
     if done.stopped:
         raise done.stopped
     status = WITH_ERRORS if errors or run.refused else DONE
@@ -89,12 +97,12 @@ def _json(
 
 def _tell(done: RunState, records: Sequence[PictureRecord], run: Run, page: Path) -> None:
     for line in _summary(done, records):
-        tell(line)
-    tell(f"Report: {page}")
+        to_stdout(line)
+    to_stdout(f"Report: {page}")
     if run.next_steps:
-        tell("\nNext:")
+        to_stdout("\nNext:")
     for step in run.next_steps:
-        tell(f"  {step.replace('`', '')}")
+        to_stdout(f"  {step.replace('`', '')}")
 
 
 def _gathered(errors: Iterable[str]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from ...pages.record import PictureEntry
 from ...pages.report.evidence import measure
 from ...pictures.reading import Picture, printable
 from ...sample import Sample
-from ..console import INTERRUPTED, goes_on, progress, say
+from ..console import INTERRUPTED, progress, resume_hint, to_stderr
 from ..results import folders, names, output_files, pages, store
 from ..results.folders import Command
 from ..results.store import Run, Store
@@ -67,7 +67,7 @@ def explain_all(
     model = plan.model.display_name
     for name, reason in explain_pictures.refusals(plan):
         told = reason.replace(model, names.short(short_name(model)))
-        say(f"not explained: {name} (every picture): {told}")
+        to_stderr(f"not explained: {name} (every picture): {told}")
     try:
         with folders.running(folder, destination.command), store.opened(folder) as held:
             run = _run(plan, presentation, settings, store.read_run(folder))
@@ -75,7 +75,7 @@ def explain_all(
             if not presentation.quiet and (
                 told := estimate.sentence(plan, max(0, len(samples) - len(held)))
             ):
-                say(told)
+                to_stderr(told)
             done = _collect(plan, samples, held, presentation)
             done.failed += [
                 (without_folders(n), without_folders(why)) for n, why in presentation.absent
@@ -87,7 +87,7 @@ def explain_all(
                 page = pages.write(held, run, advance)
             answer(done, held, run, page, presentation)
     except KeyboardInterrupt:  # while the report was written
-        say(goes_on(folder))
+        to_stderr(resume_hint(folder))
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from ...errors import FileProblem
-from ..console import INTERRUPTED, say
+from ..console import INTERRUPTED, to_stderr
 
 COMMAND = "command.json"
 _APART = ("out", "overwrite", "json", "quiet", "debug", "workers", "device", "batch")
@@ -110,10 +110,10 @@ def _own(command: Command) -> Path:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             break
         if told and not told.get("finished") and told.get("options") == command.options:
-            say(f"going on in {folder}, where this command was interrupted")
+            to_stderr(f"going on in {folder}, where this command was interrupted")
             return folder
     if number > 1:
-        say(f"{name} holds earlier results; these go to {folder}")
+        to_stderr(f"{name} holds earlier results; these go to {folder}")
     return folder
 
 

@@ -26,7 +26,7 @@ from ...pages.record import (
     PartShare,
     PictureEntry,
 )
-from ...pictures import reading as images
+from ...pictures import reading
 from ...targets.words import Predicted
 
 JSON = Any  # whatever JSON holds
@@ -106,7 +106,7 @@ def _made(value: JSON, arrays: Any) -> Any:  # arrays: what np.load gives
 
 
 def _jpeg(pixels: np.ndarray) -> np.ndarray:
-    return np.frombuffer(images.encode_jpeg(pixels, _QUALITY), np.uint8)
+    return np.frombuffer(reading.encode_jpeg(pixels, _QUALITY), np.uint8)
 
 
 def _array(held: np.ndarray, jpeg: bool) -> np.ndarray:

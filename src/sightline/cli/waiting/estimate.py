@@ -17,7 +17,7 @@ from ...metric import Metric
 from ...model import Model
 from ...network.costs import uncounted
 from ...ops.null_maps import NULLS
-from ..catalogue import facts as _record
+from ..catalogue import facts
 from .meter import duration
 
 LONG = 60.0  # seconds from which a run says its estimate
@@ -30,7 +30,7 @@ _IMAGES = 4  # in the batch that is timed
 def expected(plan: PicturePlan) -> dict[str, int]:
     """Images sent through the network for each method of a picture, its metrics included; nothing
     for a method that was not measured."""
-    known = [e for e in plan.explainers if _record.costs().get(e.registered_name)]
+    known = [e for e in plan.explainers if facts.costs().get(e.registered_name)]
     judged = sum(_judging(m) for m in plan.metrics)
     return {e.registered_name: sum(_passes(e)) + judged for e in known}
 
@@ -57,7 +57,7 @@ def sentence(
 
 def _passes(explainer: Explainer) -> tuple[int, int]:
     """Forward and backward images for one picture; 1 and 1 of a method that was not measured."""
-    known = _record.costs().get(explainer.registered_name) or {"forward": 1, "backward": 1}
+    known = facts.costs().get(explainer.registered_name) or {"forward": 1, "backward": 1}
     times = _times(explainer)
     return round(known["forward"] * times), round(known["backward"] * times)
 
