@@ -21,7 +21,8 @@ from .work import Take, Task, TaskLoaded, Work, WorkResult
 
 log = logging.getLogger("sightline")
 
-_TRIES = 2
+_TRIES = 2  # of a part
+_STARTS = 5  # that may fail one after another where the work could be loaded before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ class Pool:
         self.messages: Messages = Messages()
         self.workers: list[Worker] = []
         self.again: list[tuple[Task, int]] = []
+        self.starts_left = 0  # that may fail; none before a worker could load the work
 
     def run(self, tasks: Iterator[Task], count: int) -> None:
         """Computes all tasks with `count` workers. Raises: Unsendable."""
@@ -118,7 +120,7 @@ class Pool:
             elif isinstance(what, TaskLoaded):
                 worker.loaded = True
             elif what is None:
-                worker.started = True
+                worker.started, self.starts_left = True, _STARTS
                 self._give(worker, tasks)
             elif isinstance(what, CannotLoad):
                 raise Unsendable(self._left(), what.why)
@@ -182,8 +184,7 @@ class Pool:
         self.workers.remove(worker)
         why = worker.stop() or message.why
         if not worker.started:
-            if not self.workers:
-                raise Unsendable(self._left(), message.why or why)
+            self._failed_to_start(message.why or why)
             return
         task = worker.task
         if task is not None and task.parts:
@@ -193,4 +194,14 @@ class Pool:
                 self.take(self.work.failed(task.parts[0], reason))
                 task, worker.tries = task.without(task.parts[0].keys), -1
             self.again.append((task, worker.tries + 1))
+        self._start()
+
+    def _failed_to_start(self, why: str) -> None:
+        """A worker died before it was ready: the others go on; the last one is started again where
+        the work could be loaded before, for then its machine was at fault."""
+        if self.workers:
+            return
+        if not self.starts_left:
+            raise Unsendable(self._left(), why)
+        self.starts_left -= 1
         self._start()
