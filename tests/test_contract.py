@@ -1,8 +1,5 @@
 """What every registered explainer promises, unlisted: a new file is covered once it exists."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -344,22 +341,6 @@ def test_five_classes_have_a_native_map_each(name: str, kind: str) -> None:
         pytest.skip("reads no layer")
     heat = explain(model, images[:1].expand(5, -1, -1, -1), list(range(5)))
     assert heat.native.flatten(1).std(1).gt(0).all()
-
-
-UNSEEDED = f"""
-import random, torch, sightline as sl, warnings
-from sightline.worlds import analytic
-warnings.simplefilter("ignore")
-before = random.getstate()
-for name in set(sl.available("explainer")) - set({LEARNED}):
-    analytic.fitting(name)
-assert random.getstate() == before
-"""
-
-
-def test_python_s_own_random_numbers_are_left_alone() -> None:
-    # in a process of its own, because the shape checks of this one draw some
-    subprocess.run([sys.executable, "-c", UNSEEDED], check=True, env={**os.environ})
 
 
 class Functional(nn.Module):

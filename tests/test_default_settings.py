@@ -2,6 +2,8 @@
 more iterations of the same prove nothing there. (The metrics' contract asks for their defaults.)
 """
 
+import random
+
 import jaxtyping
 import pytest
 import torch
@@ -21,7 +23,9 @@ pytestmark = [
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_an_explainer_explains_with_its_defaults(name: str) -> None:
     model, images = network(first_kind(name))
+    before = random.getstate()  # Python's own, of which the shape checks draw where they are on
     found = create("explainer", name)(model, images[:1], 0)
+    assert random.getstate() == before
     assert isinstance(found, entry("explainer", name).cls.gives) and not found.lost
     if isinstance(found, Heatmap):
         assert torch.isfinite(found.native).all() and found.native.abs().amax() > 0
