@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import sightline as sl
+from network.calling.test_calling import SIZE, Net, pictures
 from sightline import Model
 from sightline.errors import BadModel, BadTarget, NotExplainable
 from sightline.metric import Case
-from test_calling import SIZE, Net, pictures
 
 
 def softmax(y: Tensor) -> Tensor:
