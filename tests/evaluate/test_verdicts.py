@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from torch import Tensor
 
 import sightline as sl
@@ -46,3 +48,23 @@ def test_equal_methods_are_named_once_and_share_their_wins(
     assert sentence in table.verdict and sentence in table.html()
     shares = dict(zip(table.ranking.methods, table.ranking.shares, strict=True))
     assert shares[names[0]] == shares[names[1]]
+
+
+def test_wins_of_two_methods_add_up_and_a_metric_agrees_with_itself(
+    pictures: list[Tensor], tmp_path: Path
+) -> None:
+    metrics = [sl.create("metric", name, steps=4) for name in ("deletion", "insertion")]
+    methods = ["gradient", "input-x-gradient", "occlusion"]
+    model = analytic.linear().model
+    table = sl.evaluate(model, pictures, methods, metrics, tmp_path, stability=False)
+    wins = table.win_shares
+    assert wins.shape == (3, 3) and np.isnan(wins.diagonal()).all()
+    off = ~np.eye(3, dtype=bool)
+    assert_allclose((wins + wins.T)[off], 1.0)
+    first = np.nanmean(wins[0])
+    assert_allclose(first, table.ranking.shares[0].value, atol=1e-9)
+    taus = table.metric_agreement
+    assert_allclose(taus, taus.T)
+    assert (taus.diagonal() == 1).all()
+    curves = table.scores[0].mean_curves()
+    assert set(curves) == {*table.methods, *table.nulls} and curves["gradient"].shape == (5,)

@@ -36,3 +36,14 @@ def test_what_maps_say_is_measured_before_it_is_drawn() -> None:
     }
     assert not {path: names & MEASURED for path, names in named.items() if names & MEASURED}
     assert [path for path, names in named.items() if "measure" in names] == ["pages/report/page.py"]
+
+
+def test_pages_take_no_statistics_but_their_constants() -> None:
+    package = Path(sightline.__file__).parent
+    offenders = []
+    for path in (p for room in ROOMS for p in (package / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "stats":
+                names = [alias.name for alias in node.names if not alias.name.isupper()]
+                offenders += [f"{path.relative_to(package)}: {name}" for name in names]
+    assert not offenders

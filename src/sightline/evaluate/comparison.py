@@ -86,6 +86,18 @@ class Scores:
         """The numbers of these columns, more being better, (column, picture)."""
         return np.stack([self.row(column) for column in columns]) * self.sign
 
+    def mean_curves(self) -> dict[str, np.ndarray]:
+        """The mean curve (step,) of each column over the pictures that have a whole one."""
+        found: dict[str, np.ndarray] = {}
+        if self.curves is None:
+            return found
+        for k, column in enumerate(self.columns):
+            own = self.curves[k]
+            whole = own[np.isfinite(own).all(1)]
+            if len(whole):
+                found[column] = whole.mean(0)
+        return found
+
     def of_pictures(self, chosen: np.ndarray) -> "Scores":
         """The numbers, without curves, of some pictures (picture,) bool."""
         return replace(self, values=self.values[:, chosen], curves=None)

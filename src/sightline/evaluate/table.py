@@ -18,6 +18,8 @@ from .. import registry
 from ..errors import MissingExtra
 from ..ops.null_maps import NULLS
 from ..pictures.reading import Picture, printable
+from ..stats import wins
+from ..stats.ranks import agreement
 from .comparison import Difference, Ranking, Scores, corrected, ranking
 from .plan import SCHEMA, EvaluationPlan
 from .stability import Order, orders
@@ -246,6 +248,24 @@ class Table:
     def ranking(self) -> Ranking | None:
         """Which method wins most often."""
         return ranking(self.quality, self.methods)
+
+    @cached_property
+    def win_shares(self) -> np.ndarray:
+        """On what share of the pictures the row's method has the better number than the column's,
+        over all metrics that judge a map: (method, method) of the ranking, NaN for itself."""
+        names = self.ranking.methods if self.ranking else ()
+        if not names:
+            return np.empty((0, 0))
+        parts = np.stack([wins.pairs(each.better(names)) for each in self.quality])
+        met = np.isfinite(parts).sum(0)
+        return np.where(met > 0, np.nansum(parts, 0) / np.maximum(met, 1), np.nan)
+
+    @cached_property
+    def metric_agreement(self) -> np.ndarray:
+        """Kendall's tau of the orders in which two metrics put the methods: (metric, metric) of
+        those that judge a map; 1 is the same order, -1 the reverse."""
+        orders = [np.array([s.sign * s.level(m).value for m in self.methods]) for s in self.quality]
+        return np.array([[agreement(a, b) for b in orders] for a in orders])
 
     @cached_property
     def stability(self) -> list[Order]:

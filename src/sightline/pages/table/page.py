@@ -10,7 +10,6 @@ from markupsafe import Markup
 from ... import registry
 from ...evaluate.comparison import Difference, Level, Scores
 from ...evaluate.table import BLOB, Table
-from ...stats import wins
 from ...stats.intervals import FEWEST
 from ...views import curve
 from ...views.wording import counted, number, percent, seconds, with_interval
@@ -171,10 +170,7 @@ def _winning(table: Table) -> Context | None:
     if table.ranking is None:
         return None
     names = table.ranking.methods
-    parts = np.stack([wins.pairs(each.better(names)) for each in table.quality])
-    met = np.isfinite(parts).sum(0)  # a method does not meet itself
-    shares = np.where(met > 0, np.nansum(parts, 0) / np.maximum(met, 1), np.nan)
-    cells = plots.matrix(shares)
+    cells = plots.matrix(table.win_shares)
     return {
         "names": names,
         "rows": [
@@ -219,12 +215,7 @@ def _curves(table: Table) -> list[Context]:
     for scores in table.scores:
         if scores.curves is None or scores.metric.unit != _AREA:
             continue
-        means = {}
-        for k, name in enumerate(scores.columns):
-            own = scores.curves[k]
-            whole = own[np.isfinite(own).all(1)]
-            if len(whole):
-                means[name] = whole.mean(0)
+        means = scores.mean_curves()
         shown = [n for n in table.methods if n in means][: curve.KINDS]
         blind = [means[n] for n in table.nulls if n in means]
         if not shown:

@@ -3,11 +3,8 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from ...evaluate.stability import Order
 from ...evaluate.table import Table
-from ...stats.ranks import agreement
 from ...views.wording import counted, number, percent
 
 Context = dict[str, Any]  # Any: what a template reads
@@ -25,15 +22,13 @@ def panel(table: Table) -> Context | None:
         if share > 0
     ]
     labels = [s.label for s in table.quality]
-    ranks = [np.array([s.sign * s.level(m).value for m in table.methods]) for s in table.quality]
-    taus = [[agreement(a, b) for b in ranks] for a in ranks]
     shown = len(labels) > 1 and len(table.methods) > 2
     return {
         "firsts": firsts,
         "labels": labels if shown else [],
         "rows": [
             {"label": label, "cells": [number(t) if math.isfinite(t) else "" for t in row]}
-            for label, row in zip(labels, taus, strict=True)
+            for label, row in zip(labels, table.metric_agreement, strict=True)
         ],
         "settings": [_settings(table, s.label) for s in table.quality if _known(table, s.label)],
         "varied": any(o.choice in ("fill", "resolution") for o in table.stability),
