@@ -173,7 +173,7 @@ def test_the_methods_to_use_follow_from_the_contests_of_that_kind_of_network() -
     found = [(o, benchmark_ranking(o.scores, o.nulls)) for o in outcomes]
     assert [r.name for r in recommended(found, "cnn")] == ["b", "a", "c"]
     assert [r.name for r in recommended(found, "transformer")] == ["d"]
-    made = page.Made(date="today", command="sightline benchmark", versions={})
+    made = page.BenchmarkRun(date="today", command="sightline benchmark", versions={})
     text = page.page([(o, made) for o in outcomes])
     head = text.split("## In short")[0]
     assert "**On a CNN**: `b` (" in head and "**On a transformer**: `d` (" in head

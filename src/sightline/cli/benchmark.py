@@ -170,7 +170,7 @@ def _hold(
     from ..evaluate.benchmark.methods import peer_versions
     from ..explainers.contract.provenance import versions
     from ..files.writing import write_bytes
-    from ..pages.leaderboard.page import Made, page
+    from ..pages.leaderboard.page import BenchmarkRun, page
 
     to_stderr(f"{track.title} ...")
     if track.caution:
@@ -180,7 +180,7 @@ def _hold(
     numbers = {**versions(), **peer_versions(explainers)}
     facts = {"date": date, "command": command, "versions": numbers}
     results_store.save(runner.out, outcome, facts)
-    held = [(each, Made(**told)) for each, told in results_store.read_all(runner.out)]
+    held = [(each, BenchmarkRun(**told)) for each, told in results_store.read_all(runner.out)]
     write_bytes(runner.out / "leaderboard.md", page(held).encode())
     return outcome
 

@@ -35,7 +35,7 @@ def report(
         from ..errors import BadField
         from ..evaluate.benchmark import results_store
         from ..files.writing import write_bytes
-        from ..pages.leaderboard.page import Made, page
+        from ..pages.leaderboard.page import BenchmarkRun, page
         from .results import pages, store
         from .results.folders import verb_of
 
@@ -54,7 +54,7 @@ def report(
         if (folder / "run.toml").is_file():
             table = run.evaluate(run=folder / "run.toml", out=folder, engine="none", page=out)
             return conclude(table, folder, as_json=json, page=out)
-        held = [(outcome, Made(**told)) for outcome, told in results_store.read_all(folder)]
+        held = [(outcome, BenchmarkRun(**told)) for outcome, told in results_store.read_all(folder)]
         if not held:
             raise BadField(
                 f"{folder} holds no run; expected a folder that `sightline explain`, `demo`,"

@@ -18,7 +18,7 @@ MARK = "†"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class BenchmarkRun:
     """How a contest came to be. command: to hold it again. versions: of what its numbers depend
     on."""
 
@@ -27,7 +27,7 @@ class Made:
     versions: Mapping[str, str]
 
 
-def page(held: Sequence[tuple[BenchmarkResult, Made]]) -> str:
+def page(held: Sequence[tuple[BenchmarkResult, BenchmarkRun]]) -> str:
     """The whole page, of all contests."""
     outcomes = [outcome for outcome, _ in held]
     found = [(each, benchmark_ranking(each.scores, each.nulls, each.sanity)) for each in outcomes]
@@ -43,7 +43,7 @@ def page(held: Sequence[tuple[BenchmarkResult, Made]]) -> str:
     return "\n".join([*lines, *_closing(held)]).rstrip() + "\n"
 
 
-def _opening(held: Sequence[tuple[BenchmarkResult, Made]]) -> list[str]:
+def _opening(held: Sequence[tuple[BenchmarkResult, BenchmarkRun]]) -> list[str]:
     date = max((made.date for _, made in held), default="no day")
     return [
         f"Written by `sightline benchmark` on {date}: every method's maps are compared with what is"
@@ -223,7 +223,7 @@ def _general(name: str, reason: str) -> str:
     return told if len(told) < 300 else f"{told[:300]} ..."
 
 
-def _closing(held: Sequence[tuple[BenchmarkResult, Made]]) -> list[str]:
+def _closing(held: Sequence[tuple[BenchmarkResult, BenchmarkRun]]) -> list[str]:
     weights = [f"`{outcome.model}` ({outcome.weights})" for outcome, _ in held]
     versions = {name: told for _, made in held for name, told in made.versions.items()}
     return [
