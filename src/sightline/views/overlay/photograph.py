@@ -89,6 +89,17 @@ def model_input(found: Explanation, i: int) -> Pixels:
     return paint.seen(tensor.permute(1, 2, 0).numpy(), picture.shown if picture else None)
 
 
+def input_or_grey(found: Explanation, row: int) -> Pixels:
+    """What the model saw of a picture, or a grey field where that is not known."""
+    if found.images is None:
+        return np.full((224, 224, 3), 128, dtype=np.uint8)
+    shown = found.images[row].detach().float().cpu()
+    if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
+        shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
+    array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
+    return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
+
+
 def painted(photo: Photograph, values: Values | None, ramp: Ramp | None, style: Style) -> Pixels:
     """The picture with a map over it; None dims all of it, as where there is no map."""
     if values is None or ramp is None:

@@ -8,13 +8,12 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 from ... import registry
 from ...explanations.regions import Regions, ordered
 from .. import colour, encode
-from ..overlay.photograph import Photograph
+from ..overlay.photograph import Photograph, input_or_grey
 from ..refusal import unless_refused
 from ..standalone import page, rules, tokens
 from ..wording import percent
@@ -124,7 +123,7 @@ def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the best set on the picture, and the graph beside it."""
     from .plot import drawn
 
-    return drawn(_pixels(regions, i), regions, i, finding(regions, i), dark)
+    return drawn(input_or_grey(regions, i), regions, i, finding(regions, i), dark)
 
 
 @registry.drawn(Regions, "tile")
@@ -187,23 +186,12 @@ def _shown(layout: GraphLayout, whole: float | None) -> list[SetLayer]:
 
 
 def _plate(regions: Regions, row: int) -> GridPlate:
-    pixels = _pixels(regions, row)
+    pixels = input_or_grey(regions, row)
     return GridPlate(
         address=encode.picture(pixels, long_side=_SIDE),
         size=(pixels.shape[1], pixels.shape[0]),
         grid=(regions.grid[0], regions.grid[1]),
     )
-
-
-def _pixels(regions: Regions, row: int) -> colour.Pixels:
-    """What the model saw, or a grey field where that is not known."""
-    if regions.images is None:
-        return np.full((224, 224, 3), 128, dtype=np.uint8)
-    shown = regions.images[row].detach().float().cpu()
-    if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
-        shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
-    array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
-    return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
 
 
 def _in_svg(css: str) -> str:

@@ -7,13 +7,12 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 from ... import registry
 from ...explanations.words import Piece, Words, amount, level
 from .. import colour
-from ..overlay.photograph import Photograph
+from ..overlay.photograph import Photograph, input_or_grey
 from ..refusal import unless_refused
 from ..standalone import page
 from ..wording import number
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 @unless_refused("panel")
 def panel(words: Words, row: int = 0) -> str:
     """The words of one image for a report: an HTML fragment without script."""
-    plate, facts = WordsPlate(pixels=pixels(words, row)), words.facts[row]
+    plate, facts = WordsPlate(pixels=input_or_grey(words, row)), words.facts[row]
     ends = tiles.domain(facts)
     cards = [
         Markup(
@@ -105,17 +104,6 @@ def styled(pieces: list[Piece]) -> Markup:
         "word": Markup('<b class="word">{}</b>'),
     }
     return Markup("").join(forms[style].format(text) for style, text in pieces)
-
-
-def pixels(words: Words, row: int) -> colour.Pixels:
-    """What the model saw, or a grey field where that is not known."""
-    if words.images is None:
-        return np.full((224, 224, 3), 128, dtype=np.uint8)
-    shown = words.images[row].detach().float().cpu()
-    if shown.min() < 0 or shown.max() > 1:  # tensors in a network's own units
-        shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-9)
-    array = (shown * 255).round().byte().permute(1, 2, 0).numpy()
-    return array.repeat(3, 2) if array.shape[2] == 1 else np.ascontiguousarray(array[..., :3])
 
 
 def _unit(words: Words) -> str:
