@@ -13,7 +13,7 @@ from sightline.errors import FileProblem
 from sightline.explainers.chain.knowledge import ExactTable
 from sightline.nets.query_vae import QUESTIONS
 from sightline.ops.pursuit.questions import Questions
-from sightline.recipes import _asked_birds as birds
+from sightline.recipes import _bird_questions as birds
 from sightline.recipes._chain_quality import foresight, wilson
 from sightline.recipes.query_chains import (
     AnswerSplit,

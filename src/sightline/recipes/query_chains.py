@@ -55,7 +55,7 @@ from ..nets.query_vae import (
 from ..ops.noise import generator
 from ..ops.pursuit.information import bayes, information
 from ..ops.pursuit.questions import KnownBits
-from . import _asked_birds as birds
+from . import _bird_questions as birds
 from ._chain_quality import write_log
 from ._command import add_numbers, command, log_times, parser_of, pictures_of, place_for, stem_of
 from .saliency_masks import Clock

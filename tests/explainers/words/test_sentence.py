@@ -6,7 +6,7 @@ import pytest
 
 from sightline import Words, create
 from sightline.errors import NotExplainable, ShapeError
-from sightline.explainers.words._spoken import chance_levels
+from sightline.explainers.words._named_regions import chance_levels
 from sightline.explanations.words import amount, level, plain, sentence, shortened
 
 

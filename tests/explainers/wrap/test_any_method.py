@@ -174,7 +174,7 @@ class Words(Explainer):
 
 
 def test_a_method_without_heatmaps_cannot_be_held() -> None:
-    from sightline.explainers.wrap._held import inner_heatmap
+    from sightline.explainers.wrap._inner_method import inner_heatmap
 
     model, images = Model(loud(), size=CNN.size), torch.rand(1, 3, *CNN.size)
     with pytest.raises(BadField, match="gives no heatmap"):

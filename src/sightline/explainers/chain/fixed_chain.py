@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...ops.pursuit.information import information
 from ...ops.pursuit.questions import KnownBits
 from ...registry import register
-from ._asking import QuestionChain
+from ._question_chain import QuestionChain
 from .knowledge import Knowledge
 from .pursuit import Pick, in_order
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...registry import register
-from ._asking import QuestionChain
+from ._question_chain import QuestionChain
 from .knowledge import Knowledge
 from .pursuit import Pick, greedy
 

@@ -12,7 +12,7 @@ import torch
 
 from ...ops.noise import generator
 from ...registry import register
-from ._asking import QuestionChain
+from ._question_chain import QuestionChain
 from .knowledge import Knowledge
 from .pursuit import Pick, in_order
 

@@ -22,7 +22,7 @@ from ...ops.rules import DeconvReLU
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._ruled import gradients_under_rule, target_score
+from ._relu_rules import gradients_under_rule, target_score
 
 
 @register("deconvnet", paper="arXiv:1311.2901", claims=("scale-invariant", "non-negative"))

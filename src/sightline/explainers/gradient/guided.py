@@ -15,7 +15,7 @@ from ...ops.rules import GuidedReLU
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._ruled import gradients_under_rule, target_score
+from ._relu_rules import gradients_under_rule, target_score
 
 
 @register("guided-backprop", paper="arXiv:1412.6806", claims=("scale-invariant", "non-negative"))

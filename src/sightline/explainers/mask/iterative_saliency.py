@@ -29,7 +29,7 @@ from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._of_class import classes_of
+from ._class_targets import classes_of
 
 EPSILON = 1e-3
 FLOOR = 1e-6  # of a channel: |a| has no slope at 0 itself, so that it could not come back

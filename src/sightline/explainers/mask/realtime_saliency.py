@@ -28,7 +28,7 @@ from ...ops.resize import resize
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._of_class import classes_of
+from ._class_targets import classes_of
 
 
 @register("realtime-saliency", paper="arXiv:1705.07857", claims=("non-negative",))

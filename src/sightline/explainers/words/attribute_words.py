@@ -29,7 +29,7 @@ from ...pictures.areas import Area, above
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._spoken import NamedRegion, WordExplainer
+from ._named_regions import NamedRegion, WordExplainer
 
 APART = 0.5  # by how much an attribute goes rather with the runner-up, to be named as missing
 LACKING = 2  # attributes of the runner-up that are named

@@ -18,7 +18,7 @@ from ...registry import register
 from ...shapes import Images
 from ...target import Target
 from . import _parts
-from ._spoken import NamedRegion, WordExplainer
+from ._named_regions import NamedRegion, WordExplainer
 
 
 @register("part-words", paper="arXiv:2009.13862")

@@ -16,7 +16,7 @@ from ...ops.resize import resize
 from ...ops.similarity import stretched
 from ...target import Target
 from ..contract.requirements import reading
-from ._held import inner_heatmap
+from ._inner_method import inner_heatmap
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ...model import Model
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._held import inner_heatmap, refuse_places
+from ._inner_method import inner_heatmap, refuse_places
 
 
 @register(

@@ -26,7 +26,7 @@ from ...ops.similarity import rounded
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._held import refuse_places
+from ._inner_method import refuse_places
 from ._windows import Fusion, Pieces, Window, scale_windows
 
 WIDTH = 224  # the input for which the paper gives growth and blur in pixels

@@ -22,7 +22,7 @@ from ...ops.noise import generator
 from ...registry import register
 from ...shapes import Images
 from ...target import Target
-from ._held import inner_heatmap
+from ._inner_method import inner_heatmap
 
 
 @register(
