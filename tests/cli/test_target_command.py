@@ -15,7 +15,7 @@ import sightline as sl
 from sightline import zoo
 from sightline.cli.app import app
 from sightline.errors import BadTarget, SightlineError, UnknownName
-from sightline.targets.written import target
+from sightline.targets.notation import target
 from sightline.worlds import aviary
 
 Command = Callable[..., Result]

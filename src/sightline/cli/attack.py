@@ -86,14 +86,14 @@ def attack(
     """
     command = Command.of("attack", locals())
     with verb_context(quiet=quiet or json, debug=debug):
-        from ..targets import written
+        from ..targets import notation
         from . import parse
         from .results import store
 
         net = parse.model(model, device=device, precision="exact", range=range)
         made, rest = _attacking(attack, settings or ())
         explainers = parse.methods(net, method, settings=rest)
-        aim = written.target(net, target) if target is not None or away else None
+        aim = notation.target(net, target) if target is not None or away else None
         aim = -aim if aim is not None and away and not aim.negated else aim
         samples, absent = parse.pictures(net, images, limit)
         folder = folders.chosen(out, command)

@@ -115,7 +115,7 @@ def evaluate(
     with verb_context(quiet=quiet or json, debug=debug):
         from .. import run
         from ..explain_pictures import PicturePlan
-        from ..targets import written
+        from ..targets import notation
         from . import parse
 
         again = _run_file(data)
@@ -133,7 +133,7 @@ def evaluate(
         if metrics is not None or own:
             usual = again.metrics() if again else None
             judges = parse.judges(metrics or usual, own)
-        aim = None if target is None else written.target(net, target)
+        aim = None if target is None else notation.target(net, target)
         if made and not quiet and engine == "local":
             asked = judges or parse.judges(None)
             told = _estimated(

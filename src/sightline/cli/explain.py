@@ -52,7 +52,7 @@ def explain(
     command = Command.of("explain", locals())
     with verb_context(quiet=quiet or json, debug=debug) as remarks:
         from .. import explain_pictures
-        from ..targets import written
+        from ..targets import notation
         from . import parse
         from .pictures import answer
         from .pictures import run as picture_run
@@ -60,7 +60,7 @@ def explain(
         net = parse.model(model, device=device, precision=precision, batch=batch, range=range)
         made = parse.methods(net, method, settings=settings or (), layer=layer, seed=seed)
         plan = explain_pictures.plan(
-            net, made, metrics=parse.judges(metrics), target=written.target(net, target)
+            net, made, metrics=parse.judges(metrics), target=notation.target(net, target)
         )
         caution = _caution(net)
         if caution and not (quiet or json):

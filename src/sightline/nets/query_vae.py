@@ -146,8 +146,8 @@ def query_loss(
 
 
 class ConceptReader(nn.Module):
-    """What does a classifier see of each concept? A linear layer on the means and the highest
-    values of its layers' maps.
+    """A classifier's answer for each concept: a linear layer on the means and the highest values
+    of its layers' maps.
 
     Do not trust it on parts that the classifier never needed: what its layers dropped is gone.
     """

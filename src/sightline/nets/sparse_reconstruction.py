@@ -102,7 +102,7 @@ class SparseReconstruction(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
-    """How well is the score kept, how sparsely rebuilt, how far apart are the features?
+    """The error of the score, the sparse error of the rebuilding, and how alike features are.
 
     beta, q, eta: as in the formulas. concave: False is the control, a plain mean square instead of
     the log.

@@ -31,7 +31,7 @@ class HasMean(Protocol):
 
 @dataclass(frozen=True)
 class Fill:
-    """What does a hidden pixel look like?
+    """The colour of a hidden pixel.
 
     name: `mean` (the model's mean colour), `image-mean` (each picture's own), `blur` (an 11 pixel
     Gaussian blur, sigma 5, as RISE's insertion uses), `noise` (uniform, seeded; over each channel's

@@ -1,4 +1,4 @@
-"""How alike are two maps? Correlations of values and ranks, structural similarity, and gradient
+"""Similarity of two maps: correlations of values and ranks, structural similarity, and gradient
 histograms.
 
 Maps are (batch, row, col); each answer is (batch,) float64, NaN where a map is constant and a

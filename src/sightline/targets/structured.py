@@ -78,8 +78,8 @@ def _is_row(value: Any) -> bool:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Token(Target):
-    """Why these words? Sum of the log-probabilities of `ids` in an output (batch, position, word),
-    or one of them."""
+    """Sum of the log-probabilities of `ids` in an output (batch, position, word), or one of
+    them."""
 
     ids: Any  # checked by `bind`: a whole number, or several
     position: int | None = None
@@ -115,8 +115,7 @@ class Token(Target):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Region(Target):
-    """Why is this region called `label`? Mean score of the class inside `mask`, of an output
-    (batch, class, row, col).
+    """Mean score of the class inside `mask`, of an output (batch, class, row, col).
 
     mask: (row, col) of the model's input frame, or of the picture as shown where it has another
     size; 1 inside, 0 outside. One for all images, or one for each (image, row, col).
@@ -212,8 +211,7 @@ class Unit(Target):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Box(Target):
-    """Why is there a `label` in this box? The best of score times overlap over the detections of
-    that label.
+    """The best of score times overlap over the detections of a label.
 
     xyxy: x0, y0, x1, y1, or one box for each image, in pixels of the picture as shown, or of the
     tensor where it did not come from `model.prepare`; on the clean image it becomes the detection

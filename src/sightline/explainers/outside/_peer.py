@@ -16,7 +16,7 @@ from ._options import Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Adapter):
-    """What does another library's method show?
+    """Another library's method, by its name there.
 
     method: its name there. options: (parameter, value) pairs for it, by the peer's own names.
     layer: None is the model's last spatial one, for those that read a layer. version: of the

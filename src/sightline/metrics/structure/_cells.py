@@ -1,5 +1,5 @@
-"""The family of metrics that read sets of patches: shown alone or taken away, what is left of the
-score?
+"""The family of metrics that read sets of patches: what is left of the score when they are shown
+alone or taken away.
 
 The sets are laid over the picture as the method lays them (bilinear, so that a patch fades into its
 neighbours), or with hard edges. Shares are rounded to six decimals of the whole picture's score, so
