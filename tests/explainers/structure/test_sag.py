@@ -14,7 +14,7 @@ from sightline.errors import BadField, NotExplainable
 from sightline.explainers.structure.graphs._inpainting import inpainted
 from sightline.explainers.structure.graphs._lattice import LatticeLimits, lattice
 from sightline.explainers.structure.graphs._patches import Patches, indices, joined
-from sightline.explainers.structure.graphs._search import Bounds, Found, search
+from sightline.explainers.structure.graphs._search import Bounds, SearchResult, search
 from sightline.explainers.structure.graphs.sag import SAG
 from sightline.explanations.regions import diverse
 
@@ -39,7 +39,7 @@ class Counting:
         return [round(float(self.value(each)), 6) for each in sets]
 
 
-def found(value: Value, *, cells: int = 49, **bounds: Any) -> Found:
+def found(value: Value, *, cells: int = 49, **bounds: Any) -> SearchResult:
     limits = {"beam": 6, "successors": cells, "ways": 6, "roots": 10, "size": cells // 2}
     limits |= bounds
     return search(Counting(value), range(cells), Bounds(**limits), 0.9)

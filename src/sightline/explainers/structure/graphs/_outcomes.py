@@ -8,7 +8,7 @@ from torch import Tensor
 from ....model import Model
 from ....target import Target
 from ._patches import Patches
-from ._search import Found
+from ._search import SearchResult
 
 _UNSURE = 0.1  # a class with less than this on the whole picture
 _TIE = 1e-6
@@ -65,7 +65,7 @@ def explained_classes(model: Model, images: Tensor, target: Target) -> list[Expl
 
 
 def endings(
-    aim: ExplainedClass, patches: Patches, found: Found, needed: int | None, limits: Limits
+    aim: ExplainedClass, patches: Patches, found: SearchResult, needed: int | None, limits: Limits
 ) -> tuple[str, list[str]]:
     """`sufficient`, `none` or `fill`, and sentences about what is unusual."""
     notes = _about(aim)

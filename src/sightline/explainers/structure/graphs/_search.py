@@ -33,7 +33,7 @@ class Bounds:
 
 
 @dataclass(kw_only=True, eq=False)
-class Found:
+class SearchResult:
     """The minimal sets in the order of their finding; the best set of all (also where none is
     enough); how many sets tied with the last one that the beam kept; whether a bound ended it.
     """
@@ -44,9 +44,9 @@ class Found:
     full: bool = False
 
 
-def search(measure: Measure, order: Sequence[int], bounds: Bounds, level: float) -> Found:
+def search(measure: Measure, order: Sequence[int], bounds: Bounds, level: float) -> SearchResult:
     """The minimal sets with a value of at least `level`, grown patch by patch from nothing."""
-    found = Found()
+    found = SearchResult()
     values = {0: measure([0])[0]}
     beam, idle = [0], 0
     if values[0] >= level:
@@ -106,7 +106,7 @@ def _holds(held: int, sets: Sequence[int]) -> bool:
 
 
 def _reduce_all(
-    measure: Measure, enough: Sequence[int], bounds: Bounds, level: float, found: Found
+    measure: Measure, enough: Sequence[int], bounds: Bounds, level: float, found: SearchResult
 ) -> None:
     """Reduces the sets that are enough, a beam at a time, and keeps what is new. A set that holds a
     minimal one is none, and is not looked into again."""

@@ -36,7 +36,7 @@ from ..igos import IGOS
 from ._lattice import LatticeLimits, lattice
 from ._outcomes import ExplainedClass, endings, explained_classes, most
 from ._patches import Patches, check_fill, filled, indices
-from ._search import Bounds, Found, search
+from ._search import Bounds, SearchResult, search
 
 _RANKING = IGOS(cells=7, iterations=2)
 FINEST = 32  # rows and columns of patches: beyond, a search patch by patch does not end
@@ -167,7 +167,7 @@ class SAG(Explainer):
         columns = patches.grid[1]
         if not patches.whole > 0:
             patches.confidences[patches.all] = 1.0
-            found, needed = Found(best=patches.all), None
+            found, needed = SearchResult(best=patches.all), None
         else:
             size = most(patches, self)
             bounds = self._bounds(size)
