@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import registry
 from .errors import NotExplainable, NotMeasured, SightlineError
-from .evaluate.measurement import Judged, Scene, judge, score
+from .evaluate.measurement import Judged, Subject, judge, score
 from .evaluate.record import Score
 from .evaluate.stores.baselines import Found, levels
 from .explainer import Explainer
@@ -100,12 +100,12 @@ def explain_picture(
     entries, results, nulls = [], {}, _Nulls()
     with shared(model, tensors, able):
         aimed = model.aim(tensors, plan.target)
-        scene = Scene(model=model, images=tensors, target=aimed, truth=truth)
+        subject = Subject(model=model, images=tensors, target=aimed, truth=truth)
         item = _item(model, picture, tensors, aimed)
         for explainer in able:
             name = explainer.registered_name
             try:
-                judged, error = _judged(plan, scene, explainer)
+                judged, error = _judged(plan, subject, explainer)
                 results[name] = judged.case.explanation
                 if error is not None:
                     raise error
@@ -119,7 +119,7 @@ def explain_picture(
 
 
 def _judged(
-    plan: PicturePlan, scene: Scene, explainer: Explainer
+    plan: PicturePlan, subject: Subject, explainer: Explainer
 ) -> tuple[Judged, SightlineError | None]:
     """What a method gives for a picture and the numbers of the metrics that have what they need;
     and the first error of another kind that a metric raised."""
@@ -134,7 +134,7 @@ def _judged(
             errors.append(error)
 
     metrics = {str(k): metric for k, metric in enumerate(plan.metrics)}
-    judged = judge(scene, explainer, metrics, failed)
+    judged = judge(subject, explainer, metrics, failed)
     return judged, errors[0] if errors else None
 
 

@@ -83,7 +83,7 @@ class PictureTask(Task):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Scene:
+class Subject:
     """A picture in the model's frame, what is asked of it, and what is known of it. images: one."""
 
     model: Model
@@ -108,7 +108,7 @@ NullMap = Callable[[Tensor], Tensor]
 
 
 def judge(
-    scene: Scene,
+    subject: Subject,
     way: Explainer | NullMap,
     metrics: Mapping[str, Metric],
     failed: Callable[[Exception], Score | None],
@@ -120,15 +120,15 @@ def judge(
     """
     started = time.perf_counter()
     # The map first: its cost includes the clean pass, which the target then finds done.
-    explained = _explained(scene, way)
+    explained = _explained(subject, way)
     seconds = time.perf_counter() - started
     case = Case(
-        model=scene.model,
-        images=scene.images,
-        target=scene.model.aim(scene.images, scene.target),
+        model=subject.model,
+        images=subject.images,
+        target=subject.model.aim(subject.images, subject.target),
         explanation=explained,
         explainer=way if isinstance(way, Explainer) else None,
-        truth=scene.truth,
+        truth=subject.truth,
         blind=None if isinstance(way, Explainer) else way,
     )
     scores: dict[str, Score] = {}
@@ -141,10 +141,10 @@ def judge(
     return Judged(case=case, scores=scores, seconds=seconds)
 
 
-def _explained(scene: Scene, way: Explainer | NullMap) -> Explanation:
-    model, images = scene.model, scene.images
+def _explained(subject: Subject, way: Explainer | NullMap) -> Explanation:
+    model, images = subject.model, subject.images
     if isinstance(way, Explainer):
-        return way(model, images, scene.target)
+        return way(model, images, subject.target)
     return Heatmap(
         way(images),
         images=images,
@@ -157,14 +157,14 @@ def compute(plan: EvaluationPlan, task: PictureTask) -> Iterator[WorkResult | Ta
     """The cells of a task, in order, once its picture was read; what fails becomes a record with
     its reason."""
     try:
-        scene = _scene(plan, task.sample)
+        subject = _subject(plan, task.sample)
     except Exception as error:
         yield from (failed(cell.key, error) for cell in task.parts)
         return
     yield TaskLoaded()
     for cell in task.parts:
         try:
-            yield _cell(plan, scene, cell)
+            yield _cell(plan, subject, cell)
         except Exception as error:
             yield failed(cell.key, error)
 
@@ -180,7 +180,7 @@ def _reason(error: Exception | str) -> str:
     return without_folders(str(error) if ours else f"{type(error).__name__}: {error}")
 
 
-def _scene(plan: EvaluationPlan, sample: Sample) -> Scene:
+def _subject(plan: EvaluationPlan, sample: Sample) -> Subject:
     model = plan.model
     picture = sample.load(model.preprocess)
     if sample.error:
@@ -191,11 +191,11 @@ def _scene(plan: EvaluationPlan, sample: Sample) -> Scene:
     images = model.prepare([picture] if isinstance(picture, Picture) else picture)
     own = Top() if sample.class_index is None else Class(sample.class_index)
     target = plan.target or own
-    return Scene(model=model, images=images, target=target, truth=truth, strange=strange)
+    return Subject(model=model, images=images, target=target, truth=truth, strange=strange)
 
 
-def _cell(plan: EvaluationPlan, scene: Scene, cell: Cell) -> WorkResult:
-    model, images, column = scene.model, scene.images, plan.columns[cell.column]
+def _cell(plan: EvaluationPlan, subject: Subject, cell: Cell) -> WorkResult:
+    model, images, column = subject.model, subject.images, plan.columns[cell.column]
     metrics = {plan.measure_keys[k]: plan.measures[k] for k in cell.judges}
     sure = True
 
@@ -203,11 +203,11 @@ def _cell(plan: EvaluationPlan, scene: Scene, cell: Cell) -> WorkResult:
         nonlocal sure
         sure &= isinstance(error, SightlineError)
         # The row of a number that lacks the truth of a strange label explains that.
-        strange = scene.strange and isinstance(error, NotExplainable)
+        strange = subject.strange and isinstance(error, NotExplainable)
         return Score(error=_reason(error), strange=strange)
 
     with _remarks() as notes, _alone(model, images, column.explainer):
-        judged = judge(scene, column.explainer or _null_map(column, scene), metrics, failed)
+        judged = judge(subject, column.explainer or _null_map(column, subject), metrics, failed)
         explained, predicted = _in_words(model, images, judged.case.target)
     found = judged.case.explanation
     spent = found.provenance.get("evaluations", {})
@@ -252,12 +252,12 @@ def _alone(model: Model, images: Tensor, explainer: Explainer | None) -> Any:  #
     return model.shared(images, read, gradients=gradients)
 
 
-def _null_map(column: Column, scene: Scene) -> NullMap:
+def _null_map(column: Column, subject: Subject) -> NullMap:
     """What makes the null map of a column."""
     if column.average is None:
         return partial(blind_map, column.label)
-    frames = scene.model.frames(scene.images)
-    values = column.average.map(scene.truth, frames[0] if frames else None)
+    frames = subject.model.frames(subject.images)
+    values = column.average.map(subject.truth, frames[0] if frames else None)
     return lambda images: values.to(images).expand(len(images), -1, -1)
 
 
