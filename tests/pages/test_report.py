@@ -14,7 +14,8 @@ from sightline.pages.record import Curve, MapEntry, Method, MetricEntry, PageRec
 from sightline.pages.report import summary
 from sightline.pages.report.page import build, write
 from sightline.pages.report.provenance import plain
-from sightline.views import encode
+from sightline.stats.intervals import mean_interval
+from sightline.views import encode, wording
 
 CAM = Method(
     name="grad-cam",
@@ -303,13 +304,33 @@ def test_values_are_said_in_words(value: object, words: str) -> None:
     assert plain(value) == words
 
 
-def test_several_pictures_are_summed_up_with_an_interval() -> None:
-    mean, interval = summary.mean_interval([0.1, 0.2, 0.3])
-    assert mean == pytest.approx(0.2)
-    assert interval == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-3)
-    assert summary.mean_interval([0.1, 0.2])[1] is None
+def test_several_pictures_are_summed_up_by_the_rules_of_every_table() -> None:
+    values = np.random.default_rng(0).random(8)
+    items = [item(maps=(entry(metrics=(MetricEntry(name="m", value=v),)),)) for v in values]
+    low, high = mean_interval(values) or (0, 0)
+    for count, shown in ((8, (low, high)), (7, None)):
+        table = summary.table(items[:count])
+        assert table and table["rows"][0]["cells"][0]["value"] == values[:count].mean()
+        told = wording.with_interval(values[:count].mean(), shown)
+        assert table["rows"][0]["cells"][0]["text"] == told
+        assert ("95 % interval" in build(PageRecord(title="t", items=tuple(items[:count])))) == (
+            count == 8
+        )
     table = summary.table([item(), item()])
     assert table and table["rows"][0]["cells"][0]["won"] == 2
+
+
+def test_a_number_that_differs_from_a_baseline_by_rounding_does_not_beat_it() -> None:
+    for direction, sign in (("higher", 1), ("lower", -1)):
+        beaten = {
+            step: summary.beats(
+                MetricEntry(
+                    name="m", value=0.5 + sign * step, direction=direction, nulls={"b": 0.5}
+                )
+            )
+            for step in (1e-7, 1e-4, -1e-4)
+        }
+        assert beaten == {1e-7: False, 1e-4: True, -1e-4: False}
 
 
 def test_writing_replaces_in_one_step_and_says_where(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...stats.intervals import FEWEST, mean_interval
+from ...stats.ties import differences
 from ...views import curve
 from ...views.wording import counted, listed, number, seconds, with_interval
 from ..record import MapEntry, MetricEntry, PanelEntry, PictureEntry
@@ -31,10 +33,9 @@ def beats(metric: MetricEntry) -> bool | None:
     """Whether the number beats every baseline; None where there is none to compare with."""
     if not metric.nulls or not math.isfinite(metric.value):
         return None
-    levels = metric.nulls.values()
-    return (
-        metric.value > max(levels) if metric.direction == "higher" else metric.value < min(levels)
-    )
+    best = (max if metric.direction == "higher" else min)(metric.nulls.values())
+    gap = differences(np.array([metric.value]), np.array([best]))[0]
+    return bool(gap > 0 if metric.direction == "higher" else gap < 0)
 
 
 def verdict(metrics: Sequence[MetricEntry]) -> str:
@@ -126,19 +127,8 @@ def table(items: Sequence[PictureEntry]) -> dict[str, Any] | None:  # Any: what 
         "metrics": [_head(name, [m for m in every if m.name == name]) for name in names],
         "rows": [_row(title, entries, names, ranges) for title, entries in by_method.items()],
         "count": len(items),
+        "fewest": FEWEST,
     }
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """The mean and its 95 % interval (Student's t); no interval under three values."""
-    array = np.asarray(values, dtype=np.float64)
-    mean = float(array.mean())
-    if array.size < 3:
-        return mean, None
-    from scipy.special import stdtrit
-
-    reach = float(stdtrit(array.size - 1, 0.975) * array.std(ddof=1) / math.sqrt(array.size))
-    return mean, (mean - reach, mean + reach)
 
 
 def _row(
@@ -160,7 +150,8 @@ def _row(
 
 
 def _cell(found: Sequence[MetricEntry], span: tuple[float, float]) -> dict[str, Any]:
-    mean, interval = mean_interval([m.value for m in found])
+    values = np.array([m.value for m in found], dtype=np.float64)
+    mean, interval = float(values.mean()), mean_interval(values)
     return {
         "value": mean,
         "text": with_interval(mean, interval),
