@@ -15,6 +15,7 @@ import sightline as sl
 from sightline import Model
 from sightline.errors import UnknownName
 from sightline.network.costs import recorded, uncounted, watched
+from sightline.network.shared_pass import in_view, shape_of
 from sightline.worlds.miniatures import MINIATURES
 
 CAMS = ["grad-cam", "hires-cam", "layer-cam"]
@@ -151,7 +152,7 @@ def test_a_model_without_a_size_is_studied_at_the_size_of_what_comes(name: str) 
         with pytest.raises(UnknownName, match="no layer named 'top'"):
             replace(method, layer="top").check(model)
     images = torch.rand(1, 1, 6, 100, generator=torch.Generator().manual_seed(0))
-    with model.viewing((6, 100), 1):
+    with in_view(model.module, shape_of(images)):
         assert model.gives == "logits" and model.anatomy.input_size == (6, 100)
     sl.explain(model, images, [method, "occlusion"], target=1)
     assert sizes == {(6, 100)}

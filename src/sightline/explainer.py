@@ -19,6 +19,7 @@ from .explainers.contract.batches import Attempt, explained
 from .explainers.contract.refusals import in_words
 from .explanation import Explanation, Heatmap
 from .model import Model
+from .network.shared_pass import in_view, shape_of
 from .ops.batches import fit_side
 from .target import Target, to_target
 
@@ -79,10 +80,9 @@ class Explainer(ABC):
         model = Model.of(model)
         tensors = model.prepare(images)
         fit_side(model.side, len(tensors))
-        size, channels = (tensors.shape[2], tensors.shape[3]), tensors.shape[1]
-        with model.viewing(size, channels):
+        with in_view(model.module, shape_of(tensors)):
             aimed = to_target(target).bind(model, tensors)
-            self.check(model, size, channels)
+            self.check(model)
             requirements.warn_of_parts(self, model)
             return explained(self, model, tensors, aimed)
 

@@ -1,15 +1,13 @@
 """The network under study: its module, preprocessing, labels and layers, left as it was found.
 
-`trace` is the one primitive (network/trace.py); `outputs`, `scores` and `gradients` are its counted
-short forms. Inside `shared(images)` the clean forward of those images runs once and is remembered,
-gradients included. A private copy (network/execution.py) does the work where it is proven equal.
+`trace` is the one primitive; `outputs`, `scores` and `gradients` are its counted short forms. What
+runs, and how threads take turns, is known to the network's runner (network/runner.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,22 +17,22 @@ from .files.display import display_name
 from .network.anatomy import Anatomy
 from .network.black_box import BlackBox
 from .network.calling.forward import Calling, Settings
-from .network.calling.modules import Recent, device_of, refuse_turned, unwrapped
+from .network.calling.modules import Recent, device_of, network_of, refuse_turned
 from .network.devices import usable_device
+from .network.execution import check_precision
 from .network.labels import class_names, find_label
-from .network.runner import Asked, NetworkRunner, Shape, blank
-from .network.shared_pass import SharedPass, in_view, open_pass, opened, shape_in_view
+from .network.runner import Asked, NetworkRunner, blank
+from .network.shared_pass import open_pass, passes_of, shared_by
 from .network.trace import Edit, Fan, Trace
-from .ops.batches import as_side, batched, check, chunks, listed, rows_of, side_rows
+from .ops.batches import as_side, check, listed, side_rows
 from .ops.rules import Rule
 from .pictures.origins import Origins
-from .pictures.preprocess import Frame, Opaque, Preprocess, no_preprocessing, understand
+from .pictures.preprocess import Frame, Preprocess, as_preprocess, no_preprocessing
 from .pictures.reading import Picture
 from .target import Target, to_target
 
 BATCH = 16  # images in one pass where nothing was measured
-MODELS: "Recent[Model]" = Recent(4)
-"""The models of bare modules that were given last, with what is known of each."""
+MODELS: "Recent[Model]" = Recent(4)  # of the bare modules that came last
 
 
 class Model:
@@ -70,35 +68,23 @@ class Model:
         precision: str = "exact",
         gives: str | None = None,
     ) -> None:
-        if not isinstance(module, nn.Module):
-            raise BadModel(
-                f"a model wraps a torch.nn.Module; got {type(module).__name__}. Load one with"
-                " `sl.load(name)`, or wrap a function with `sl.Model.from_function`."
-            )
-        if precision not in ("exact", "fast"):
-            raise BadModel(f"precision is 'exact' or 'fast'; got {precision!r}.")
-        self.module = unwrapped(module)
-        known = preprocess if isinstance(preprocess, Preprocess) else understand(preprocess)
-        self.preprocess: Preprocess | Opaque | None = known
-        if known is None and preprocess is not None:
-            self.preprocess = Opaque(cast(Callable[..., Any], preprocess))
+        self.module, self.precision = network_of(module), check_precision(precision)
+        self.preprocess = as_preprocess(preprocess)
+        known = self.preprocess if isinstance(self.preprocess, Preprocess) else None
         self.natural = known is not None  # in [0, 1], so that a colour has a value
         self.labels = class_names(labels) if labels is not None else None
-        self.multilabel, self.precision = multilabel, precision
+        self.multilabel = multilabel
         self.name = name or type(self.module).__name__
         self.size = (size, size) if isinstance(size, int) else size or getattr(known, "size", None)
         self.differentiable = not isinstance(self.module, BlackBox)
         self.batch: int | None = None
         settings = Settings.of(self, known)
         self.mean, self.std = settings.mean, settings.std
-        self.runner = NetworkRunner(self.module, Calling(settings, forward, output, gives))
+        self.calling = Calling(settings, forward, output, gives)
+        self.runner = NetworkRunner(self.module, self.calling)
+        self.evaluations = self.runner.spent  # images so far, by everybody; a call's are its own
+        self.side: Mapping[str, Any] = {}
         self.origins = Origins()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "origins"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, origins=Origins())
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else "{} x {} px".format(*self.size)
@@ -109,11 +95,6 @@ class Model:
     def display_name(self) -> str:
         """The name without the folders of its files, for what is shown and shared."""
         return display_name(self.name)
-
-    def __copy__(self) -> "Model":
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
-        return other
 
     @classmethod
     def of(cls, model: "Model | nn.Module") -> "Model":
@@ -134,30 +115,23 @@ class Model:
         mean: float | Sequence[float] = 0,
     ) -> "Model":
         """A black box: float32 images (n, channel, row, col) in [0, 1] -> scores (n, class).
-
         mean is the colour that hidden pixels take. Methods that need gradients or layers refuse it.
         """
-        name = getattr(function, "__name__", "function")
-        return cls(BlackBox(function), Preprocess(size=size, mean=mean), labels, name=name)
+        known, name = Preprocess(size=size, mean=mean), getattr(function, "__name__", "function")
+        return cls(BlackBox(function), known, labels, name=name)
 
     def prepare(self, images: Any) -> Tensor:
         """Pictures as float32 (batch, channel, row, col), in the model's input frame and in [0, 1].
 
         images: paths, PIL images or arrays (row, col[, colour]), one or many, or a tensor as it is.
-
         Raises: ShapeError for other axes, BadImage for what cannot be read.
         """
-        sources = listed(images)
-        if isinstance(sources, Tensor):
+        if isinstance(sources := listed(images), Tensor):
             images = check(sources, beyond=getattr(self.preprocess, "beyond", None))
             return images if self.calling.forward else refuse_turned(self.module, images)
         if self.preprocess is None:
             raise no_preprocessing(self.display_name)
-        pictures = [self.preprocess.read(source) for source in sources]
-        tensors = batched([self.preprocess.prepare(p) for p in pictures])
-        made = self.preprocess
-        frames = [made.frame(p.size) for p in pictures] if isinstance(made, Preprocess) else None
-        return self.origins.add(tensors, pictures, frames)
+        return self.origins.prepared(sources, self.preprocess)
 
     def pictures(self, images: Tensor) -> list[Picture] | None:
         """The pictures that these rows were prepared from (slices and copies too), or None."""
@@ -181,45 +155,14 @@ class Model:
         return [name for name, _ in self.module.named_modules() if name]
 
     @property
-    def calling(self) -> Calling:
-        """How the network is called, and what its output means."""
-        return self.runner.calling
-
-    @property
-    def side(self) -> Mapping[str, Any]:
-        """Inputs beside the pictures, as `given`."""
-        return self.calling.side
-
-    @property
-    def evaluations(self) -> dict[str, int]:
-        """Images sent through the network so far, by everybody: forward, backward, and copies
-        behind a layer. What one call costs is in its provenance."""
-        return self.runner.spent
-
-    @property
     def anatomy(self) -> Anatomy:
         """What was measured about the network, at the size of the pictures that come; at 224 x 224
         where no size is known."""
-        return self.runner.study(self.shape or self._shape((224, 224)), self.name)
-
-    @property
-    def shape(self) -> Shape | None:
-        """Rows, columns and channels of the pictures that come: of those in view, else of the
-        model's own size, else of the last ones; None where nothing is known."""
-        own = None if self.size is None else self._shape(self.size)
-        return shape_in_view(self.module) or own or next(reversed(self.runner.anatomies), None)
+        return self.runner.study(self.runner.usual(self.size), self.name)
 
     def study(self, size: tuple[int, int], channels: int | None = None) -> Anatomy:
         """The anatomy at an input size; measured once, then remembered."""
-        return self.runner.study(self._shape(size, channels), self.name)
-
-    def _shape(self, size: tuple[int, int], channels: int | None = None) -> Shape:
-        """The shape of pictures of a size, with as many channels as such pictures had, or the
-        network takes."""
-        if channels is None:
-            known = [shape[2] for shape in self.runner.anatomies if shape[:2] == size]
-            channels = known[-1] if known else self.calling.channels(self.module)
-        return size[0], size[1], channels
+        return self.runner.study(self.runner.sized(size, channels), self.name)
 
     @property
     def spatial(self) -> str:
@@ -233,7 +176,6 @@ class Model:
 
     def to(self, device: str | torch.device) -> "Model":
         """This model, its network moved to `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-
         Raises: BadField for a device that this machine does not offer.
         """
         self.module.to(usable_device(device))
@@ -260,19 +202,21 @@ class Model:
         `Fan`, which turns each image into n copies. rows (n,): the image that each row is a copy
         of; targets and side inputs follow it. Gradients can be taken on layers that were read,
         unless it is called under `no_grad`.
-
         Raises: UnknownName for no layer, NotExplainable for one that cannot be used so.
         """
         if not edit and not rules and rows is None and (shared := open_pass(self, images)):
             return shared.trace(read)
+        return self.traced(images, tuple(read), edit or {}, tuple(rules), rows)
+
+    def traced(self, images: Tensor, *asked: Any) -> Trace:
+        """A pass shared with nobody. asked: as in `trace`, in that order."""
         chunk, precision = self.batch or BATCH, self.precision
-        asked = Asked(tuple(read), edit or {}, tuple(rules), rows, precision, chunk)
-        return self.runner.trace(images, asked)
+        return self.runner.trace(images, Asked(*asked, precision=precision, chunk=chunk))
 
     def outputs(self, images: Any) -> Tensor:
         """The scores of all classes, (batch, class), chunked; no gradient."""
         with torch.no_grad():
-            passes = self._passes(self.prepare(images), None, ())
+            passes = passes_of(self, self.prepare(images), None, ())
             return torch.cat([trace.output.detach().float() for trace in passes])
 
     def probabilities(self, images: Any) -> Tensor:
@@ -282,11 +226,7 @@ class Model:
     @property
     def gives(self) -> str:
         """What the outputs are: `logits`, `probabilities`, `sigmoids` or `features`."""
-        return self.meet(blank(self.shape or self._shape((224, 224)))).gives
-
-    def meet(self, images: Tensor) -> Calling:
-        """How the network is called: seen on probe pictures of that shape before its first pass."""
-        return self.runner.meet(images)
+        return self.runner.meet(blank(self.runner.usual(self.size))).gives
 
     def chunk(self, images: Tensor, planned: int) -> int:
         """How many at once, of so many planned: `batch`, or for long work what runs fastest."""
@@ -299,8 +239,8 @@ class Model:
         aimed = to_target(target)
         if aimed.fixed:
             return aimed
-        aimed = aimed.bind(self, images)
         with torch.no_grad():
+            aimed = aimed.bind(self, images)
             return aimed.fix(self.trace(images, read=aimed.reads)).held()
 
     def scores(self, images: Any, target: Any, rows: Tensor | None = None) -> Tensor:
@@ -308,14 +248,13 @@ class Model:
         images = images if isinstance(images, Tensor) else self.prepare(images)
         aimed = self.aim(images, target) if rows is None else to_target(target)
         with torch.no_grad():
-            passes = self._passes(images, rows, aimed.reads)
+            passes = passes_of(self, images, rows, aimed.reads)
             return torch.cat([aimed.score(trace).detach() for trace in passes])
 
     def gradients(
         self, images: Tensor, target: Any, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The target's value (n,) and its gradient with respect to the images, chunked and counted.
-
         Raises: NotExplainable for a black box.
         """
         if not self.differentiable:
@@ -324,45 +263,24 @@ class Model:
         with torch.enable_grad():
             found = [
                 (aimed.score(trace).detach(), trace.gradient(aimed, "input", last=rows is not None))
-                for trace in self._passes(images, rows, ("input", *aimed.reads))
+                for trace in passes_of(self, images, rows, ("input", *aimed.reads))
             ]
         return torch.cat([s for s, _ in found]), torch.cat([g for _, g in found])
 
-    def _passes(
-        self, images: Tensor, rows: Tensor | None, read: tuple[str, ...]
-    ) -> Iterator[Trace]:
-        if rows is None and open_pass(self, images):
-            yield self.trace(images, read=read)
-            return
-        rows = rows_of(images, rows, self.side)
-        for part in chunks(len(images), self.chunk(images, len(images))):
-            yield self.trace(images[part], read=read, rows=rows[part])
-
-    @contextmanager
     def shared(
         self, images: Tensor, read: Sequence[str] = ("input",), *, gradients: bool = True
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """While it lasts, the clean forward of `images` runs once; its maps, scores and gradients
-        are remembered.
-
+        are remembered, and layers and anatomy are those for pictures of this size.
         read: what to record with it; the graph is kept from the first of them on. Inside another
         `shared` of the same images nothing new is opened.
         """
-        known = open_pass(self, images)
-        shared = known or SharedPass(images, self.device, read, partial(self._clean, gradients))
-        rows, cols, channels = images.shape[2], images.shape[3], images.shape[1]
-        with self.viewing((rows, cols), channels), opened(self, shared):
-            yield
+        return shared_by(self, images, tuple(read), gradients)
 
     def moved(self, images: Tensor) -> Tensor:
         """The images on the network's device; those of an open shared pass as it moved them."""
         shared = open_pass(self, images)
         return shared.batch if shared else images.to(self.device)
-
-    def _clean(self, gradients: bool, images: Tensor, read: tuple[str, ...]) -> Trace:
-        with torch.set_grad_enabled(gradients and self.differentiable):
-            chunk = self.batch or BATCH
-            return self.runner.trace(images, Asked(read, precision=self.precision, chunk=chunk))
 
     def unharmed(self) -> AbstractContextManager[None]:
         """The network for this thread alone while it lasts, in evaluation mode and with frozen
@@ -372,20 +290,10 @@ class Model:
     def given(self, **side: Any) -> "Model":
         """The model with side inputs (a question, a command), one for each image or one for all."""
         other = copy(self)
-        other.runner = self.runner.of(side={**self.side, **as_side(side)})
+        other.side = {**self.side, **as_side(side)}
+        other.runner = self.runner.of(side=other.side)
+        other.calling = other.runner.calling
         return other
-
-    def with_module(self, module: nn.Module) -> "Model":
-        """The model with another network that is built alike: what is known of layers is shared."""
-        other = copy(self)
-        other.module, other.runner = module, self.runner.of(module)
-        return other
-
-    def viewing(
-        self, size: tuple[int, int], channels: int | None = None
-    ) -> AbstractContextManager[None]:
-        """While it lasts, `anatomy`, `spatial` and `gives` are for pictures of this size."""
-        return in_view(self.module, self._shape(size, channels))
 
     def take(self, rows: Sequence[int] | slice) -> "Model":
         """The model for some images of the batch: side inputs follow `rows`."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import BadModel
 from .calling.failures import refuse_lazy
 from .calling.forward import Calling
 from .folding import TOLERANCE, Pair, build, difference, fold, pairs
@@ -30,7 +31,16 @@ FAST_TOLERANCE = 0.1  # of the standard deviation of the logits
 FAST_COSINE = 0.99  # of gradients
 LONG = 2000  # evaluations from which measuring the batch size pays: it costs 56 and gains 5 %
 
+PRECISIONS = ("exact", "fast")
+
 _CAST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def check_precision(precision: str) -> str:
+    """The precision. Raises: BadModel for one that does not exist."""
+    if precision not in PRECISIONS:
+        raise BadModel(f"precision is 'exact' or 'fast'; got {precision!r}.")
+    return precision
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

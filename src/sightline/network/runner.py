@@ -27,10 +27,9 @@ from .calling.forward import Calling
 from .calling.modules import refuse_inference
 from .costs import nothing_spent
 from .execution import Engine
+from .shared_pass import Shape, shape_in_view, shape_of
 from .trace import Circuit, Edit, Fan, Trace
 from .unharmed import unharmed
-
-Shape = tuple[int, int, int]  # rows, columns and channels of a picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +97,7 @@ class NetworkRunner:
     def trace(self, images: Tensor, asked: Asked) -> Trace:
         """One pass, announced to who pays for it and to who watches (network/costs.py)."""
         refuse_inference(images)
-        shape = (images.shape[2], images.shape[3], images.shape[1])
+        shape = shape_of(images)
         with self.lock:
             if any(name != "input" for name in asked.layers):
                 self.study(shape)
@@ -120,6 +119,25 @@ class NetworkRunner:
                 )
                 rows = rows_of(images, asked.rows, self.calling.side)
                 return circuit.trace(images, asked.read, asked.edit, asked.rules, rows)
+
+    def shape(self, size: tuple[int, int] | None) -> Shape | None:
+        """Rows, columns and channels of the pictures that come: of those in view, else of `size`,
+        else of the last ones; None where nothing is known."""
+        known = shape_in_view(self.module)
+        own = None if size is None else self.sized(size)
+        return known or own or next(reversed(self.anatomies), None)
+
+    def usual(self, size: tuple[int, int] | None) -> Shape:
+        """The same; 224 x 224 where nothing is known."""
+        return self.shape(size) or self.sized((224, 224))
+
+    def sized(self, size: tuple[int, int], channels: int | None = None) -> Shape:
+        """The shape of pictures of a size, with as many channels as such pictures had, or as the
+        network takes."""
+        if channels is None:
+            known = [shape[2] for shape in self.anatomies if shape[:2] == size]
+            channels = known[-1] if known else self.calling.channels(self.module)
+        return size[0], size[1], channels
 
     def study(self, shape: Shape, name: str = "the network") -> Anatomy:
         """The anatomy at a shape of pictures; measured once, then remembered.

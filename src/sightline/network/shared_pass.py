@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import NotExplainable
+from ..ops.batches import chunks, rows_of
 from .trace import Trace
 
+Shape = tuple[int, int, int]  # rows, columns and channels of a picture
 _PASSES: ContextVar[Mapping[int, "SharedPass"]] = ContextVar(
     "shared passes", default=MappingProxyType({})
 )
 """The open pass of each model, by its `id`; every thread and every task has its own."""
-_SHAPES: ContextVar[Mapping[int, tuple[int, int, int]]] = ContextVar(
+_SHAPES: ContextVar[Mapping[int, Shape]] = ContextVar(
     "shapes in view", default=MappingProxyType({})
 )
 """Rows, columns and channels of the pictures that come to each module, by its `id`."""
@@ -81,14 +84,47 @@ def opened(model: object, shared: SharedPass) -> Iterator[None]:
         _PASSES.reset(token)
 
 
-def shape_in_view(module: object) -> tuple[int, int, int] | None:
+@contextmanager
+def shared_by(
+    model: Any, images: Tensor, read: tuple[str, ...], gradients: bool
+) -> Iterator[None]:  # Any: a `Model`, which stands above; also below
+    """One pass of a model for these images while it lasts, or the one that is open already; its
+    graph is kept from the first layer of `read` on, where `gradients` are wanted."""
+
+    def run(batch: Tensor, layers: tuple[str, ...]) -> Trace:
+        with torch.set_grad_enabled(gradients and model.differentiable):
+            return model.traced(batch, layers)
+
+    shared = open_pass(model, images) or SharedPass(images, model.device, read, run)
+    with in_view(model.module, shape_of(images)), opened(model, shared):
+        yield
+
+
+def passes_of(
+    model: Any, images: Tensor, rows: Tensor | None, read: tuple[str, ...]
+) -> Iterator[Trace]:
+    """Passes of a model over images in chunks, or the one that they share."""
+    if rows is None and open_pass(model, images):
+        yield model.trace(images, read=read)
+        return
+    rows = rows_of(images, rows, model.side)
+    for part in chunks(len(images), model.chunk(images, len(images))):
+        yield model.trace(images[part], read=read, rows=rows[part])
+
+
+def shape_of(images: Tensor) -> Shape:
+    """Rows, columns and channels of the pictures of a batch."""
+    return images.shape[2], images.shape[3], images.shape[1]
+
+
+def shape_in_view(module: object) -> Shape | None:
     """Rows, columns and channels of the pictures that are explained with a module in this thread;
     None where there are none."""
     return _SHAPES.get().get(id(module))
 
 
 @contextmanager
-def in_view(module: object, shape: tuple[int, int, int]) -> Iterator[None]:
+def in_view(module: object, shape: Shape) -> Iterator[None]:
     """While it lasts, pictures of this shape (rows, columns, channels) come to a module."""
     token = _SHAPES.set({**_SHAPES.get(), id(module): shape})
     try:

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +19,9 @@ from torch.nn.functional import adaptive_avg_pool2d, normalize
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import BadTarget
+from ..ops.batches import batched
 from .frame import Frame
+from .preprocess import Opaque, Preprocess
 from .reading import Picture
 
 ROWS = 32_768  # prepared rows that are remembered, of about 600 bytes each
@@ -67,6 +69,16 @@ class Origins:
         self._held = 0
         self._shapes: set[torch.Size] = set()
         self._added = 0
+
+    def __reduce__(self) -> tuple[type["Origins"], tuple[()]]:
+        return Origins, ()
+
+    def prepared(self, sources: Sequence[Any], how: Preprocess | Opaque) -> Tensor:
+        """Pictures as a model takes them, with what they were made from remembered."""
+        pictures = [how.read(source) for source in sources]
+        tensors = batched([how.prepare(picture) for picture in pictures])
+        known = isinstance(how, Preprocess)
+        return self.add(tensors, pictures, [how.frame(p.size) for p in pictures] if known else None)
 
     def add(
         self, images: Tensor, pictures: Sequence[Picture], frames: Sequence[Frame] | None

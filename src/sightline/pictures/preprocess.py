@@ -254,7 +254,7 @@ class Opaque:
                 " time, as training transforms do: scores and maps change from call to call."
                 " Pass the transform that is used for evaluation.",
                 SightlineWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def read(self, source: object) -> Picture:
@@ -309,6 +309,11 @@ def no_preprocessing(name: str) -> BadImage:
         " `sl.Preprocess(size=224, mean=0.5, std=0.5)` or the transform of its training's"
         " evaluation; or load the network by name."
     )
+
+
+def as_preprocess(given: Any) -> Preprocess | Opaque | None:  # Any: a transform of any library
+    """What a model does with pictures: a transform that is understood, one that is not, or none."""
+    return understand(given) or (None if given is None else Opaque(given))
 
 
 def understand(transform: object) -> Preprocess | None:

@@ -282,7 +282,7 @@ class Buffers(nn.Module):
 def test_what_was_found_out_is_forgotten_when_the_weights_change() -> None:
     net = Net(end=Tensor.squeeze)
     model = Model(net)
-    assert model.meet(pictures(1)).conduct.squeezed
+    assert model.runner.meet(pictures(1)).conduct.squeezed
     net.end = nn.Softmax(1)
     assert model.gives == "probabilities" and not model.calling.conduct.squeezed
 

@@ -179,9 +179,8 @@ def test_backbones_without_a_head_have_no_top_class(name: str) -> None:
     labelled = Model(net, labels=[str(i) for i in range(net.num_features)])
     if model.outputs(images).shape[1] == net.num_features:
         assert labelled.gives == "logits"
-    assert (
-        Model(timm.create_model(name, num_classes=9, **extra).eval()).meet(images).gives == "logits"
-    )
+    model = Model(timm.create_model(name, num_classes=9, **extra).eval())
+    assert model.runner.meet(images).gives == "logits"
 
 
 def test_heads_that_are_convolutions_are_classifiers_and_removed_ones_are_not() -> None:
@@ -196,13 +195,13 @@ def test_heads_that_are_convolutions_are_classifiers_and_removed_ones_are_not() 
         nn.Sequential(Net(20), nn.BatchNorm1d(20)),
     ]
     for net in classifiers:
-        assert Model(net.eval()).meet(images).gives == "logits", net
+        assert Model(net.eval()).runner.meet(images).gives == "logits", net
     resnet, mobile = torchvision.models.resnet18(), torchvision.models.mobilenet_v2()
     resnet.fc, mobile.classifier = nn.Identity(), nn.Identity()  # pyright: ignore
     said = Net(20)
     said.num_classes = 0  # pyright: ignore
     for net in (resnet, mobile, said, Net(20, nn.functional.normalize)):
-        assert Model(net.eval()).meet(images).gives == "features"
+        assert Model(net.eval()).runner.meet(images).gives == "features"
 
 
 @pytest.mark.parametrize("wrap", [Model, black_box], ids=["module", "function"])

@@ -71,7 +71,7 @@ def _batches(
     method: ExplainerForm, model: Model, images: Tensor, target: Target
 ) -> list[Explanation | Refusal]:
     """What the method says of images, however many, in order."""
-    step = model.meet(images).most(BATCH)
+    step = model.runner.meet(images).most(BATCH)
     if len(images) <= step:
         batch = model.origins.follow(model.moved(images), images, slice(None))
         return _pieces(method, model, batch, target)

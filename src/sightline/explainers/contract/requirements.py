@@ -11,6 +11,7 @@ from torch import Tensor
 from ... import registry
 from ...errors import NotExplainable, SightlineWarning, UnknownName, near
 from ...model import Model
+from ...network.shared_pass import in_view, shape_of
 from ...network.tracing.prefix_replay import JOINT, Address
 from .explainer_form import ExplainerForm, name_of
 
@@ -26,7 +27,7 @@ def check(
     one without a size of its own is studied at that of its pictures, which may be far from usual.
     """
     if size is not None:
-        with model.viewing(size, channels):
+        with in_view(model.module, model.runner.sized(size, channels)):
             return check(method, model)
     name, needs = name_of(method), " and ".join(method.needs)
     if needs and not model.differentiable:
@@ -36,7 +37,7 @@ def check(
         )
     if "layer" in method.needs:
         _stated_layer(method, model)
-    known = model.anatomy if needs and model.shape is not None else None
+    known = model.anatomy if needs and model.runner.shape(model.size) is not None else None
     if known and "layer" in method.needs:
         _check_layer(method, model, name)
     if known and "attention" in method.needs and not known.attention:
@@ -128,6 +129,6 @@ def shared(
 ) -> AbstractContextManager[None]:
     """One clean pass for all of these, as a context; its graph starts at the image if one of them
     differentiates that far."""
-    with model.viewing((tensors.shape[2], tensors.shape[3]), tensors.shape[1]):
+    with in_view(model.module, shape_of(tensors)):
         read, gradients = reading(model, methods)
     return model.shared(tensors, read, gradients=gradients)

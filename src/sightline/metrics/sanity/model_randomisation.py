@@ -12,7 +12,7 @@ over pictures. The verdict is a project definition.
 
 import zlib
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -152,7 +152,11 @@ class ModelRandomisation(Metric):
         """The model over a copy of its network, whose layers are randomised run by run."""
         twin = _copied(model)
         drawn, trained = redrawn(twin, seed, self.statistics == "reset"), held(twin)
-        other = model.with_module(twin)
+        other = copy(model)
+        other.module, other.runner = (
+            twin,
+            model.runner.of(twin),
+        )  # what is known of layers is shared
         for run in runs:
             put(twin, drawn, run)
             yield other

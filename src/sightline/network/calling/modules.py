@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import NotExplainable, ShapeError
+from ...errors import BadModel, NotExplainable, ShapeError
 
 _Made = TypeVar("_Made")
 _Net = TypeVar("_Net", bound=nn.Module)
@@ -50,6 +50,16 @@ def unwrapped(module: nn.Module) -> nn.Module:
     parallel = isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel))
     inside = module.module if parallel else getattr(module, "_orig_mod", module)
     return inside if inside is module else unwrapped(inside)
+
+
+def network_of(module: Any) -> nn.Module:  # Any: checked here
+    """The network in what a user gives for one. Raises: BadModel for no module."""
+    if not isinstance(module, nn.Module):
+        raise BadModel(
+            f"a model wraps a torch.nn.Module; got {type(module).__name__}. Load one with"
+            " `sl.load(name)`, or wrap a function with `sl.Model.from_function`."
+        )
+    return unwrapped(module)
 
 
 def channels_of(module: nn.Module) -> int:
