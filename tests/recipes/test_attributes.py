@@ -18,7 +18,15 @@ from sightline.ops.noise import generator
 from sightline.pictures.areas import box_mask, decode
 from sightline.pictures.reading import encode_png
 from sightline.recipe import fit
-from sightline.recipes._attribute_data import GRID, NONE, Lessons, birds, cub, cub_word, table
+from sightline.recipes._attribute_data import (
+    GRID,
+    NONE,
+    AttributeTensors,
+    birds,
+    cub,
+    cub_word,
+    table,
+)
 from sightline.recipes._attribute_losses import (
     Answers,
     attribute_loss,
@@ -37,7 +45,7 @@ STRIPES = torch.tensor([[0.95, 0.9, 0.2], [0.03, 0.03, 0.03]])
 GROUNDS = torch.tensor([[0.4, 0.6, 0.35], [0.65, 0.6, 0.4], [0.55, 0.4, 0.6], [0.35, 0.55, 0.65]])
 
 
-def scenes(count: int, seed: int, swapped: bool = False) -> Lessons:
+def scenes(count: int, seed: int, swapped: bool = False) -> AttributeTensors:
     """A patch, red or blue with yellow or black stripes, anywhere on a ground whose colour goes
     with the class in 90 % of the pictures; `swapped`: always that of another class.
     """
@@ -60,7 +68,7 @@ def scenes(count: int, seed: int, swapped: bool = False) -> Lessons:
         masks[i, top : top + PATCH, left : left + PATCH] = True
     blue, black = classes // 2 == 1, classes % 2 == 1
     attributes = torch.stack([~blue, blue, ~black, black], 1).float()
-    return Lessons(images.clamp(0, 1), classes, attributes, LABELS, WORDS, masks)
+    return AttributeTensors(images.clamp(0, 1), classes, attributes, LABELS, WORDS, masks)
 
 
 class Small(nn.Module):

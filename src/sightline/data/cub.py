@@ -32,7 +32,7 @@ def samples(rest: str) -> Samples:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Birds:
+class CubTables:
     """The tables of a folder. paths: picture's number -> path below `images/`, in order. classes:
     names, in the order of their numbers. labels: picture -> class. train: pictures to learn from.
     attributes: names, in order. present: picture -> the places of its attributes.
@@ -70,7 +70,7 @@ class Birds:
         )
 
 
-def read(folder: Path) -> Birds:
+def read(folder: Path) -> CubTables:
     """The tables of a folder. Raises: FileProblem for one that is not there, BadField naming the
     line that is wrong."""
     paths = {number: path for number, path in _rows(folder / "images.txt", 2, _pair)}
@@ -85,7 +85,7 @@ def read(folder: Path) -> Birds:
         if lacking := [number for number in paths if number not in table]:
             raise BadField(f"{folder / file} says nothing of picture {lacking[0]}; add its line.")
     attributes, present = _attributes(folder)
-    return Birds(
+    return CubTables(
         folder=folder,
         paths=paths,
         classes=tuple(names.values()),

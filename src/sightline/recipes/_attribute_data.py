@@ -31,7 +31,7 @@ BOX = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
+class AttributeTensors:
     """Pictures in the model's frame, (picture, channel, row, col) in [0, 1], and what is true.
 
     attributes (picture, attribute) in [0, 1]; masks (picture, row, col), or None; places: for each
@@ -63,11 +63,11 @@ class Lessons:
         return torch.cat([self.classes[:, None].float(), self.attributes, cells.flatten(1)], 1)
 
 
-class Source(ABC):
+class AttributeSource(ABC):
     """Where pictures to learn from and pictures to be examined on come from."""
 
     @abstractmethod
-    def lessons(self, model: Model) -> tuple[Lessons, Lessons]:
+    def lessons(self, model: Model) -> tuple[AttributeTensors, AttributeTensors]:
         """To learn from, and to be examined on, in the model's frame."""
 
     @abstractmethod
@@ -100,7 +100,7 @@ def part_of(word: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Birds(Source):
+class DrawnAttributes(AttributeSource):
     """Drawn birds, from seeds that nothing else uses. Half as many more have a part of another
     species: they belong to no class, and keep attributes from being classes under other names.
     """
@@ -118,7 +118,7 @@ class Birds(Source):
         )
         return [w for w in every if 0 < sum(w in h for h in held) < len(held)]
 
-    def lessons(self, model: Model) -> tuple[Lessons, Lessons]:
+    def lessons(self, model: Model) -> tuple[AttributeTensors, AttributeTensors]:
         side = self.size or (model.size[0] if model.size else 128)
         train, exam = (
             self._drawn(Aviary(seed=seed, size=side, count=count, masks=True))
@@ -127,16 +127,16 @@ class Birds(Source):
         assert train.odd is not None
         return replace(train, classes=train.classes.masked_fill(train.odd, NONE), odd=None), exam
 
-    def _drawn(self, aviary: Aviary) -> Lessons:
+    def _drawn(self, aviary: Aviary) -> AttributeTensors:
         """The aviary, and half as many birds with a part of another species."""
         odd = [render(_swapped(aviary, i), aviary.size, True) for i in range(len(aviary) // 2)]
         whole = self._gathered([*aviary, *odd])
         return replace(whole, odd=torch.arange(len(whole.images), device="cpu") >= len(aviary))
 
-    def _gathered(self, birds: Sequence[Bird]) -> Lessons:
+    def _gathered(self, birds: Sequence[Bird]) -> AttributeTensors:
         held = [set(words_of(bird.attributes)) for bird in birds]
         pixels = torch.from_numpy(np.stack([bird.image for bird in birds]))
-        return Lessons(
+        return AttributeTensors(
             images=pixels.permute(0, 3, 1, 2).float() / 255,
             classes=torch.tensor([bird.label for bird in birds], device="cpu"),
             attributes=torch.tensor(
@@ -168,15 +168,15 @@ def _swapped(aviary: Aviary, index: int) -> Scene:
             return other
 
 
-def birds(count: int, size: int | None = None, exam: int = 280) -> Birds:
+def birds(count: int, size: int | None = None, exam: int = 280) -> DrawnAttributes:
     """Drawn birds to learn from and to be examined on. Raises: BadField for fewer than species."""
     if count < len(SPECIES):
         raise BadField(f"{count} birds; at least {len(SPECIES)}, one of each species, are needed.")
-    return Birds(count, exam, size)
+    return DrawnAttributes(count, exam, size)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Photographs(Source):
+class Photographs(AttributeSource):
     """Photographs with class, attributes and perhaps a box, to learn from and to be examined on.
 
     names: of the attributes, as they are in the samples. labels, words: of classes and attributes
@@ -190,10 +190,10 @@ class Photographs(Source):
     words: Sequence[str]
     kind: str
 
-    def lessons(self, model: Model) -> tuple[Lessons, Lessons]:
+    def lessons(self, model: Model) -> tuple[AttributeTensors, AttributeTensors]:
         return self._read(model, self.train), self._read(model, self.exam)
 
-    def _read(self, model: Model, samples: Samples) -> Lessons:
+    def _read(self, model: Model, samples: Samples) -> AttributeTensors:
         chosen = list(samples)
         images = model.prepare([sample.load() for sample in chosen])
         frames, masks = model.frames(images), None
@@ -205,7 +205,7 @@ class Photographs(Source):
             ]
             masks = torch.from_numpy(np.stack(drawn))
         certain = [[(s.attributes or {})[name] for name in self.names] for s in chosen]
-        return Lessons(
+        return AttributeTensors(
             images=images,
             classes=torch.tensor([sample.number for sample in chosen], device="cpu"),
             attributes=torch.tensor(certain, dtype=torch.float32, device="cpu"),
@@ -345,3 +345,11 @@ def _whole(found: Photographs, path: Path) -> Photographs:
     if len(found.labels) < 2:
         raise BadField(f"{path} has only one class; at least two are needed.")
     return found
+
+
+def source_of(given: Mapping[str, Any], size: int | None) -> AttributeSource:
+    """What the options `table` (with `pictures`), `cub` and `birds` name; drawn birds of `size`
+    pixels where they name nothing."""
+    if given["table"]:
+        return table(given["table"], given["pictures"] or given["table"].parent)
+    return cub(given["cub"]) if given["cub"] else birds(given["birds"] or 700, size)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..ops.resize import resize
 from ..pictures.areas import above, box_of
-from ._attribute_data import Lessons
+from ._attribute_data import AttributeTensors
 
 CUT = 0.2  # of the maximum: where a map's region ends
 
@@ -29,7 +29,9 @@ def usual(attributes: Tensor, classes: Tensor, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def measured(network: nn.Module, inputs: Tensor, exam: Lessons, lessons: Lessons) -> dict[str, Any]:
+def measured(
+    network: nn.Module, inputs: Tensor, exam: AttributeTensors, lessons: AttributeTensors
+) -> dict[str, Any]:
     """Accuracy; attribute mAP and F1 (over attributes that differ in the exam), and how often an
     attribute is right that is not its class's (on the exam's odd pictures); where masks are known,
     the share of the true class's map on the object, how often its maximum is there, and the
@@ -84,7 +86,7 @@ def attention(heat: Tensor, masks: Tensor) -> dict[str, float]:
     }
 
 
-def grounding(heats: Tensor, exam: Lessons) -> dict[str, float]:
+def grounding(heats: Tensor, exam: AttributeTensors) -> dict[str, float]:
     """Of the attributes truly to be seen whose part is known: how often the box of the map's region
     holds the part's middle, beside a box of the same size in the picture's middle, and the share
     of the picture in the box. heats (picture, attribute, row, col).
@@ -125,7 +127,9 @@ def _attribute_scores(told: Tensor, wanted: Tensor) -> tuple[float | None, float
     return float(precision), float(f1)
 
 
-def _off_class(told: Tensor, wanted: Tensor, exam: Lessons, lessons: Lessons) -> float | None:
+def _off_class(
+    told: Tensor, wanted: Tensor, exam: AttributeTensors, lessons: AttributeTensors
+) -> float | None:
     """How often an attribute is right where the picture differs from most of its class."""
     sure = lessons.classes >= 0
     classes = torch.nn.functional.one_hot(lessons.classes[sure], len(lessons.labels)).float()

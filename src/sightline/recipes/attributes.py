@@ -45,7 +45,7 @@ from ..nets.attributes import (
 from ..ops.noise import generator
 from ..recipe import Recipe, fit
 from ..registry import register
-from ._attribute_data import GRID, Lessons, Source, birds, cub, table
+from ._attribute_data import GRID, AttributeSource, AttributeTensors, source_of
 from ._attribute_losses import Answers, attribute_loss, class_loss, foreground_loss, positives
 from ._attribute_measures import grounding, measured, usual
 from ._attribute_stages import Still, front_and_back
@@ -168,7 +168,7 @@ class HeadPlan:
             raise BadField("epochs, batch, tune and size are 1 or more, rate is above 0.")
 
 
-def arms(plan: HeadPlan, lessons: Lessons, seed: int) -> dict[str, Attributes]:
+def arms(plan: HeadPlan, lessons: AttributeTensors, seed: int) -> dict[str, Attributes]:
     """The runs that are compared: the classes alone, with attributes, and with L_fg too."""
     both = Attributes(
         attribute_weight=plan.attribute_weight,
@@ -235,13 +235,15 @@ class Study:
 
     plan: HeadPlan
     base: Model
-    lessons: Lessons
-    exam: Lessons
+    lessons: AttributeTensors
+    exam: AttributeTensors
     shown: Tensor
     unseen: Tensor
 
     @classmethod
-    def of(cls, plan: HeadPlan, base: Model, data: tuple[Lessons, Lessons]) -> "Study":
+    def of(
+        cls, plan: HeadPlan, base: Model, data: tuple[AttributeTensors, AttributeTensors]
+    ) -> "Study":
         """data: to learn from, and to be examined on."""
         front: nn.Module = nn.Identity()
         if plan.tune is not None:
@@ -287,7 +289,7 @@ def _fronted(front: nn.Module, model: Model, images: Tensor) -> Tensor:
     return torch.cat([front(base_normal(model, part)).half() for part in images.split(32)])
 
 
-def compared(plan: HeadPlan, source: Source, seeds: int, out: Path) -> dict[str, Any]:
+def compared(plan: HeadPlan, source: AttributeSource, seeds: int, out: Path) -> dict[str, Any]:
     """All arms with all seeds; writes the first seed's last arm and the results beside it."""
     base = zoo.load(plan.backbone, pretrained=not plan.fresh)
     study, runs = Study.of(plan, base, source.lessons(base)), []
@@ -314,7 +316,9 @@ def _mean(results: list[dict[str, Any]]) -> dict[str, float | None]:
     return found
 
 
-def head_only(model: Model, name: str, source: Source, plan: HeadPlan, out: Path) -> dict[str, Any]:
+def head_only(
+    model: Model, name: str, source: AttributeSource, plan: HeadPlan, out: Path
+) -> dict[str, Any]:
     """An attribute head on a model that stays as it is; writes its file and what it reached."""
     lessons, exam = source.lessons(model)
     net = attribute_net(model, len(lessons.labels), lessons.names, lessons.size)
@@ -384,11 +388,7 @@ def main() -> None:
     torch.set_num_threads(given["threads"])
     fields = HeadPlan.__dataclass_fields__
     plan = HeadPlan(**{k: v for k, v in given.items() if k in fields and v is not None})
-    if given["table"]:
-        source: Source = table(given["table"], given["pictures"] or given["table"].parent)
-    else:
-        source = cub(given["cub"]) if given["cub"] else birds(given["birds"] or 700, plan.size)
-    out = place_for(given["out"])
+    source, out = source_of(given, plan.size), place_for(given["out"])
     if given["head_only"]:
         head_only(zoo.load(plan.backbone), plan.backbone, source, plan, out)
     else:

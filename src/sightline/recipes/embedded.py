@@ -195,7 +195,7 @@ def train(
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
         history = state["history"]
-    lesson = Lesson(plan, module, optimiser, pictures, teacher)
+    lesson = EmbeddedTraining(plan, module, optimiser, pictures, teacher)
     for number in range(len(history), min(plan.epochs, stop or plan.epochs)):
         history.append(lesson.epoch(number))
         log.info("%s: %s", plan.net, history[-1])
@@ -219,7 +219,7 @@ def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class EmbeddedTraining:
     """A network, what it learns from, and how."""
 
     plan: NetworkPlan

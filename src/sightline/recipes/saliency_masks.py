@@ -194,7 +194,7 @@ def learn_masks(
     last = min(plan.steps, stop or plan.steps)
     clock, sums = Clock.start("phase 2, masks", first, plan.steps), Sums()
     for step in range(first, last):
-        lesson = Lesson(plan, model, network, source)
+        lesson = MaskStep(plan, model, network, source)
         loss, terms = lesson.loss(step)
         stepper.zero_grad()
         loss.backward()
@@ -210,7 +210,7 @@ def learn_masks(
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class MaskStep:
     """One step of phase 2."""
 
     plan: MaskPlan

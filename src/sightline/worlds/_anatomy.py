@@ -9,7 +9,7 @@ from math import cos, hypot, radians, sin
 
 import numpy as np
 
-from ._canvas import Frame, Shape, smooth
+from ._canvas import CanvasFrame, Shape, smooth
 
 BODY = np.array([
     (0.47, -0.04), (0.42, 0.16), (0.22, 0.29), (-0.08, 0.295), (-0.33, 0.18), (-0.52, 0.03),
@@ -98,18 +98,18 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class BirdAnatomy:
     """Where the frames of a pose lie on a canvas."""
 
-    ground: Frame
-    body: Frame
-    head: Frame
-    wing: Frame
-    tail: Frame
+    ground: CanvasFrame
+    body: CanvasFrame
+    head: CanvasFrame
+    wing: CanvasFrame
+    tail: CanvasFrame
     feet: tuple[tuple[float, float], tuple[float, float]]  # (x, y) in `ground`
 
 
-def anatomy(pose: Pose, page: Frame) -> Anatomy:
+def anatomy(pose: Pose, page: CanvasFrame) -> BirdAnatomy:
     row, col = pose.centre
     ground = page.place((col, row), scale=pose.unit, flip=pose.left)
     body = ground.place((0, 0), angle=-radians(pose.tilt)).squeeze(1.0, pose.plump)
@@ -122,10 +122,10 @@ def anatomy(pose: Pose, page: Frame) -> Anatomy:
     wing = body.place((0.27, -0.075), angle=radians(pose.wing)).place((-0.28, 0.1))
     tail = body.place((-0.46, -0.04), angle=radians(pose.tail))
     foot = 0.27 * pose.plump * c + 0.17
-    return Anatomy(ground, body, head, wing, tail, ((0.10, foot), (-0.05, foot + 0.015)))
+    return BirdAnatomy(ground, body, head, wing, tail, ((0.10, foot), (-0.05, foot + 0.015)))
 
 
-def silhouette(frames: Anatomy, plump: float) -> Shape:
+def silhouette(frames: BirdAnatomy, plump: float) -> Shape:
     """Torso, neck and head as one path in pixels."""
     torso, head = smooth(frames.body.map(BODY)), smooth(frames.head.map(HEAD))
     first, second = frames.head.map([(-0.01, 0.0)])[0], frames.body.map([(0.20, -0.04)])[0]
@@ -161,7 +161,7 @@ def _clockwise(shape: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.nda
     return vertices, shape[1]
 
 
-def keypoints(frames: Anatomy, turn: float, traits: Mapping[str, str]) -> dict[str, np.ndarray]:
+def keypoints(frames: BirdAnatomy, turn: float, traits: Mapping[str, str]) -> dict[str, np.ndarray]:
     """The middle of each part, (x, y) in pixels, also of parts that the bird lacks."""
     bill = {"cone": 0.08, "thin": 0.10, "hooked": 0.10, "curved": 0.19, "dagger": 0.18}
     tail = {"short": -0.26, "long": -0.5, "forked": -0.4, "fan": -0.36}

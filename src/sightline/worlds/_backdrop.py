@@ -11,8 +11,8 @@ from PIL import Image, ImageFilter
 from ._canvas import (
     BARK,
     Canvas,
+    CanvasFrame,
     Colour,
-    Frame,
     circles,
     darker,
     lighter,
@@ -66,7 +66,7 @@ def backdrop(place: str, grounded: bool, seed: str, size: int) -> np.ndarray:
     ]
     canvas.pixels[..., :3] = np.concatenate(stops, 2) * 255
     canvas.pixels[..., 3] = 255
-    page = Frame.page(small)
+    page = CanvasFrame.page(small)
     _PAINT[place](canvas, page, dice, mood, horizon)
     if grounded:
         ground = mix(mood.bottom, mood.leaf if place != "snow" else mood.glow, 0.45)
@@ -85,7 +85,7 @@ def backdrop(place: str, grounded: bool, seed: str, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
 
 
-def _bokeh(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float) -> None:
+def _bokeh(canvas: Canvas, page: CanvasFrame, dice: Random, mood: Mood, horizon: float) -> None:
     for _ in range(dice.randint(3, 5)):
         x, lean, width = dice.random(), dice.gauss(0, 0.06), dice.uniform(0.03, 0.11)
         canvas.stroke(
@@ -114,7 +114,7 @@ def _bokeh(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float
         )
 
 
-def _meadow(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float) -> None:
+def _meadow(canvas: Canvas, page: CanvasFrame, dice: Random, mood: Mood, horizon: float) -> None:
     hill = [
         (-0.2, horizon),
         (0.25, horizon - dice.uniform(0.02, 0.12)),
@@ -142,7 +142,7 @@ def _meadow(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: floa
     )
 
 
-def _water(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float) -> None:
+def _water(canvas: Canvas, page: CanvasFrame, dice: Random, mood: Mood, horizon: float) -> None:
     far = [
         (-0.2, horizon),
         (0.2, horizon - dice.uniform(0.03, 0.1)),
@@ -170,7 +170,7 @@ def _water(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float
         )
 
 
-def _clouds(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float) -> None:
+def _clouds(canvas: Canvas, page: CanvasFrame, dice: Random, mood: Mood, horizon: float) -> None:
     for _ in range(dice.randint(2, 4)):
         x, y, wide = dice.random(), dice.uniform(0.1, 0.8), dice.uniform(0.08, 0.2)
         puffs = [(x + wide * dice.gauss(0, 0.8), y + wide * dice.gauss(0, 0.16)) for _ in range(8)]
@@ -185,7 +185,7 @@ def _clouds(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: floa
         canvas.fill(page, smooth([*tops, (1.3, 1.3), (-0.3, 1.3)]), darker(mood.leaf, 0.2), 0.8)
 
 
-def _snow(canvas: Canvas, page: Frame, dice: Random, mood: Mood, horizon: float) -> None:
+def _snow(canvas: Canvas, page: CanvasFrame, dice: Random, mood: Mood, horizon: float) -> None:
     for _ in range(dice.randint(4, 7)):
         x, tall, wide = dice.random(), dice.uniform(0.2, 0.5), dice.uniform(0.08, 0.16)
         fir = [(x, horizon - tall), (x + wide, horizon + 0.06), (x - wide, horizon + 0.06)]

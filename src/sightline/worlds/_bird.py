@@ -24,8 +24,8 @@ from ._anatomy import (
 from ._canvas import (
     PIXELS,
     Canvas,
+    CanvasFrame,
     Colour,
-    Frame,
     circles,
     darker,
     leaves,
@@ -53,7 +53,7 @@ class Painter:
     ) -> None:
         self.canvas, self.pose = canvas, pose
         self.traits, self.removed, self.seed = traits, removed, seed
-        self.frames = anatomy(pose, Frame.page(canvas.size))
+        self.frames = anatomy(pose, CanvasFrame.page(canvas.size))
         tint = Random(f"{seed}/individual")
         self._lift = {name: (tint.gauss(0, 0.05), tint.gauss(0, 0.025)) for name in sorted(traits)}
         self._flicks = np.random.Generator(np.random.PCG64(tint.getrandbits(64)))
@@ -222,7 +222,7 @@ class Painter:
         self.canvas.fill(body, smooth(centre + (shape - centre) * 1.05), colour, 0.5)
         self.canvas.fill(body, smooth(shape), colour, owner=NUMBER[part])
 
-    def _feathers(self, frame: Frame, coat: Coat, colour: Colour, alpha: float) -> None:
+    def _feathers(self, frame: CanvasFrame, coat: Coat, colour: Colour, alpha: float) -> None:
         """Short flicks along the lie of the plumage."""
         dice, (left, right), (top, bottom) = self._flicks, coat.across, coat.down
         starts = dice.uniform((left, top), (right, bottom), (coat.count, 2))
@@ -296,7 +296,7 @@ class Painter:
         self._scallops(frame, base)
         self._bars(frame)
 
-    def _scallops(self, frame: Frame, base: Colour) -> None:
+    def _scallops(self, frame: CanvasFrame, base: Colour) -> None:
         places = [
             (0.20 - 0.08 * i, -0.19 + 0.075 * j + 0.037 * (i % 2))
             for i in range(4)
@@ -311,7 +311,7 @@ class Painter:
             frame, (rims - np.array((0.012, 0.0)), codes), lighter(base, 0.5), 0.010, 0.45
         )
 
-    def _bars(self, frame: Frame) -> None:
+    def _bars(self, frame: CanvasFrame) -> None:
         kind, number = self.trait("wing-bars"), NUMBER["wing-bars"]
         if kind == "none":
             return

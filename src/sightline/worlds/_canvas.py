@@ -51,27 +51,27 @@ def lighter(colour: Colour, amount: float) -> Colour:
 
 
 @dataclass(frozen=True)
-class Frame:
+class CanvasFrame:
     """An affine map from drawing units to pixels: pixel = matrix @ point + origin."""
 
     matrix: np.ndarray
     origin: np.ndarray
 
     @classmethod
-    def page(cls, size: int) -> "Frame":
+    def page(cls, size: int) -> "CanvasFrame":
         """The whole picture as the unit square."""
         return cls(np.eye(2) * size, np.zeros(2))
 
     def place(
         self, at: Points, angle: float = 0.0, scale: float = 1.0, flip: bool = False
-    ) -> "Frame":
+    ) -> "CanvasFrame":
         """A frame within this one: moved to `at`, turned clockwise by `angle` (radians)."""
         c, s = cos(angle) * scale, sin(angle) * scale
         turn = np.array([[-c, -s], [-s, c]] if flip else [[c, -s], [s, c]])
-        return Frame(self.matrix @ turn, self.matrix @ np.asarray(at, float) + self.origin)
+        return CanvasFrame(self.matrix @ turn, self.matrix @ np.asarray(at, float) + self.origin)
 
-    def squeeze(self, horizontal: float, vertical: float) -> "Frame":
-        return Frame(self.matrix * (horizontal, vertical), self.origin)
+    def squeeze(self, horizontal: float, vertical: float) -> "CanvasFrame":
+        return CanvasFrame(self.matrix * (horizontal, vertical), self.origin)
 
     def map(self, points: Points) -> np.ndarray:
         return np.asarray(points, float) @ self.matrix.T + self.origin
@@ -83,7 +83,7 @@ class Frame:
         return abs(a * d - b * c) ** 0.5
 
 
-PIXELS = Frame(np.eye(2), np.zeros(2))
+PIXELS = CanvasFrame(np.eye(2), np.zeros(2))
 
 
 def _codes(count: int, closed: bool) -> np.ndarray:
@@ -206,7 +206,7 @@ class Canvas:
 
     def fill(
         self,
-        frame: Frame,
+        frame: CanvasFrame,
         shape: Shape,
         colour: Colour,
         alpha: float = 1.0,
@@ -216,7 +216,7 @@ class Canvas:
 
     def stroke(
         self,
-        frame: Frame,
+        frame: CanvasFrame,
         shape: Shape,
         colour: Colour,
         width: float,
@@ -237,7 +237,7 @@ class Canvas:
             _dip(self._flat, number, max(width, 1.0) if width else 0.0)
             self._owners.draw_path(self._flat, path, self._flip, None if width else number)
 
-    def clip(self, frame: Frame, shape: Shape) -> None:
+    def clip(self, frame: CanvasFrame, shape: Shape) -> None:
         """From here on paint only inside the shape, until `unclip`."""
         path = Path(frame.map(shape[0]), shape[1])
         self._pen.set_clip_path(TransformedPath(path, self._flip))

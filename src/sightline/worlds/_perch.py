@@ -11,8 +11,8 @@ from ._backdrop import PLACES, Mood
 from ._canvas import (
     BARK,
     Canvas,
+    CanvasFrame,
     Colour,
-    Frame,
     circles,
     darker,
     leaves,
@@ -42,7 +42,7 @@ class Setting:
 class _Spot:
     """Where a perch is drawn: its frame starts at the feet, `reach` units lead off the picture."""
 
-    frame: Frame
+    frame: CanvasFrame
     dice: Random
     mood: Mood
     setting: Setting
@@ -52,7 +52,7 @@ class _Spot:
 def perch(canvas: Canvas, setting: Setting, seed: str, feet: np.ndarray, unit: float) -> None:
     """What the feet, (foot, xy) in pixels, stand on; `unit` is the bird's length in pixels."""
     dice, mood = Random(f"{seed}/perch"), PLACES[setting.place]
-    frame = Frame(np.eye(2) * unit, feet.mean(0) + np.array((0.0, 0.02 * unit)))
+    frame = CanvasFrame(np.eye(2) * unit, feet.mean(0) + np.array((0.0, 0.02 * unit)))
     _STAND[setting.perch](canvas, _Spot(frame, dice, mood, setting, canvas.size / unit + 1))
 
 
@@ -93,7 +93,7 @@ def _branch(canvas: Canvas, spot: _Spot) -> None:
         )
 
 
-def _twig(canvas: Canvas, frame: Frame, dice: Random, mood: Mood, length: float) -> None:
+def _twig(canvas: Canvas, frame: CanvasFrame, dice: Random, mood: Mood, length: float) -> None:
     canvas.stroke(
         frame,
         line([(0, 0), (length * 0.5, dice.gauss(0, 0.05)), (length, dice.gauss(0, 0.08))]),
@@ -178,7 +178,7 @@ def _ground(canvas: Canvas, spot: _Spot) -> None:
         )
 
 
-def _shadow(canvas: Canvas, frame: Frame, wide: float) -> None:
+def _shadow(canvas: Canvas, frame: CanvasFrame, wide: float) -> None:
     for grow in (1.25, 1.1, 0.95, 0.8, 0.65, 0.5, 0.35):
         oval = [
             (wide * grow * cos(a), 0.05 + 0.06 * grow * sin(a))

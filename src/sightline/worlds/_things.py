@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 
 from ._canvas import (
     Canvas,
+    CanvasFrame,
     Colour,
-    Frame,
     circles,
     darker,
     leaves,
@@ -48,13 +48,13 @@ def thing(canvas: Canvas, kind: str, seed: str) -> None:
     dice = Random(seed)
     row = {"air": (0.08, 0.9), "above": (0.08, 0.30), "below": (0.74, 0.93)}[_WHERE[kind]]
     place = (dice.uniform(0.05, 0.95), dice.uniform(*row))
-    frame = Frame.page(canvas.size).place(
+    frame = CanvasFrame.page(canvas.size).place(
         place, angle=dice.gauss(0, 0.15), scale=dice.uniform(0.10, 0.2)
     )
     _DRAW[kind](canvas, frame, dice)
 
 
-def _berries(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _berries(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     red = dice.choice(
         ((0.80, 0.13, 0.13), (0.88, 0.40, 0.10), (0.22, 0.20, 0.45), (0.93, 0.90, 0.86))
     )
@@ -77,7 +77,7 @@ def _berries(canvas: Canvas, frame: Frame, dice: Random) -> None:
         canvas.fill(frame, circles([(x - 0.06, y - 0.07)], 0.04), (1.0, 1.0, 1.0), 0.8)
 
 
-def _flower(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _flower(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     petal = dice.choice(
         ((0.97, 0.95, 0.93), (0.93, 0.55, 0.68), (0.60, 0.52, 0.88), (0.98, 0.82, 0.25))
     )
@@ -94,7 +94,7 @@ def _flower(canvas: Canvas, frame: Frame, dice: Random) -> None:
     canvas.fill(frame, circles([(0.02, 0.03)], 0.08), (0.62, 0.38, 0.10))
 
 
-def _butterfly(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _butterfly(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     hue = dice.choice(
         ((0.93, 0.55, 0.15), (0.35, 0.58, 0.86), (0.97, 0.93, 0.70), (0.80, 0.25, 0.22))
     )
@@ -124,7 +124,7 @@ def _butterfly(canvas: Canvas, frame: Frame, dice: Random) -> None:
     )
 
 
-def _ladybird(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _ladybird(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     canvas.stroke(frame, line([(-0.8, 0.3), (-1.0, 1.0), (-0.9, 4.5)]), (0.28, 0.42, 0.16), 0.08)
     canvas.fill(frame, leaves([(-1.0, 0.42)], np.array([-0.15]), 2.1, 0.36), (0.34, 0.52, 0.20))
     canvas.stroke(frame, line([(-1.0, 0.42), (1.0, 0.11)]), (0.52, 0.66, 0.33), 0.04)
@@ -141,7 +141,7 @@ def _ladybird(canvas: Canvas, frame: Frame, dice: Random) -> None:
     )
 
 
-def _mushroom(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _mushroom(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     cap = dice.choice(((0.74, 0.20, 0.14), (0.66, 0.46, 0.28), (0.86, 0.70, 0.44)))
     canvas.fill(
         frame,
@@ -164,7 +164,7 @@ def _mushroom(canvas: Canvas, frame: Frame, dice: Random) -> None:
     )
 
 
-def _cone(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _cone(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     canvas.stroke(frame, line([(0.1, -4.0), (0, -0.8), (0.03, -0.3)]), (0.33, 0.25, 0.16), 0.07)
     canvas.stroke(
         frame,
@@ -181,7 +181,7 @@ def _cone(canvas: Canvas, frame: Frame, dice: Random) -> None:
         canvas.fill(frame, circles(spots, 0.12), (0.36 + 0.03 * row, 0.24 + 0.02 * row, 0.14))
 
 
-def _dragonfly(canvas: Canvas, frame: Frame, dice: Random) -> None:
+def _dragonfly(canvas: Canvas, frame: CanvasFrame, dice: Random) -> None:
     hue = dice.choice(((0.15, 0.50, 0.62), (0.70, 0.22, 0.20), (0.25, 0.50, 0.25)))
     wings = np.array([0.35, -0.2, pi - 0.35, pi + 0.2])
     canvas.fill(
@@ -209,7 +209,7 @@ def veil(amount: float, colour: Colour, seed: str, size: int) -> np.ndarray:
     dice, small = Random(f"{seed}/veil"), 64
     canvas = Canvas(small)
     canvas.pixels[..., :3] = np.asarray(colour) * 255
-    page = Frame.page(small)
+    page = CanvasFrame.page(small)
     for i in range(1 + round(amount * 3)):
         turn = dice.uniform(0, 2 * pi)
         start = (0.5 + 0.72 * cos(turn), 0.5 + 0.72 * sin(turn))
@@ -234,7 +234,7 @@ def veil(amount: float, colour: Colour, seed: str, size: int) -> np.ndarray:
 
 def stamp(canvas: Canvas, number: int, corner: Sequence[float]) -> None:
     """A badge: a coloured ring and a coloured core, both told by `number`; corner is (row, col)."""
-    frame = Frame.page(canvas.size).place((corner[1], corner[0]))
+    frame = CanvasFrame.page(canvas.size).place((corner[1], corner[0]))
     ring = MARK_COLOURS[number % 7]
     core = MARK_COLOURS[(number + 2 + number // 7 * 2) % 7]
     canvas.fill(frame, circles([(0, 0)], 0.058), (0.97, 0.96, 0.94), owner=1)

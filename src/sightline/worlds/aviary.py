@@ -16,10 +16,10 @@ from PIL import Image, ImageFilter
 
 from ..errors import BadField
 from . import _things
-from ._anatomy import Anatomy, anatomy, keypoints
+from ._anatomy import BirdAnatomy, anatomy, keypoints
 from ._backdrop import PLACES, backdrop
 from ._bird import NUMBER, Painter
-from ._canvas import Canvas, Frame
+from ._canvas import Canvas, CanvasFrame
 from ._perch import perch
 from ._scene import LABELS, Scene, Shortcut, caption, sample
 from ._species import ATTRIBUTES, PARTS, SPECIES, Species
@@ -75,7 +75,7 @@ def render(scene: Scene, size: int = 128, masks: bool = False) -> Bird:
         raise BadField(
             f"a picture needs at least 16 pixels a side; got {size}. Ask for 64 or more."
         )
-    page = Frame.page(size)
+    page = CanvasFrame.page(size)
     frames = anatomy(scene.pose, page)
     stage, bird = Canvas(size), Canvas(size, owners=masks)
     _paint_stage(stage, scene, frames)
@@ -108,7 +108,7 @@ def render(scene: Scene, size: int = 128, masks: bool = False) -> Bird:
     )
 
 
-def _paint_stage(stage: Canvas, scene: Scene, frames: Anatomy) -> None:
+def _paint_stage(stage: Canvas, scene: Scene, frames: BirdAnatomy) -> None:
     setting = scene.setting
     far = backdrop(setting.place, setting.perch == "ground", scene.key, stage.size)
     stage.pixels[..., :3] = np.clip(far * 255, 0, 255)
@@ -124,7 +124,7 @@ def _shade(colours: np.ndarray, light: np.ndarray) -> np.ndarray:
     return colours * np.minimum(light, 1) + (1 - colours) * lift
 
 
-def _shading(scene: Scene, frames: Anatomy, size: int) -> np.ndarray:
+def _shading(scene: Scene, frames: BirdAnatomy, size: int) -> np.ndarray:
     """(row, col, 1) factor of brightness: two lit balls, whatever parts are removed."""
     rows = np.arange(size, dtype=np.float32)[:, None] + 0.5
     cols = np.arange(size, dtype=np.float32)[None] + 0.5
@@ -172,7 +172,7 @@ def _masks(owners: np.ndarray, seen: np.ndarray, stamped: np.ndarray) -> dict[st
     return {**masks, "mark": stamped}
 
 
-def _keypoints(scene: Scene, frames: Anatomy) -> dict[str, tuple[float, float]]:
+def _keypoints(scene: Scene, frames: BirdAnatomy) -> dict[str, tuple[float, float]]:
     traits = dict(scene.traits)
     absent = {part for part in ("crest", "wing-bars", "eye-ring") if traits[part] == "none"}
     places = keypoints(frames, scene.pose.turn, traits)
