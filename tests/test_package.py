@@ -37,9 +37,12 @@ def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_has_weights_page_assets_and_types_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    pages = ("pages/templates/page.html.j2", "pages/static/report.js", "views/panel.css")
-    for wanted in ("py.typed", *pages, "nets/weights/default.safetensors"):
+    package = ROOT / "src" / "sightline"
+    assets = [p for kind in ("js", "css", "j2") for p in package.rglob(f"*.{kind}")]
+    assert len(assets) > 15
+    for wanted in ("py.typed", "nets/weights/default.safetensors"):
         assert f"sightline/{wanted}" in names
+    assert not {f"sightline/{p.relative_to(package).as_posix()}" for p in assets} - set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"sightline"}
     assert wheel.stat().st_size < 20e6
 
