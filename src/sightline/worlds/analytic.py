@@ -199,7 +199,7 @@ def dead_pixel(batch: int = 2, row: int = 8, col: int = 9) -> Known:
     return Known(model, images, Class(2), seen.expand(batch, -1, -1))
 
 
-class _Attending(nn.Module):
+class _AttendingNetwork(nn.Module):
     def __init__(self, row: int, col: int) -> None:
         super().__init__()
         width = 8
@@ -230,7 +230,7 @@ def attending(batch: int = 2, row: int = 10, col: int = 12) -> Known:
     other mixing.
     """
     images = _pictures(batch, 3, row, col, 5)
-    return Known(Model(_Attending(row, col), size=(row, col)), images, Class(1))
+    return Known(Model(_AttendingNetwork(row, col), size=(row, col)), images, Class(1))
 
 
 NETWORKS: tuple[Callable[..., Known], ...] = (
