@@ -115,6 +115,11 @@ def families(kind: str) -> dict[str, type]:
     return {opening: cls for (k, opening), cls in sorted(_families.items()) if k == kind}
 
 
+def written_elsewhere(kind: str, name: str) -> bool:
+    """Whether a method of that name (`captum:Saliency`) is another library's, or a user's."""
+    return _family(kind, name) is not None
+
+
 def drawn(what: type, form: str) -> Callable[[_F], _F]:
     """Make the decorated function the view of `what` in `form` (`figure`, `html`, `png`, `svg`,
     `text`)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import sightline as sl
+from sightline import registry
 from sightline.errors import BadField, NotExplainable, ShapeError, UnknownName
 from sightline.evaluate.benchmark.methods import benchmark_methods
 from sightline.explainers.outside.function import Outside, fingerprint
@@ -270,3 +271,11 @@ def test_names_stand_wherever_a_method_is_named(file: Path, head: analytic.Known
     with pytest.raises(UnknownName, match="has no field 'sed'"):
         sl.create("explainer", name, sed=4)
     assert not [n for n in sl.available("explainer") if ":" in n]
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("captum:Saliency", True), ("outside:my.py:maps", True), ("grad-cam", False), ("x:y", False)],
+)
+def test_the_registry_says_which_methods_are_written_elsewhere(name: str, theirs: bool) -> None:
+    assert registry.written_elsewhere("explainer", name) is theirs

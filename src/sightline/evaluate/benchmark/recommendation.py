@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ... import registry
 from .ranking import BenchmarkRanking
 from .run import BenchmarkResult
 
@@ -38,7 +39,7 @@ def recommended(
     passed = [
         name
         for name in shares[0]
-        if ":" not in name
+        if not registry.written_elsewhere("explainer", name)
         and all(name in each for each in shares)
         and not any(_beaten(name, s) for _, s in mine)
     ]

@@ -147,10 +147,14 @@ def distinct(found: BenchmarkRanking, names: Sequence[str]) -> list[str]:
     left = list(names)
     for group in found.equal:
         inside = [name for name in left if name in group]
-        ours = [n for n in inside if ":" not in n and famous(n)]
+        ours = [n for n in inside if not _elsewhere(n) and famous(n)]
         shown = (ours or inside or [""])[0]
         left = [name for name in left if name not in group or name == shown]
     return left
+
+
+def _elsewhere(name: str) -> bool:
+    return registry.written_elsewhere("explainer", name)
 
 
 def ordinal(rank: int) -> str:
