@@ -1,6 +1,5 @@
 """`sightline attack`: pictures in; pictures that fool the model out, with what they reached."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,7 +90,7 @@ def attack(
         from .results import store
 
         net = parse.model(model, device=device, precision="exact", range=range)
-        made, rest = _attacking(attack, settings or ())
+        made, rest = parse.attack(attack, settings or ())
         explainers = parse.methods(net, method, settings=rest)
         aim = notation.target(net, target) if target is not None or away else None
         aim = -aim if aim is not None and away and not aim.negated else aim
@@ -128,37 +127,6 @@ def _run(model: "Model", made: "Attacking", aim: Any, explainers: "list[Explaine
         "target": "the attack's own" if aim is None else repr(aim),
     }
     return Run(settings=settings, model=model.display_name, title="")
-
-
-def _attacking(name: str, settings: Sequence[str]) -> "tuple[Attacking, list[str]]":
-    """The attack with its parameters, and the settings that are not its own."""
-    from typing import get_type_hints
-
-    from .. import registry
-    from ..errors import BadField
-    from . import parse
-
-    entry = registry.entry("attack", name)
-    hints = get_type_hints(entry.cls)
-    own: dict[str, Any] = {}
-    rest: list[str] = []
-    for text in settings:
-        left, equals, value = text.partition("=")
-        owner, dot, field = left.strip().rpartition(".")
-        known = field in registry.to_json(entry.cls())["fields"]
-        if not equals or not known or (dot and not _same(owner, entry.name)):
-            rest.append(text)
-            continue
-        try:
-            own[field] = parse.typed(value.strip(), hints[field])
-        except ValueError:
-            kind = str(getattr(hints[field], "__name__", hints[field]))
-            raise BadField(f"{entry.name}.{field} is {kind}; got {value!r}.") from None
-    return registry.create("attack", name, **own), rest
-
-
-def _same(given: str, name: str) -> bool:
-    return given.lower().replace("_", "-").replace("-", "") == name.replace("-", "")
 
 
 class _Done:

@@ -8,6 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .. import registry, run, zoo
+from ..attack import Attack
 from ..data import openers
 from ..data.addresses import is_address
 from ..data.classes import match
@@ -27,7 +28,7 @@ log = logging.getLogger("sightline")
 
 DEFAULT = "sightline:default"
 METRICS = "deletion,insertion"  # where none is named
-Method = Explainer | Metric
+Method = Explainer | Metric | Attack
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -109,6 +110,29 @@ def of_metrics(settings: Sequence[str]) -> tuple[list[str], list[str]]:
             known = False
         (own if known else rest).append(text)
     return own, rest
+
+
+def attack(name: str, settings: Sequence[str]) -> tuple[Attack, list[str]]:
+    """The attack with its parameters set, and the settings that are not its own (`rise.masks=500`,
+    or a field that it lacks)."""
+    made = registry.create("attack", name)
+    own, rest = [], []
+    for text in settings:
+        left, equals, value = text.partition("=")
+        owner, _, field = left.strip().rpartition(".")
+        mine = not owner or _is_name("attack", owner, made.registered_name)
+        if equals and mine and field in _hints(made):
+            own.append((None, field, value.strip()))
+        else:
+            rest.append(text)
+    return _with(made, own, None), rest
+
+
+def _is_name(kind: str, spelled: str, name: str) -> bool:
+    try:
+        return registry.entry(kind, spelled).name == name
+    except UnknownName:
+        return False
 
 
 def pictures(
