@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sightline.jobs.work import Part, Task, TaskLoaded, Work, WorkResult
@@ -17,14 +17,24 @@ LEDGER = "squares.jsonl"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Numbers(Task):
-    """Numbers to square; a part is a shard of some of them."""
+    """Numbers to square; a part is a shard of some of them. file, digest: something to read, which
+    `data` replaces."""
+
+    file: Path | None = None
+    digest: str = ""
+    data: bytes | None = None
 
     @property
     def name(self) -> str:
         return f"numbers from {self.parts[0].keys[0]}"
 
+    def files(self) -> dict[Path, str]:
+        return {} if self.file is None else {self.file: self.digest}
+
     def with_bytes(self) -> "Numbers":
-        return self
+        if self.file is None:
+            return self
+        return replace(self, data=self.file.read_bytes(), file=None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +64,9 @@ class Squares(Work):
         return nullcontext()
 
     def run(self, task: Task) -> Iterator[WorkResult | TaskLoaded]:
+        assert isinstance(task, Numbers)
+        if task.data or task.file:
+            _note(self.folder / "came_as", "name" if task.file else "bytes")
         yield TaskLoaded()
         for part in task.parts:
             numbers = [int(key) for key in part.keys]

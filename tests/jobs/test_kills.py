@@ -2,13 +2,16 @@
 nothing is computed twice and nothing is lost; and what dies, hangs or fails costs one part.
 """
 
+import hashlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,11 @@ import pytest
 from jobs import killing
 from jobs.squares import LEDGER, Numbers, Squares, notes, tasks
 from sightline.errors import BadField
+from sightline.jobs.cluster import _RemoteWork
 from sightline.jobs.ledger import open_ledger
 from sightline.jobs.local import LocalRunner
 from sightline.jobs.resume import finish, unfinished
-from sightline.jobs.work import Part, Task, WorkResult, results
+from sightline.jobs.work import Part, Task, WorkResult, readable, results
 
 TESTS = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed")
@@ -136,6 +140,20 @@ def test_work_that_cannot_leave_this_process_is_done_here(tmp_path: Path) -> Non
     assert not _finish(Local(folder=tmp_path), LocalRunner(workers=2), tasks(6))
     assert _squares(tmp_path) == _expected(6)
     assert set(notes(tmp_path / "processes")) == {str(os.getpid())}
+
+
+def test_files_are_sent_by_name_only_where_the_worker_finds_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    good = replace(tasks(2)[0], file=file, digest=hashlib.sha256(b"content").hexdigest())
+    other = replace(good, digest=hashlib.sha256(b"another file").hexdigest())
+    assert readable(good.files()) and readable({})
+    assert not readable(other.files()) and not readable({tmp_path / "none": good.digest})
+    remote = _RemoteWork(Squares(folder=tmp_path).parcel(), str(Path.cwd()))
+    assert len(list(remote.compute(pickle.dumps(good), True))) == 3
+    assert list(remote.compute(pickle.dumps(other), True)) == [None]
+    assert len(list(remote.compute(pickle.dumps(other.with_bytes()), False))) == 3
+    assert notes(tmp_path / "came_as") == ["name", "bytes"]
 
 
 def test_only_what_the_ledger_lacks_is_left(tmp_path: Path) -> None:

@@ -60,15 +60,22 @@ class Cell(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PictureTask(Task):
-    """A picture with the cells that are to be computed of it."""
+    """A picture with the cells that are to be computed of it. digest: of the picture, where it is
+    known."""
 
     sample: Sample
     parts: tuple[Cell, ...]
+    digest: str = ""
 
     @property
     def name(self) -> str:
         """The picture's."""
         return self.sample.name
+
+    def files(self) -> dict[Path, str]:
+        """The picture's, where it is one."""
+        source = self.sample.source
+        return {source: self.digest} if isinstance(source, Path) and self.digest else {}
 
     def with_bytes(self) -> "PictureTask":
         """The task with the bytes of its picture's file, where they can be read here."""

@@ -91,18 +91,17 @@ class Board:
 
     def _tasks(self) -> Iterator[PictureTask]:
         for sample in self.samples:
-            cells = self._cells(sample)
-            if cells:
-                yield PictureTask(sample=sample, parts=cells)
+            try:
+                digest = sample.error or self._digest(sample)
+            except (BadImage, OSError) as error:
+                self._unreadable(sample, str(error))
+                continue
+            if cells := self._cells(sample, digest):
+                yield PictureTask(sample=sample, parts=cells, digest=digest)
         self.time_limit.close()
 
-    def _cells(self, sample: Sample) -> tuple[Cell, ...]:
+    def _cells(self, sample: Sample, digest: str) -> tuple[Cell, ...]:
         """The cells of a picture that are missing, or lack a metric."""
-        try:
-            digest = sample.error or self._digest(sample)
-        except (BadImage, OSError) as error:
-            self._unreadable(sample, str(error))
-            return ()
         keys = self.plan.cells(sample, digest)
         index = self._enter(sample, digest, keys)
         cells = []

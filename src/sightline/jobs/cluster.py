@@ -6,8 +6,9 @@ takes in all items before it starts, hands over whole blocks, and repeats a task
 process. An actor streams each result back as it comes; one that dies, or whose machine does, loses
 the part that it was at, and that one runs again elsewhere.
 
-Pictures travel as the bytes of their files, so no machine needs the folder. Every machine needs
-sightline and its libraries in the versions of this one.
+What a task reads travels by name where the worker finds the same file, else as its bytes, so no
+machine needs the folder. Every machine needs sightline and its libraries in the versions of this
+one.
 """
 
 import importlib
@@ -34,7 +35,7 @@ from .pool import (
     WorkerMessage,
 )
 from .time_limit import limit_of
-from .work import Take, Task, Work, results, unpack
+from .work import Take, Task, Work, readable, results, unpack
 
 _ANSWER = 10.0  # seconds for the head of a cluster to answer
 _LONGEST = 200  # characters of a reason of Ray's, which come in paragraphs
@@ -157,7 +158,9 @@ def _chained(first: Task, tasks: Iterator[Task]) -> Iterator[Task]:
 class _RemoteWork:
     """The part of a worker that lives on the cluster."""
 
-    def __init__(self, parcel: bytes) -> None:
+    def __init__(self, parcel: bytes, folder: str) -> None:
+        with suppress(OSError):  # names without a folder are meant from there
+            os.chdir(folder)
         self.work = unpack(parcel)
         self.state = self.work.ready()
         self.state.__enter__()  # for as long as this process lives
@@ -165,27 +168,34 @@ class _RemoteWork:
     def here(self) -> None:
         """Answers once the work is loaded."""
 
-    def compute(self, packed: bytes) -> Iterator[bytes]:
-        """What the work gives for a task, one after another."""
-        for what in results(self.work, pickle.loads(packed)):
+    def compute(self, packed: bytes, check: bool) -> Iterator[bytes | None]:
+        """What the work gives for a task, one after another; None where the task's files are not
+        here. check: whether to look for them."""
+        task = pickle.loads(packed)
+        if check and not readable(task.files()):
+            yield None
+            return
+        for what in results(self.work, task):
             yield pickle.dumps(what)
 
 
 class _Actor(Worker):
-    """A worker on the cluster, and the thread that listens to it."""
+    """A worker on the cluster, and the thread that listens to it. elsewhere: folders whose files it
+    cannot read."""
 
     def __init__(self, parcel: Any, want: dict[str, int], messages: Messages) -> None:
         super().__init__()
-        self.messages, self.tasks = messages, queue.SimpleQueue[bytes | None]()
+        self.messages, self.tasks = messages, queue.SimpleQueue[Task | None]()
+        self.elsewhere: set[Path] = set()
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         both = f"{path}{os.pathsep}${{PYTHONPATH}}"  # Ray puts in what the machine has
         given = {"env_vars": {"PYTHONPATH": both, "OMP_NUM_THREADS": "1"}}
         actor = _ray().remote(_RemoteWork).options(**want, max_restarts=0, runtime_env=given)
-        self.remote = actor.remote(parcel)
+        self.remote = actor.remote(parcel, str(Path.cwd()))
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, task: Task) -> None:
-        self.tasks.put(pickle.dumps(task.with_bytes()))
+        self.tasks.put(task)
 
     def stop(self) -> str:
         self.tasks.put(None)
@@ -198,15 +208,27 @@ class _Actor(Worker):
         try:
             ray.get(self.remote.here.remote())
             self._report(None)
-            while (packed := self.tasks.get()) is not None:
-                streaming = self.remote.compute.options(num_returns="streaming")
-                for answer in streaming.remote(packed):
-                    self._report(pickle.loads(ray.get(answer)))
+            while (task := self.tasks.get()) is not None:
+                folders = {path.parent for path in task.files()}
+                known = self.elsewhere.isdisjoint(folders)
+                if not known or not self._compute(task, check=bool(folders)):
+                    self.elsewhere |= folders
+                    self._compute(task.with_bytes(), check=False)
                 self._report(None)
         except ray.exceptions.RayTaskError as error:
             self._report(CannotLoad(why=_brief(error)))
         except Exception as error:  # the actor, its machine or the cluster is gone
             self._report(WorkerDied(why=_brief(error)))
+
+    def _compute(self, task: Task, check: bool) -> bool:
+        """Reports what the worker gives for a task; False where the task's files are not there."""
+        streaming = self.remote.compute.options(num_returns="streaming")
+        for answer in streaming.remote(pickle.dumps(task), check):
+            packed = _ray().get(answer)
+            if packed is None:
+                return False
+            self._report(pickle.loads(packed))
+        return True
 
     def _report(self, what: Any) -> None:
         self.messages.put(WorkerMessage(worker=self, what=what))

@@ -6,11 +6,13 @@ run that was stopped goes on with the first part that has no record. Evaluation 
 work: its tasks are pictures, its parts the cells of their methods.
 """
 
+import hashlib
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar, final, runtime_checkable
 
 from ..errors import NotExplainable
@@ -58,9 +60,14 @@ class Task(ABC):
         """What it is called in messages."""
 
     @abstractmethod
+    def files(self) -> Mapping[Path, str]:
+        """The files that it names, with the SHA-256 of what they hold. A worker that finds the same
+        there is sent their names, another one their bytes."""
+
+    @abstractmethod
     def with_bytes(self: _Task) -> _Task:
-        """The same task with the bytes of its files in place of their names, for a machine that
-        cannot read them."""
+        """The same task with the bytes of its files in place of their names, as far as they can be
+        read here."""
 
     @final
     def without(self: _Task, keys: Iterable[str]) -> _Task:
@@ -110,6 +117,18 @@ class Work(ABC):
             raise NotExplainable(
                 f"{self.name} cannot be sent to another process ({error})."
             ) from None
+
+
+def readable(files: Mapping[Path, str]) -> bool:
+    """Whether this process finds in these files what their SHA-256 says."""
+    try:
+        for path, known in files.items():
+            with path.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != known:
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 def unpack(parcel: bytes) -> Work:
