@@ -113,14 +113,14 @@ def evaluate(
         _say(plan, (sample.meaning for sample in samples if not sample.error))
     only = using if isinstance(using, PageOnly) else None
     with (
-        open_ledger(out / CELLS, CELL_RECORDS, reading=only is not None) as kept,
+        open_ledger(out / CELLS, CELL_RECORDS, reading=only is not None) as ledger,
         closing(baselines.opened(cache=cache and only is None)) as known,
     ):
         if only is None:
             write_bytes(out / "run.toml", _toml(plan, samples))
         work = EvaluationWork(plan=plan)
         time_limit = TimeLimit(limit_of(getattr(using, "time_limit", None)), work.limit_name)
-        board = Board(plan, samples, kept, progress, time_limit, known)
+        board = Board(plan, samples, ledger, progress, time_limit, known)
         (using or LocalRunner()).run(work, *board.work(), board.take)
         doubts = _doubts(plan, (e.meaning for e in board.entries))
         if not samples.listed:
@@ -132,14 +132,14 @@ def evaluate(
 def _saved(board: Board, notes: Sequence[str], out: Path) -> Table:
     """The table, after its files were written. Raises: FileProblem."""
     for _ in range(_TRIES):
-        board.kept.check()
+        board.ledger.check()
         table = table_of(board, notes, out)
         write_bytes(out / "run.toml", _toml(board.plan, board.samples))
         _write_json(table, out / "table.json")
         write_bytes(out / "report.html", table.html().encode())
-        if not board.kept.check():
+        if not board.ledger.check():
             break
-    if board.kept.restored:
+    if board.ledger.restored:
         raise FileProblem(
             f"{printable(out)} was removed while the run was writing it. Its finished cells and its"
             " results were written again and are complete; check what else was removed."

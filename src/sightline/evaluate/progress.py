@@ -42,7 +42,7 @@ _NO_SCORE = Score()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
-class Entry:
+class TableEntry:
     """What is kept of a picture until the table is made."""
 
     name: str
@@ -58,17 +58,17 @@ class Board:
         self,
         plan: EvaluationPlan,
         samples: Samples,
-        kept: Ledger,
+        ledger: Ledger,
         progress: Progress | None = None,
         time_limit: TimeLimit | None = None,
         baselines: Baselines | None = None,
     ) -> None:
-        self.plan, self.samples, self.kept = plan, samples, kept
+        self.plan, self.samples, self.ledger = plan, samples, ledger
         self.progress = progress or (lambda _done, _total: None)
         self.time_limit = time_limit or TimeLimit(math.inf)
         self.baselines = baselines or Baselines(None)
         self.unsure: dict[bytes, Measurement] = {}
-        self.entries: list[Entry] = []
+        self.entries: list[TableEntry] = []
         self.claimed: dict[bytes, bool] = {}  # whether it is a null map's
         self.named: dict[str, bytes] = {}
         self.done = 0
@@ -83,7 +83,7 @@ class Board:
     def work(self) -> tuple[Iterator[PictureTask], int | None]:
         """The tasks, made as they are asked for, and about how many; None for a stream."""
         tasks = self._tasks()
-        if not len(self.kept):
+        if not len(self.ledger):
             return tasks, self.samples.count
         first = list(islice(tasks, _AHEAD))  # how much of an earlier run is missing?
         rest = len(first) if len(first) < _AHEAD else self.samples.count
@@ -136,7 +136,7 @@ class Board:
     def _enter(self, sample: Sample, digest: str, keys: Sequence[str]) -> int:
         """Keeps what the table says of a picture; its index."""
         meaning = _NOTHING if sample.error or sample.meaning == _NOTHING else sample.meaning
-        entry = Entry(
+        entry = TableEntry(
             name=self._apart(sample.name, digest),
             label=sample.class_index,
             keys=tuple(compact(key) for key in keys),
@@ -158,7 +158,7 @@ class Board:
     def _lacking(self, key: str, wanted: Sequence[int]) -> tuple[int, ...] | None:
         """The metrics of those wanted that a cell lacks, None where it lacks nothing."""
         keys = self.plan.measure_keys
-        lacking = missing_metrics(self.kept, key, [keys[k] for k in wanted])
+        lacking = missing_metrics(self.ledger, key, [keys[k] for k in wanted])
         if lacking is None:
             return tuple(wanted)
         return tuple(k for k in wanted if keys[k] in lacking) or None
@@ -170,7 +170,7 @@ class Board:
         known = self.baselines.get(key, [keys[k] for k in lacking])
         if known is None:
             return tuple(lacking)
-        self.kept.add(known)
+        self.ledger.add(known)
         return tuple(k for k in lacking if keys[k] not in known["metrics"]) or None
 
     def take(self, found: WorkResult, keep: bool = True) -> None:
@@ -178,7 +178,7 @@ class Board:
         record = found.record
         blind = self.claimed.pop(compact(record["cell"]), False)
         if found.sure and keep:
-            self.kept.add(record)
+            self.ledger.add(record)
             if blind:
                 self.baselines.add(record)
         else:
@@ -188,7 +188,7 @@ class Board:
     def _take_unsure(self, found: Measurement) -> None:
         good = {key: score for key, score in found.scores.items() if not score.error}
         if not found.error:
-            self.kept.add(replace(found, scores=good).to_json())
+            self.ledger.add(replace(found, scores=good).to_json())
         bad = {key: score for key, score in found.scores.items() if score.error}
         self.unsure[compact(found.cell)] = Measurement(error=sys.intern(found.error), scores=bad)
 
@@ -198,7 +198,7 @@ class Board:
 
     def _measurement(self, key: bytes) -> Measurement:
         """All that is known of a cell."""
-        stored, unsure = self.kept.get(key), self.unsure.get(key)
+        stored, unsure = self.ledger.get(key), self.unsure.get(key)
         if stored is None:
             return unsure or Measurement(error="it was not computed")
         kept = Measurement.from_json(stored)
@@ -280,7 +280,7 @@ class Board:
                 answers[key] = _NO_SCORE
         return answers
 
-    def _rows(self, found: Measurement, start: Row, entry: Entry) -> Iterator[Row]:
+    def _rows(self, found: Measurement, start: Row, entry: TableEntry) -> Iterator[Row]:
         model, meaning = self.plan.model, entry.meaning
         top = meaning.doubt == UNKNOWN and self.plan.target is None
         told = [meaning.note, "The model's top class is explained." if top else ""]

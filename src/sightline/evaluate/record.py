@@ -6,6 +6,7 @@ The layout on the disk is read by later versions; a change of its meaning raises
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
 JSON = Mapping[str, Any]  # Any: whatever JSON holds
@@ -88,8 +89,13 @@ class Measurement:
 
 def _known(kind: type, stored: JSON) -> dict[str, Any]:
     """What is stored of the fields that this version has."""
-    names = {each.name for each in fields(kind)}
+    names = _names(kind)
     return {name: value for name, value in stored.items() if name in names}
+
+
+@cache
+def _names(kind: type) -> frozenset[str]:
+    return frozenset(each.name for each in fields(kind))
 
 
 def finite(value: float) -> float | None:

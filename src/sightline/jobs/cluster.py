@@ -238,5 +238,5 @@ def _brief(error: BaseException) -> str:
     """The telling line of one of Ray's reports."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     traced = any(line.startswith(("File ", "Traceback")) for line in lines)
-    told = "" if not lines else lines[-1] if traced else lines[0]
-    return (told or type(error).__name__)[:_LONGEST].rstrip(" .")
+    line = "" if not lines else lines[-1] if traced else lines[0]
+    return (line or type(error).__name__)[:_LONGEST].rstrip(" .")

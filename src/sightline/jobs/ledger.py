@@ -131,8 +131,8 @@ class Ledger:
         """
         stream = self._writing()
         try:
-            there, held = self.path.stat(), os.fstat(stream.fileno())
-            if (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino):
+            there, ours = self.path.stat(), os.fstat(stream.fileno())
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
                 return False
         except FileNotFoundError:
             pass
