@@ -18,7 +18,7 @@ from .openers import opener
 @opener("imagenet-v2", form="imagenet-v2:DIR")
 def samples(place: str) -> Samples:
     """The pictures of the folder. Raises: BadImage where there is none, BadField for a folder whose
-    name is no number from 0 to 999."""
+    name is not one of 0 to 999."""
     found = folder.samples(str(Path(place).expanduser()))
     for name in sorted({sample.label for sample in found}):
         if not (name.isascii() and name.isdecimal() and int(name) < len(wordnet_names())):

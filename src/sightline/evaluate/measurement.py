@@ -232,7 +232,7 @@ def _cell(plan: EvaluationPlan, subject: Subject, cell: Cell) -> WorkResult:
 
 
 def _is_note(warning: warnings.WarningMessage) -> bool:
-    """Whether a row says it; why a metric has no number stands with the number."""
+    """Whether a row says it; what a metric could not score says so itself."""
     ours = issubclass(warning.category, SightlineWarning)
     return ours and not issubclass(warning.category, NotMeasured)
 

@@ -81,7 +81,7 @@ class NetworkRunner:
         self, module: nn.Module | None = None, side: Mapping[str, Any] | None = None
     ) -> "NetworkRunner":
         """The same with other side inputs, or with another network that is built alike: what is
-        known of layers is shared, what runs in its place is found anew."""
+        known of layers is shared, what runs in its place is found again."""
         calling = self.calling if side is None else replace(self.calling, side=side)
         other = replace(self, module=module or self.module, calling=calling)
         other.engine = Engine(calling, self.engine.plans)

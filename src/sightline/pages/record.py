@@ -144,8 +144,8 @@ class PictureEntry:
     means that only `shown` fits the maps. top: the most probable labels, falling. prediction: what
     the model says, the first of `top` where it is not given. target, probability: what is
     explained. parts: masks in the model's frame whose truth is known. notes: what was decided
-    while the picture was read. overlap: of the strongest tenths of its maps, in [0, 1]; None until
-    it is measured, and under two maps with evidence.
+    while the picture was read. overlap: of its maps' top 10 % of pixels, in [0, 1]; None until it
+    is measured, and under two maps with evidence.
     """
 
     name: str

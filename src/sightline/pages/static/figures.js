@@ -1,5 +1,5 @@
 // Figures: each stage shows picture, overlay or map, as `data-view`, `data-scale` and `data-sign` of the page and
-// `data-view` of a card say; whoever changes these has the maps painted anew.
+// `data-view` of a card say; whoever changes these has the maps painted again.
 
 import { followNames, followPointer } from "./cross.js";
 import { every, find } from "./look_up.js";
