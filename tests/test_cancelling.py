@@ -6,11 +6,12 @@ import pytest
 from torch import Tensor
 
 from sameness import assert_same, told
-from sightline import Model, create
+from sightline import Model
 from sightline.errors import Cancelled
 from sightline.network.costs import watched
 from sightline.worlds.miniatures import MINIATURES
 from test_contract import EXPLAINERS, first_kind, loud, network, pytestmark, unharmed
+from tiny import tiny
 
 __all__ = ["pytestmark"]
 
@@ -42,7 +43,7 @@ def fresh(name: str) -> tuple[Model, Tensor]:
 
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_a_method_is_stopped_at_its_first_and_at_a_middle_pass(name: str) -> None:
-    (model, images), explain = fresh(name), create("explainer", name)
+    (model, images), explain = fresh(name), tiny(name)
     with unharmed(model.module):
         run(Stopping(0), lambda: explain(model, images, 1))
         wanted, again = explain(model, images, 1), Stopping()

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sightline import Class, available, create
+from sightline import Class, available
 from sightline.errors import NotExplainable, UnknownName
 from sightline.worlds import analytic
+from tiny import tiny
 
 
 @pytest.mark.parametrize("network", analytic.NETWORKS)
@@ -64,7 +65,7 @@ def test_only_the_planted_patch_is_answered() -> None:
 @pytest.mark.parametrize("name", available("explainer"))
 def test_every_explainer_has_a_fitting_network(name: str) -> None:
     model, images, target = analytic.fitting(name, batch=2)
-    assert len(create("explainer", name)(model, images, target)) == 2
+    assert len(tiny(name)(model, images, target)) == 2
 
 
 def test_a_method_that_fits_nowhere_hears_each_reason(monkeypatch: pytest.MonkeyPatch) -> None:
