@@ -25,7 +25,7 @@ from .calling.checkpointing import plain_segments
 from .layers.default_layer import choose
 from .layers.exchange import choose_by_exchange
 from .layers.groups import Choice
-from .layers.recording import Census, Forward, take_census
+from .layers.recording import Forward, NetworkRecord, record_network
 from .tracing.layouts import Layout
 from .tracing.prefix_replay import JOINT, Address
 from .unharmed import scores_in, unharmed
@@ -200,27 +200,27 @@ def _examine(run: Forward) -> Anatomy:
                 input_size=run.size,
                 channels=run.channels,
             )
-    census = take_census(run)
-    choice = choose(census) if census.paths else choose_by_exchange(census)
-    return _anatomy(run, census, choice)
+    record = record_network(run)
+    choice = choose(record) if record.paths else choose_by_exchange(record)
+    return _anatomy(run, record, choice)
 
 
 def _count(scores: Tensor) -> int:
     return scores[0].numel() if scores.ndim <= 2 else 0
 
 
-def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
+def _anatomy(run: Forward, record: NetworkRecord, choice: Choice) -> Anatomy:
     layouts = {"input": Layout("nchw", run.size)}
-    for seen in census.seen:
+    for seen in record.seen:
         if seen.layout is not None:
-            layouts.update(dict.fromkeys(census.addresses(seen), seen.layout))
-    notes = [*census.notes, *choice.notes]
+            layouts.update(dict.fromkeys(record.addresses(seen), seen.layout))
+    notes = [*record.notes, *choice.notes]
     if choice.spatial is not None and not layouts[choice.spatial].verified:
         notes.append(
             "the layout was read from the shape; it was not verified that the"
             " layer keeps places apart"
         )
-    scores = census.scores
+    scores = record.scores
     if scores.ndim > 2:
         notes.append(f"the output has shape {(*scores.shape[1:],)}: not one score per class")
     return Anatomy(
@@ -234,12 +234,12 @@ def _anatomy(run: Forward, census: Census, choice: Choice) -> Anatomy:
         together=choice.together,
         head=choice.head,
         class_map=choice.class_map,
-        attention=tuple(sorted(census.attention)),
-        fused_attention=tuple(sorted(census.fused)),
-        attentions=sum(call.attentions for call in census.calls),
+        attention=tuple(sorted(record.attention)),
+        fused_attention=tuple(sorted(record.fused)),
+        attentions=sum(call.attentions for call in record.calls),
         readers=choice.reading.shares,
         weighs=choice.reading.weighs,
-        silent=census.silent,
+        silent=record.silent,
         n_classes=_count(scores),
         input_size=run.size,
         channels=run.channels,

@@ -24,7 +24,7 @@ Sides = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class BorderedMap:
     """A map of the untouched picture, with a border: (left, right, top, bottom) of `fill`."""
 
     number: int
@@ -75,21 +75,21 @@ class Plan:
         return cls(tape=tape, locals=found, boxes=boxes, shapes=shapes)
 
     @cached_property
-    def kept(self) -> frozenset[Kept]:
+    def kept(self) -> frozenset[BorderedMap]:
         """The maps of the untouched picture that are needed."""
-        found: set[Kept] = set()
+        found: set[BorderedMap] = set()
         for i, step in enumerate(self.tape.steps):
             local = self.locals.get(i)
             for number in step.uses:
                 if number in self.boxes and local is None:
-                    found.add(Kept(number=number))
+                    found.add(BorderedMap(number=number))
                 elif number in self.boxes and local is not None:
                     found |= {kept} if (kept := self.around(step, local, number)) else set()
         if self.tape.output in self.boxes:  # maps are what the network returns
-            found.add(Kept(number=self.tape.output))
+            found.add(BorderedMap(number=self.tape.output))
         return frozenset(found)
 
-    def around(self, step: Step, local: Local, number: int) -> Kept | None:
+    def around(self, step: Step, local: Local, number: int) -> BorderedMap | None:
         """What surrounds the boxes of tensor `number` where a step needs more than them."""
         if local.halo and local.reaches:
             given, made = self.shapes[number][2:], step.shapes[0][2:]
@@ -99,9 +99,9 @@ class Plan:
             ]
             rows, cols = local.reaches
             sides = (cols.padding, ends[1], rows.padding, ends[0])
-            return Kept(number=number, sides=sides, fill=local.fill)
+            return BorderedMap(number=number, sides=sides, fill=local.fill)
         same = local.run is not None or _alike(self.boxes[number], local.boxes)
-        return None if same else Kept(number=number)
+        return None if same else BorderedMap(number=number)
 
     @cached_property
     def gain(self) -> float:
@@ -179,7 +179,7 @@ class Untouched:
     """The maps of some pictures that their windows need; made once, used by every chunk."""
 
     def __init__(self, plan: Plan, images: Tensor) -> None:
-        self.maps: dict[Kept, Tensor] = {}
+        self.maps: dict[BorderedMap, Tensor] = {}
         missing = set(plan.kept)
         overwritten = {step.uses[0] for step in plan.tape.steps if step.function._schema.is_mutable}
         values: dict[int, Any] = {0: images, **plan.tape.constants}
@@ -191,7 +191,7 @@ class Untouched:
                 break
 
     def _take(
-        self, number: int, values: dict[int, Any], missing: set[Kept], overwritten: set[int]
+        self, number: int, values: dict[int, Any], missing: set[BorderedMap], overwritten: set[int]
     ) -> None:
         for kept in [k for k in missing if k.number == number]:
             maps = padded(values[number], kept.sides, kept.fill)
@@ -255,7 +255,7 @@ class Replay:
     def _complete(self, number: int) -> None:
         if number not in self.wholes:
             places = self.plan.boxes[number].places(self.windows)
-            maps = self.untouched.maps[Kept(number=number)]
+            maps = self.untouched.maps[BorderedMap(number=number)]
             self.wholes[number] = whole(maps, self.boxes[number], places, self.pictures)
 
     def _step(self, step: Step, local: Local) -> None:

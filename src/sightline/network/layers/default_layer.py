@@ -16,7 +16,7 @@ from .autograd_paths import Paths, bends
 from .exchange import choose_by_exchange
 from .groups import Choice, Group, cut_addresses, groups_of, is_image, large
 from .locality import head_kind
-from .recording import Call, Census, Seen
+from .recording import Call, NetworkRecord, RecordedTensor
 from .streams import aligned, latest_streams, repeated
 from .token_use import read_tokens
 
@@ -55,29 +55,29 @@ class _Backward:
         return found
 
 
-def choose(census: Census) -> Choice:
+def choose(record: NetworkRecord) -> Choice:
     """The default layer of a network, with everything measured on the way there."""
-    paths = census.paths
+    paths = record.paths
     assert paths is not None
     if not paths.connected:
-        return choose_by_exchange(census)
-    groups = [g for g in groups_of(census, paths) if not is_image(g, census)]
+        return choose_by_exchange(record)
+    groups = [g for g in groups_of(record, paths) if not is_image(g, record)]
     if not groups:
-        return Choice(reason=_why_no_place(census))
-    backward = _Backward([(paths.root, census.scores.shape)])
-    choice = _Search(census, paths, groups, backward).run()
+        return Choice(reason=_why_no_place(record))
+    backward = _Backward([(paths.root, record.scores.shape)])
+    choice = _Search(record, paths, groups, backward).run()
     if choice.spatial is not None:
         return choice
-    roots = _dead_classifiers(census, paths, backward)
-    if not roots or not torch.equal(census.scores[0], census.scores[1]):
+    roots = _dead_classifiers(record, paths, backward)
+    if not roots or not torch.equal(record.scores[0], record.scores[1]):
         return choice
-    choice = _Search(census, paths, groups, _Backward(roots)).run()
+    choice = _Search(record, paths, groups, _Backward(roots)).run()
     note = "the scores do not depend on the picture: the classifier is all zero"
     return replace(choice, independent=True, notes=(note, *choice.notes))
 
 
-def _why_no_place(census: Census) -> str:
-    if any(seen.elsewhere for seen in census.seen):
+def _why_no_place(record: NetworkRecord) -> str:
+    if any(seen.elsewhere for seen in record.seen):
         return (
             "the network moves places of the picture before its layers (it mirrors, rolls, pads"
             " or rotates the picture), so the layers' maps do not line up with it. Do that in"
@@ -90,7 +90,7 @@ def _why_no_place(census: Census) -> str:
 class _Search:
     """The search for the layer, once the candidates are known."""
 
-    census: Census
+    record: NetworkRecord
     paths: Paths
     groups: list[Group]
     backward: _Backward
@@ -98,8 +98,8 @@ class _Search:
 
     def run(self) -> Choice:
         cuts = [g for g in self.groups if self.paths.is_cut(g.edge)]
-        class_map, cuts = _without_class_maps(cuts, self.census)
-        self.owners = _owners(cuts, self.census)
+        class_map, cuts = _without_class_maps(cuts, self.record)
+        self.owners = _owners(cuts, self.record)
         cuts = [g for g in cuts if not _owned(g, self.owners)]
         last, partial = self._last_cut(cuts), False
         joint = self._joint(last)
@@ -112,14 +112,14 @@ class _Search:
         if not joint and (exit_ is not None or last is None):
             after = last.first.time if last is not None else 0
             behind = [g for g in self.groups if g.first.time > after and self._may_show(g)]
-            joint = latest_streams(self.paths, behind, self.census.run.size, self._reached)
+            joint = latest_streams(self.paths, behind, self.record.run.size, self._reached)
             last = max(joint, key=lambda g: g.grid) if joint else last
         if exit_ is not None and not (joint and not partial):
             last, joint, partial = exit_, [], True
         if last is None:
             reason = "no gradient of its scores reaches a layer that keeps places apart."
-            moved = any(seen.elsewhere for seen in self.census.seen)
-            return Choice(reason=_why_no_place(self.census) if moved else reason)
+            moved = any(seen.elsewhere for seen in self.record.seen)
+            return Choice(reason=_why_no_place(self.record) if moved else reason)
         earlier = [g.name for g in reversed(cuts) if g.first.time < last.first.time]
         together = repeated(self.paths, self.groups, joint) if len(joint) > 1 else []
         notes = ["the layer carries only a part of the score"] if partial else []
@@ -127,18 +127,18 @@ class _Search:
             spatial=last.name,
             joint=tuple(g.name for g in joint) if len(joint) > 1 else (),
             aligned=len(joint) > 1 and not partial and aligned([g.first for g in joint]),
-            cuts=cut_addresses(self.census, self.paths),
+            cuts=cut_addresses(self.record, self.paths),
             candidates=tuple(earlier),
             together=tuple(together),
-            head=_head(last, self.paths, self.backward, self.census.scores),
+            head=_head(last, self.paths, self.backward, self.record.scores),
             class_map=class_map,
             partial=partial,
-            reading=read_tokens(self.census, self.paths, self.backward.score_gradients),
+            reading=read_tokens(self.record, self.paths, self.backward.score_gradients),
             notes=(*notes, *(["several layers carry the evidence together"] * (len(joint) > 1))),
         )
 
     def _last_cut(self, cuts: list[Group]) -> Group | None:
-        size = self.census.run.size
+        size = self.record.run.size
         for least in (4, 2, 1):
             found = self._last_reached([g for g in cuts if large(g.grid, size, least)])
             if found is not None:
@@ -158,7 +158,7 @@ class _Search:
         """Those of which at least half of the places receive a gradient, or only some because what
         follows takes the largest.
         """
-        gradients = self.backward.score_gradients([g.edge for g in groups], self.census.scores)
+        gradients = self.backward.score_gradients([g.edge for g in groups], self.record.scores)
         pairs = zip(groups, gradients, strict=True)
         return [g for g, grad in pairs if grad is not None and self._arrives(g, grad)]
 
@@ -171,14 +171,14 @@ class _Search:
         return "maximum" in bends(self.paths.behind({group.edge}))
 
     def _may_show(self, group: Group) -> bool:
-        classes = self.census.scores.shape[-1]
+        classes = self.record.scores.shape[-1]
         return group.filters != classes and not _owned(group, self.owners)
 
     def _joint(self, last: Group | None) -> list[Group]:
         """The maps of the latest module whose tensors are a cut together, if later than `last`."""
         known = {g.edge: g for g in self.groups}
-        after, size = last.first.time if last is not None else 0, self.census.run.size
-        calls = [c for c in self.census.calls if c.name and len(c.outputs) > 1]
+        after, size = last.first.time if last is not None else 0, self.record.run.size
+        calls = [c for c in self.record.calls if c.name and len(c.outputs) > 1]
         for call in sorted(calls, key=lambda c: c.outputs[0].time, reverse=True):
             edges = {s.edge for s in call.outputs if s.edge and self.paths.passed(s.edge)}
             maps = [known[e] for e in edges if e in known and large(known[e].grid, size, 2)]
@@ -214,26 +214,26 @@ class _Search:
         return self._last_reached(fitting)
 
 
-def _without_class_maps(cuts: list[Group], census: Census) -> tuple[str | None, list[Group]]:
+def _without_class_maps(cuts: list[Group], record: NetworkRecord) -> tuple[str | None, list[Group]]:
     """Take off trailing maps with one filter per class, behind which nothing has parameters: of a
     segmentation too, whose output they are.
 
     Where the map before them has as many filters, the output is an encoder's features.
     """
-    kept, total = list(cuts), max(seen.weights for seen in census.seen)
-    classes = census.scores.shape[1 if census.scores.ndim == 4 else -1]
+    kept, total = list(cuts), max(seen.weights for seen in record.seen)
+    classes = record.scores.shape[1 if record.scores.ndim == 4 else -1]
     while kept and kept[-1].filters == classes and kept[-1].first.weights == total:
         kept.pop()
     few = 0 < len(cuts) - len(kept) <= 3 and bool(kept) and kept[-1].filters != classes
-    return (cuts[-1].name, kept) if few and census.scores.ndim in (2, 4) else (None, cuts)
+    return (cuts[-1].name, kept) if few and record.scores.ndim in (2, 4) else (None, cuts)
 
 
-def _owners(cuts: list[Group], census: Census) -> list[Call]:
+def _owners(cuts: list[Group], record: NetworkRecord) -> list[Call]:
     """Modules behind the first cut that receive a map and return none: they own what is inside
     them.
     """
     found = []
-    for call in census.calls:
+    for call in record.calls:
         takes = any(axes > 2 for axes in call.axes)
         if not cuts or not takes or call.start < cuts[0].first.time or not call.name:
             continue
@@ -246,7 +246,7 @@ def _owners(cuts: list[Group], census: Census) -> list[Call]:
     return found
 
 
-def _may_be_map(seen: Seen) -> bool:
+def _may_be_map(seen: RecordedTensor) -> bool:
     """Whether this output is laid out in space, or was not measured because it has no address."""
     return seen.layout is not None or (not seen.named and len(seen.shape) > 2)
 
@@ -266,19 +266,19 @@ def _earliest_copy(last: Group, cuts: list[Group]) -> Group:
 
 
 def _dead_classifiers(
-    census: Census, paths: Paths, backward: _Backward
+    record: NetworkRecord, paths: Paths, backward: _Backward
 ) -> list[tuple[GradientEdge, torch.Size]]:
     """Inputs of late modules that have a gradient at their output and exactly none at their
     input.
     """
-    calls = [c for c in census.calls if c.weighted and c.outputs and c.outputs[0].edge is not None]
+    calls = [c for c in record.calls if c.weighted and c.outputs and c.outputs[0].edge is not None]
     found = []
     for call in calls[-30:]:
         behind = call.outputs[0].edge
         came = [(e, shape) for e, shape in call.came if paths.passed(e)]
         if behind is None or not came or not paths.passed(behind):
             continue
-        out, into = backward.score_gradients([behind, came[0][0]], census.scores)
+        out, into = backward.score_gradients([behind, came[0][0]], record.scores)
         if out is not None and bool(out.any()) and (into is None or not bool(into.any())):
             found.append(came[0])
     return found

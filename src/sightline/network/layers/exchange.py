@@ -15,7 +15,7 @@ from torch import Tensor
 from ..tracing.layouts import filters_of, from_maps, to_maps
 from ..tracing.prefix_replay import Address, item_of, with_item
 from .groups import Choice, large
-from .recording import Census, Seen
+from .recording import NetworkRecord, RecordedTensor
 
 _CUT = "no gradient flows from its scores back to the picture."
 _EQUAL = 1e-4  # of how far the scores of the two pictures lie apart
@@ -24,22 +24,22 @@ _PARTS = 4  # of the places, exchanged one after the other
 _TRIES = 60  # forwards of two pictures
 
 
-def choose_by_exchange(census: Census) -> Choice:
+def choose_by_exchange(record: NetworkRecord) -> Choice:
     """The default layer of a network without a graph from its scores to the picture."""
-    if not census.scores.is_floating_point():
+    if not record.scores.is_floating_point():
         return Choice(
-            reason=f"it returns whole numbers ({census.scores.dtype}), a decision as `argmax`"
+            reason=f"it returns whole numbers ({record.scores.dtype}), a decision as `argmax`"
             " makes, and not scores. Give it `output=`, or a network that returns its"
             " scores."
         )
-    search = _Exchange(census, _rows(census))
+    search = _Exchange(record, _rows(record))
     if float(search.apart) == 0 or not bool(torch.isfinite(search.scores).all()):
-        return Choice(reason=f"{census.trouble or _CUT} Its scores do not tell two pictures apart.")
+        return Choice(reason=f"{record.trouble or _CUT} Its scores do not tell two pictures apart.")
     cut = search.last(whole=True)
     found = cut or search.last(whole=False)
     if found is None:
-        return Choice(reason=f"{census.trouble or _CUT} No layer of it keeps places apart.")
-    names = census.addresses(found)
+        return Choice(reason=f"{record.trouble or _CUT} No layer of it keeps places apart.")
+    names = record.addresses(found)
     part = "" if cut else "; the layer carries only a part of the score"
     return Choice(
         spatial=names[0],
@@ -53,7 +53,7 @@ def choose_by_exchange(census: Census) -> Choice:
 class _Exchange:
     """The search. scores: of two pictures, (2, number)."""
 
-    census: Census
+    record: NetworkRecord
     scores: Tensor
     spent: int = 0
 
@@ -61,17 +61,17 @@ class _Exchange:
     def apart(self) -> Tensor:
         return (self.scores[0] - self.scores[1]).abs().max()
 
-    def last(self, *, whole: bool) -> Seen | None:
+    def last(self, *, whole: bool) -> RecordedTensor | None:
         """The last maps whose places matter; with `whole`, that everything passes."""
-        size = self.census.run.size
-        total = max((s.weights for s in self.census.seen), default=0)
+        size = self.record.run.size
+        total = max((s.weights for s in self.record.seen), default=0)
         fitting = []
-        for seen in reversed(self.census.seen):  # of one tensor the outermost module comes first
+        for seen in reversed(self.record.seen):  # of one tensor the outermost module comes first
             layout = seen.layout
-            if layout is None or not layout.verified or not self.census.addresses(seen):
+            if layout is None or not layout.verified or not self.record.addresses(seen):
                 continue
             filters = filters_of(seen.shape, layout)
-            image = layout.grid == size and filters == self.census.run.channels
+            image = layout.grid == size and filters == self.record.run.channels
             last = filters == self.scores.shape[1] and seen.weights == total  # a class's own map
             if not image and not last:
                 fitting.append(seen)
@@ -85,11 +85,11 @@ class _Exchange:
                         return seen
         return None
 
-    def _is_cut(self, seen: Seen) -> bool:
+    def _is_cut(self, seen: RecordedTensor) -> bool:
         swapped = self._run(seen, lambda value: value.flip(0))
         return float((swapped.flip(0) - self.scores).abs().max()) <= _EQUAL * float(self.apart)
 
-    def _matters(self, seen: Seen) -> bool:
+    def _matters(self, seen: RecordedTensor) -> bool:
         """Whether the scores move with at least half of the places."""
         layout = seen.layout
         assert layout is not None and layout.grid is not None
@@ -107,7 +107,7 @@ class _Exchange:
             moved += float(change.abs().max()) > _MOVED * float(self.apart)
         return 2 * moved >= min(_PARTS, which.numel())
 
-    def _run(self, seen: Seen, change: Callable[[Tensor], Tensor]) -> Tensor:
+    def _run(self, seen: RecordedTensor, change: Callable[[Tensor], Tensor]) -> Tensor:
         """The scores with this tensor changed as it leaves its module."""
         spot, calls = Address(seen.call.name, seen.call.index, seen.item), 0
 
@@ -118,15 +118,15 @@ class _Exchange:
                 return None
             return with_item(output, spot, change(item_of(output, spot, seen.call.name)))
 
-        module = self.census.run.module.get_submodule(seen.call.name)
+        module = self.record.run.module.get_submodule(seen.call.name)
         handle = module.register_forward_hook(hook)
         self.spent += 1
         try:
-            return _rows(self.census)
+            return _rows(self.record)
         finally:
             handle.remove()
 
 
-def _rows(census: Census) -> Tensor:
+def _rows(record: NetworkRecord) -> Tensor:
     """The scores of two pictures, (2, number)."""
-    return census.run.scores(2).reshape(2, -1).double()
+    return record.run.scores(2).reshape(2, -1).double()

@@ -9,7 +9,7 @@ from torch.autograd.graph import GradientEdge
 
 from ..tracing.layouts import Layout, filters_of
 from .autograd_paths import Paths
-from .recording import Census, Seen
+from .recording import NetworkRecord, RecordedTensor
 from .token_use import Reading
 
 
@@ -39,12 +39,12 @@ class Group:
     """
 
     edge: GradientEdge
-    members: list[Seen]
+    members: list[RecordedTensor]
     name: str
     layout: Layout
 
     @property
-    def first(self) -> Seen:
+    def first(self) -> RecordedTensor:
         return self.members[0]
 
     @property
@@ -64,33 +64,33 @@ class Group:
         return filters_of(self.shape, self.layout)
 
 
-def groups_of(census: Census, paths: Paths) -> list[Group]:
+def groups_of(record: NetworkRecord, paths: Paths) -> list[Group]:
     """Tensors that are laid out in space and matter for the scores, in the order in which they were
     made.
     """
-    found: dict[GradientEdge, list[Seen]] = {}
-    for seen in census.seen:
+    found: dict[GradientEdge, list[RecordedTensor]] = {}
+    for seen in record.seen:
         if seen.edge is not None and seen.layout is not None and paths.passed(seen.edge):
-            if census.addresses(seen):
+            if record.addresses(seen):
                 found.setdefault(seen.edge, []).append(seen)
     groups = []
     for edge, members in found.items():
         shallow = min(members, key=lambda s: (s.call.depth, s.time))
-        name, layout = census.addresses(shallow)[0], members[0].layout
+        name, layout = record.addresses(shallow)[0], members[0].layout
         assert layout is not None
         groups.append(Group(edge, members, name, layout))
     return groups
 
 
-def is_image(group: Group, census: Census) -> bool:
+def is_image(group: Group, record: NetworkRecord) -> bool:
     """A tensor in the picture's own shape is still the picture: a normalised one, say."""
-    return group.grid == census.run.size and group.filters == census.run.channels
+    return group.grid == record.run.size and group.filters == record.run.channels
 
 
-def cut_addresses(census: Census, paths: Paths) -> tuple[str, ...]:
+def cut_addresses(record: NetworkRecord, paths: Paths) -> tuple[str, ...]:
     """Every address of maps through which everything passes."""
-    cuts = (s for s in census.seen if s.layout and s.edge is not None and paths.is_cut(s.edge))
-    return tuple(dict.fromkeys(name for seen in cuts for name in census.addresses(seen)))
+    cuts = (s for s in record.seen if s.layout and s.edge is not None and paths.is_cut(s.edge))
+    return tuple(dict.fromkeys(name for seen in cuts for name in record.addresses(seen)))
 
 
 def large(grid: tuple[int, int], size: tuple[int, int], least: int) -> bool:

@@ -82,7 +82,7 @@ class Call:
     softmaxes: int = 0
     fused: int = 0
     product: bool = False
-    outputs: list["Seen"] = field(default_factory=list)
+    outputs: list["RecordedTensor"] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
@@ -102,7 +102,7 @@ class Call:
 
 
 @dataclass(eq=False)
-class Seen:
+class RecordedTensor:
     """A tensor that a module returned. item: its place in a tuple; `named` is false where no
     address reaches it.
 
@@ -123,7 +123,7 @@ class Seen:
 
 
 @dataclass(eq=False)
-class Census:
+class NetworkRecord:
     """Everything that was seen. paths is None, with the `trouble`, where the network cannot be
     differentiated.
     """
@@ -139,11 +139,11 @@ class Census:
     fused: frozenset[str]
 
     @property
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[RecordedTensor]:
         """All tensors, in the order in which they came out."""
         return sorted((s for call in self.calls for s in call.outputs), key=lambda s: s.time)
 
-    def addresses(self, seen: Seen) -> list[str]:
+    def addresses(self, seen: RecordedTensor) -> list[str]:
         """Every address that means this tensor, the exact one first; a bare name means the last
         call.
         """
@@ -165,7 +165,7 @@ class Census:
             self._runs[call.name] = self._runs.get(call.name, 0) + 1
 
 
-def take_census(run: Forward) -> Census:
+def record_network(run: Forward) -> NetworkRecord:
     """Run the network twice and note everything. Raises whatever the network raises."""
     watch, paths, trouble = _Watch(run.module), None, ""
     count = 1 if run.alone else 2
@@ -192,7 +192,9 @@ def take_census(run: Forward) -> Census:
     ran = {call.name for call in watch.calls}
     named = run.module.named_modules()
     silent = tuple(n for n, m in named if n and n not in ran and not isinstance(m, _NEVER_RUN))
-    return Census(run, watch.calls, scores, paths, trouble, notes, silent, *watch.attention())
+    return NetworkRecord(
+        run, watch.calls, scores, paths, trouble, notes, silent, *watch.attention()
+    )
 
 
 @dataclass(eq=False)
@@ -200,7 +202,7 @@ class _Watch:
     """Hooks on every module while `running`; `look` is asked about each tensor that comes out."""
 
     module: nn.Module
-    look: Callable[[Seen, Tensor], None] = lambda seen, tensor: None
+    look: Callable[[RecordedTensor, Tensor], None] = lambda seen, tensor: None
     calls: list[Call] = field(default_factory=list)
     _stack: list[Call] = field(default_factory=list)
     _clock: int = 0
@@ -248,13 +250,13 @@ class _Watch:
         self._weights += call.weighted
         for item, named, tensor in _tensors(output):
             edge = edge_of(tensor)
-            seen = Seen(call, item, named, tensor.shape, edge, self._clock, self._weights)
+            seen = RecordedTensor(call, item, named, tensor.shape, edge, self._clock, self._weights)
             call.outputs.append(seen)
             self.look(seen, tensor)
         return output
 
     def attending(self) -> TorchFunctionMode:
-        return _Attending(self)
+        return _AttentionWatch(self)
 
     def note(self, func: Any, args: tuple) -> None:
         """Remember that this operation ran in the module that is running."""
@@ -279,7 +281,7 @@ class _Watch:
         return attending, frozenset(call.name for call in self.calls if call.fused)
 
 
-class _Attending(TorchFunctionMode):
+class _AttentionWatch(TorchFunctionMode):
     def __init__(self, watch: _Watch) -> None:
         super().__init__()
         self.watch = watch
@@ -293,10 +295,10 @@ class _Attending(TorchFunctionMode):
 def _measure(run: Forward, calls: list[Call]) -> tuple[str, ...]:
     """Fill in `layout` and `moved` of what was seen, from the nine pictures."""
     known = {(c.name, c.index, s.item): s for c in calls for s in c.outputs}
-    same: dict[GradientEdge, Seen] = {}
+    same: dict[GradientEdge, RecordedTensor] = {}
     apart: dict[Any, list[Tensor]] = {}  # what single pictures gave, where they go alone
 
-    def look(now: Seen, tensor: Tensor) -> None:
+    def look(now: RecordedTensor, tensor: Tensor) -> None:
         seen = known.get((now.call.name, now.call.index, now.item))
         if seen is not None and run.alone and tensor.shape[:1] == (1,):
             parts = apart.setdefault((now.call.name, now.call.index, now.item), [])

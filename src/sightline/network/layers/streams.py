@@ -11,7 +11,7 @@ from ..tracing.prefix_replay import JOINT
 from .autograd_paths import Paths
 from .groups import Group, large
 from .locality import same_places
-from .recording import Seen
+from .recording import RecordedTensor
 
 _STREAMS = 4  # maps that may carry the evidence together
 _TRIES = 40  # sets of them to try
@@ -46,7 +46,7 @@ def repeated(paths: Paths, groups: Sequence[Group], joint: Sequence[Group]) -> l
     """Modules that run several times before `joint` and carry everything in all their calls
     together, as joined addresses, the latest first.
     """
-    runs: dict[str, list[Seen]] = {}
+    runs: dict[str, list[RecordedTensor]] = {}
     for group in groups:
         if group.first.time < joint[-1].first.time and group not in joint:
             for seen in group.members:
@@ -59,7 +59,7 @@ def repeated(paths: Paths, groups: Sequence[Group], joint: Sequence[Group]) -> l
     return found[::-1]
 
 
-def aligned(streams: Sequence[Seen]) -> bool:
+def aligned(streams: Sequence[RecordedTensor]) -> bool:
     """Whether these maps lie on one grid: as large as one another, the same part of the picture at
     the same place, not turned over.
     """

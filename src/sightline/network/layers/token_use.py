@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from .autograd_paths import Paths, bends
-from .recording import Census, Seen
+from .recording import NetworkRecord, RecordedTensor
 
 _READ = 1e-6  # of the largest gradient of a token
 _EVEN = 1e-3
@@ -27,15 +27,15 @@ class Reading:
 
 
 def read_tokens(
-    census: Census,
+    record: NetworkRecord,
     paths: Paths,
     gradients: Callable[[Sequence[GradientEdge], Tensor], list[Tensor | None]],
 ) -> Reading:
     """What the scores read of the last tokens. gradients: of a mix of scores at some tensors."""
-    seen = _last_tokens(census, paths)
+    seen = _last_tokens(record, paths)
     if seen is None or seen.edge is None or seen.layout is None:
         return Reading()
-    (grad,) = gradients([seen.edge], census.scores)
+    (grad,) = gradients([seen.edge], record.scores)
     if grad is None or not bool(grad.any()):
         return Reading()
     found, prefix = grad.float().abs().sum((0, 2)), seen.layout.prefix
@@ -51,18 +51,18 @@ def read_tokens(
     return Reading(shares=tuple(c / sum(counts) for c in counts), weighs=weighs)
 
 
-def _last_tokens(census: Census, paths: Paths) -> Seen | None:
+def _last_tokens(record: NetworkRecord, paths: Paths) -> RecordedTensor | None:
     """The last tokens behind all attention, those that everything passes first; where there are
     none behind it, the last of all."""
     found = [
         s
-        for s in census.seen
+        for s in record.seen
         if s.layout is not None
         and s.layout.style == "tokens"
         and s.edge is not None
         and paths.passed(s.edge)
     ]
-    attending = [c.outputs[-1].time for c in census.calls if c.attentions and c.outputs]
+    attending = [c.outputs[-1].time for c in record.calls if c.attentions and c.outputs]
     late = [s for s in found if s.time >= max(attending, default=0)]
     cuts = [s for s in late if s.edge is not None and paths.is_cut(s.edge)]
     return (cuts or late or found or [None])[-1]
