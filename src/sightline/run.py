@@ -198,9 +198,10 @@ def evaluate(
 ) -> Table:
     """Which method can be trusted on a whole collection?
 
-    data: a folder (class folders optional), a CSV (`path,label[,box]`), a glob, `hf:NAME[:SPLIT]`,
-    `webdataset:PATTERN`, a picture, a sequence of pictures, (picture, label) pairs or birds, or a
-    torch Dataset of them. metrics: None is deletion and insertion. run: the `run.toml` of an
+    data: a folder (class folders optional), a CSV (`path,label[,box][,domain]`), a glob, an address
+    (`s3://...`), `hf:NAME[:SPLIT]`, `webdataset:PATTERN` and what else `docs/data.md` lists; a
+    picture, a sequence of pictures, (picture, label) pairs or birds, a torch Dataset of them, or
+    `sl.Samples`. metrics: None is deletion and insertion. run: the `run.toml` of an
     earlier run, which says everything that is not given. target: None is a picture's label, or the
     top class. stability: measure some pictures with other fills and coarser maps too (the default).
     engine: `local`, `ray` on the cluster at `address`, or `none`, which writes the page of what is

@@ -57,7 +57,7 @@ Settings = Annotated[
 
 def attack(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or globs.")
+        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, globs or other DATA.")
     ],
     model: options.Model = None,
     attack: Attack = "pgd",

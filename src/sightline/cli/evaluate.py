@@ -44,9 +44,10 @@ def evaluate(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A folder (class folders optional), a CSV (path,label[,box]), a glob,"
-            " hf:NAME[:SPLIT], webdataset:PATTERN, or the run.toml of an earlier run, which says"
-            " everything that is not given.",
+            help="A folder (class folders optional), a CSV (path,label[,box][,domain]), a glob,"
+            " hf:NAME[:SPLIT], webdataset:PATTERN, an address (s3://...), imagenet-v2:DIR,"
+            " cifar10.1:DIR, cub:DIR, aviary[:planted], or the run.toml of an earlier run, which"
+            " says everything that is not given.",
         ),
     ],
     model: options.Model = None,

@@ -20,7 +20,7 @@ DRAWN = "sightline:"  # how the names of networks begin that have seen drawn bir
 
 def explain(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or globs.")
+        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, globs or other DATA.")
     ],
     model: options.Model = None,
     method: options.Method = None,
