@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .errors import BadImage, NotExplainable, ShapeError
 from .explainer import Explainer, part_method
 from .model import Model
+from .shapes import Images
 from .target import Target, Top
 
 
@@ -37,7 +38,7 @@ class Attack(ABC):
         images: Any,
         target: Any = None,
         explainer: Explainer | str | None = None,
-    ) -> Tensor:
+    ) -> Images:
         """Pictures like `images`, in the same frame and in [0, 1], that fool `model`.
 
         target: the class to be taken for; `-target` the one to leave. explainer: whose map the
@@ -78,6 +79,6 @@ class Attack(ABC):
 
     @abstractmethod
     def deceive(
-        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
-    ) -> Tensor:
+        self, model: Model, images: Images, target: Target, explainer: Explainer | None
+    ) -> Images:
         """One picture (1, channel, row, col), changed; the target is fixed on the clean one."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, final
 
-from torch import Tensor, nn
+from torch import nn
 
 from . import registry
 from .errors import BadField, SightlineWarning
@@ -21,6 +21,7 @@ from .explanation import Explanation, Heatmap
 from .model import Model
 from .network.shared_pass import in_view, shape_of
 from .ops.batches import fit_side
+from .shapes import Images
 from .target import Target, to_target
 
 _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows no `Self`
@@ -108,7 +109,7 @@ class Explainer(ABC):
         return self.parts[0].habit if self.parts else self.probability
 
     @abstractmethod
-    def explain(self, model: Model, images: Tensor, target: Target) -> Explanation:
+    def explain(self, model: Model, images: Images, target: Target) -> Explanation:
         """The explanation of a batch: images (batch, channel, row, col) in [0, 1], the target fixed
         on them."""
 

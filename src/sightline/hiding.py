@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from .explainers.contract import window_plans
@@ -19,6 +20,7 @@ from .network.incremental.windows import Plan, Replay, Untouched
 from .network.trace import Trace
 from .ops.batches import chunks
 from .ops.masks import blend, cut_windows
+from .shapes import AnyTensor, Images, Rows
 from .target import Target
 
 GAIN = 1.3  # times less work than full forwards, from which only what differs is computed
@@ -29,10 +31,10 @@ CHUNK = 32  # masked pictures that differ from recorded ones, computed at once
 def chunked_scores(
     model: Model,
     target: Target,
-    rows: Tensor,
-    make: Callable[[slice], Tensor],
+    rows: Rows,
+    make: Callable[[slice], Images],
     at_once: int,
-) -> Tensor:
+) -> Float[Tensor, " copies"]:
     """The target's value (n,) of pictures made as they are scored; rows (n,): the image of the
     batch that each is of.
 
@@ -70,7 +72,9 @@ class HiddenImage:
     inpaint: Callable[[Tensor, Tensor], Tensor] | None = None
     at_once: int | None = None
 
-    def show(self, masks: Tensor) -> Tensor:
+    def show(
+        self, masks: Shaped[Tensor, "mask 1 row col"]
+    ) -> Float[Tensor, "mask channel row col"]:
         """The image through masks (mask, 1, row, col): (mask, channel, row, col)."""
         masks = masks.to(self.image)
         if self.inpaint is not None:
@@ -79,10 +83,10 @@ class HiddenImage:
 
     def scores(
         self,
-        masks: Tensor,
-        lay: Callable[[Tensor], Tensor] | None = None,
+        masks: Shaped[Tensor, "mask ..."],
+        lay: Callable[[AnyTensor], AnyTensor] | None = None,
         planned: int | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, " mask"]:
         """The target's value (mask,) of the image through each of `masks`.
 
         lay: makes masks (mask, 1, row, col) at the image's size of a part of `masks`, for no more
@@ -95,11 +99,13 @@ class HiddenImage:
 
         return chunked_scores(self.model, self.target, self._rows(len(masks)), make, at_once)
 
-    def empty(self) -> Tensor:
+    def empty(self) -> Float[Tensor, "1"]:
         """The target's value with everything hidden, (1,)."""
         return self.model.scores(self._filled, self.target, rows=self._rows(1))
 
-    def window_scores(self, corners: Tensor, planned: int | None = None) -> Tensor:
+    def window_scores(
+        self, corners: Int[Tensor, "window 4"], planned: int | None = None
+    ) -> Float[Tensor, " window"]:
         """The target's value (window,) with each of the windows `corners` (window, 4) hidden;
         planned: as of `scores`."""
         plan = self.plan(corners) if len(corners) >= FEWEST else None
@@ -115,7 +121,7 @@ class HiddenImage:
                 found.append(Replay(plan, untouched, windows[part]).run(self._filled))
             return self._score(torch.cat(found))
 
-    def plan(self, corners: Tensor) -> Plan | None:
+    def plan(self, corners: Int[Tensor, "window 4"]) -> Plan | None:
         """How to compute only what happens inside of windows (window, 4); None where every masked
         picture runs whole."""
         if self.filled is None:
@@ -124,8 +130,12 @@ class HiddenImage:
 
     @torch.no_grad()
     def changed_scores(
-        self, plan: Plan, recorded: Tensor, changes: Changes, lay: Callable[[slice], Tensor]
-    ) -> Tensor:
+        self,
+        plan: Plan,
+        recorded: Float[Tensor, "recorded 1 row col"],
+        changes: Changes,
+        lay: Callable[[slice], AnyTensor],
+    ) -> Float[Tensor, " picture"]:
         """The target's value of masked pictures that differ little from recorded ones, (picture,).
 
         recorded: the masks of those, (recorded, 1, row, col). lay: makes the masks of some of the
@@ -155,7 +165,7 @@ class HiddenImage:
 
 
 def hidden_images(
-    model: Model, target: Target, images: Tensor, filled: Tensor, at_once: int | None = None
+    model: Model, target: Target, images: Images, filled: Images, at_once: int | None = None
 ) -> list[HiddenImage]:
     """Each image of a batch, with the fields of `HiddenImage`."""
     return [

@@ -24,6 +24,7 @@ from .ops.fill import Fill
 from .ops.null_maps import NULLS, reference
 from .ops.resize import resize
 from .sample import Truth
+from .shapes import Curves, Flags, Heat, Images, Scores
 from .target import Target
 
 NOT_FINITE = "the map holds values that are not finite"
@@ -53,7 +54,7 @@ class Case:
         return self.images.shape[-2] * self.images.shape[-1]
 
     @property
-    def heat(self) -> Tensor:
+    def heat(self) -> Heat:
         """The map's values (batch, row, col). Raises: NotExplainable for an explanation without a
         map."""
         if not isinstance(self.explanation, Heatmap):
@@ -63,7 +64,7 @@ class Case:
         return self.explanation.values
 
     @property
-    def broken(self) -> Tensor:
+    def broken(self) -> Flags:
         """Which pictures the method refused, or have a map with NaN or infinite values, (batch,)
         bool."""
         refused = torch.tensor([why is not None for why in self.explanation.refused], device="cpu")
@@ -95,7 +96,7 @@ class Case:
             warnings.warn(text, NotMeasured, stacklevel=4)
 
     @property
-    def unit(self) -> Tensor:
+    def unit(self) -> Heat:
         """The map in [0, 1]: its positive part over its largest value; zeros where nothing is
         positive."""
         shown = self.heat.clamp(min=0)
@@ -103,17 +104,17 @@ class Case:
         return shown / torch.where(peak > 0, peak, 1)
 
     @property
-    def signed(self) -> Tensor:
+    def signed(self) -> Heat:
         """The map before the method clipped it, where it says so, at the size of `heat`."""
         native = getattr(self.explanation, "native", None)
         return self.heat if native is None else resize(native[:, None], self.heat.shape[-2:])[:, 0]
 
-    def kept(self, fill: str | float = "mean") -> Tensor:
+    def kept(self, fill: str | float = "mean") -> Images:
         """The pictures seen through `unit`: untouched where it is 1, the fill where it is 0."""
         mask = self.unit.to(self.images)[:, None]
         return self.images * mask + Fill(fill).like(self.images, self.model) * (1 - mask)
 
-    def probabilities(self, images: Tensor) -> Tensor:
+    def probabilities(self, images: Images) -> Scores:
         """The target's probability (batch,) on other pictures of the same batch, float64.
 
         Raises: NotExplainable for a target that has none.
@@ -132,11 +133,11 @@ class Case:
 
     def again(
         self,
-        images: Tensor,
+        images: Images,
         model: Model | None = None,
         target: Target | None = None,
         signed: bool = False,
-    ) -> Tensor:
+    ) -> Heat:
         """The map (batch, row, col) that the same explainer gives for other pictures of this batch,
         another model or another target; all NaN where it is zero. signed: as it is in `signed`.
 
@@ -158,7 +159,7 @@ class Case:
             found.append(_there(values.detach().float()))
         return torch.cat(found)
 
-    def with_heat(self, values: Tensor) -> "Case":
+    def with_heat(self, values: Heat) -> "Case":
         """The same case with another map."""
         kept = self.explanation
         return replace(
@@ -227,7 +228,7 @@ class Metric:
     revision: ClassVar[int] = 1
 
     @final
-    def __call__(self, case: Case) -> Tensor:
+    def __call__(self, case: Case) -> Scores:
         """One number for each image, (batch,) float32; NaN where the metric is undefined for that
         image, or its map is not finite.
 
@@ -236,7 +237,7 @@ class Metric:
         return self._asked(case, lambda living: (self.score(living), None))[0]
 
     @final
-    def measure(self, case: Case) -> tuple[Tensor, Tensor | None]:
+    def measure(self, case: Case) -> tuple[Scores, Curves | None]:
         """What a call gives and the `curves` behind it, from one measurement where the metric has a
         `read`.
 
@@ -284,7 +285,7 @@ class Metric:
     def _reads(cls) -> bool:
         return cls.read is not Metric.read
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         """One number for each image, each as it would be alone.
 
         A metric defines this, or `curves` and `read`.
@@ -294,21 +295,21 @@ class Metric:
             raise TypeError(f"{type(self).__name__} defines neither `score` nor `curves`.")
         return self.result(curves, case.pixels)
 
-    def curves(self, case: Case) -> Tensor | None:
+    def curves(self, case: Case) -> Curves | None:
         """The numbers behind each number, (batch, step), for areas under a curve and for metrics
         whose `summary` needs more than one number a picture; None for the others."""
         return None
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Curves) -> Scores:
         """The number (batch,) that each curve means, so that nothing is measured twice."""
         raise TypeError(f"{type(self).__name__} has curves that nothing reads: define `read`.")
 
-    def result(self, curves: Tensor, pixels: int) -> Tensor:
+    def result(self, curves: Curves, pixels: int) -> Scores:
         """The number (batch,) that each curve means, of pictures of so many pixels, where `read`
         alone would leave open what a step is."""
         return self.read(curves)
 
-    def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
+    def summary(self, values: Scores, curves: Curves | None = None) -> float:
         """One number for a whole collection from `values` (picture,), as scored: the mean of the
         defined ones, NaN where none is.
 
@@ -332,7 +333,7 @@ class Metric:
         return issubclass(Heatmap, self.takes)
 
     @final
-    def null_levels(self, case: Case, seed: int = 0) -> dict[str, Tensor]:
+    def null_levels(self, case: Case, seed: int = 0) -> dict[str, Scores]:
         """The numbers of the baselines on this case: name -> (batch,)."""
         with warnings.catch_warnings(category=NotMeasured, action="ignore"):  # said of the map
             return {n: self(self.null(n, case, seed)) for n in NULLS}

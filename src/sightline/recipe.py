@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .errors import BadModel
+from .shapes import BatchFirst, Images
 
 
 class Recipe:
@@ -31,11 +33,13 @@ class Recipe:
         """The network to train: add heads or freeze parts here."""
         return module
 
-    def augment(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def augment(self, images: Images, labels: BatchFirst, step: int) -> tuple[Images, BatchFirst]:
         """The batch as it is shown to the network."""
         return images, labels
 
-    def loss(self, module: nn.Module, images: Tensor, labels: Tensor, step: int) -> Tensor | None:
+    def loss(
+        self, module: nn.Module, images: Images, labels: BatchFirst, step: int
+    ) -> Float[Tensor, ""] | None:
         """A term to add to the loss, or None."""
         return None
 
@@ -56,7 +60,7 @@ def fit(
     optimiser: Callable[[nn.Module], tuple[torch.optim.Optimizer, Callable[[int], None]]],
     recipes: Sequence[Recipe] = (),
     *,
-    base_loss: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+    base_loss: Callable[[nn.Module, Images, BatchFirst], Float[Tensor, ""]] | None = None,
     epoch_done: Callable[[int, nn.Module, float], None] | None = None,
 ) -> nn.Module:
     """Train `module` on `epochs` of batches with all `recipes` applied in order.

@@ -22,6 +22,7 @@ from .pictures.annotations import Box, FrameChange, check_box
 from .pictures.encoded import Readable, digest
 from .pictures.reading import Picture, printable, read
 from .pictures.truth import Truth
+from .shapes import AnyTensor
 
 TOP = "the model's top class."
 """How a note ends that is about pictures without a target; it is left out where one was given."""
@@ -107,7 +108,7 @@ class Sample:
             known.update(b"" if mask is None else np.packbits(mask).tobytes())
         return known.hexdigest()
 
-    def load(self, preprocess: object = None) -> Picture | Tensor:
+    def load(self, preprocess: object = None) -> Picture | AnyTensor:
         """The picture, read in the range that a model's preprocessing says. Raises: BadImage."""
         range = getattr(preprocess, "range", None)
         if self.source is None:
@@ -118,7 +119,7 @@ class Sample:
             return read(self.source, range=range)
         return self.source.read(range)
 
-    def truth(self, preprocess: object, picture: Picture | Tensor) -> Truth | None:
+    def truth(self, preprocess: object, picture: Picture | AnyTensor) -> Truth | None:
         """What metrics may know of the loaded picture, in the model's frame. Raises: BadField for a
         box that lies outside the picture."""
         for box in self.boxes or ():

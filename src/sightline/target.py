@@ -19,6 +19,7 @@ from torch import Tensor
 from .errors import BadTarget, ShapeError
 from .network.calling.outputs import as_logits, as_probabilities
 from .network.tracing.passes import Pass
+from .shapes import Images, Logits, Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +42,16 @@ class Target(ABC):
         """Layers that the score needs besides the output."""
         return ()
 
-    def score(self, trace: Pass) -> Tensor:
+    def score(self, trace: Pass) -> Scores:
         """One value for each row of the trace, (n,)."""
         value = self.measure(trace)
         return -value if self.negated else value
 
     @abstractmethod
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         """The score before its sign."""
 
-    def bind(self, model: Any, images: Tensor) -> "Target":
+    def bind(self, model: Any, images: Images) -> "Target":
         """The target with this model's labels and picture frames put in."""
         return self
 
@@ -126,7 +127,7 @@ def _no_choice(trace: Pass, what: str) -> str:
     return f"the model has one output, so there is no {what}; {ONE_OUTPUT}"
 
 
-def outputs_of(trace: Pass, target: Target) -> Tensor:
+def outputs_of(trace: Pass, target: Target) -> Logits:
     """The output (batch, class) as the network gives it. Raises: BadTarget for another shape."""
     output = trace.output
     if isinstance(output, Tensor) and output.ndim == 1:
@@ -141,12 +142,12 @@ def outputs_of(trace: Pass, target: Target) -> Tensor:
     return output.float()
 
 
-def logits_of(trace: Pass, target: Target) -> Tensor:
+def logits_of(trace: Pass, target: Target) -> Logits:
     """The output (batch, class) as logits. Raises: BadTarget for another shape."""
     return as_logits(outputs_of(trace, target), trace.gives)
 
 
-def values_of(trace: Pass, target: Target) -> Tensor:
+def values_of(trace: Pass, target: Target) -> Logits:
     """What the target scores for each class, (batch, class): probabilities or logits."""
     output = outputs_of(trace, target)
     if target.probability:
@@ -161,7 +162,7 @@ class Class(Target):
 
     which: Any  # checked by `bind`: an index or a label of any library, or a list of them
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         listed = isinstance(self.which, (list, tuple, np.ndarray, Tensor)) and np.ndim(self.which)
         many = bool(listed)
         which = tuple(self.which) if listed else (self.which,)  # type: ignore[arg-type]
@@ -184,7 +185,7 @@ class Class(Target):
                 )
         return self
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         values = values_of(trace, self)
         if isinstance(self.which, tuple):
             index = torch.tensor(self.which, device=values.device)[trace.rows.to(values.device)]
@@ -231,7 +232,7 @@ class Top(Target):
 
     k: int = 0
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         return replace(self, multilabel=model.multilabel)
 
     def fix(self, trace: Pass) -> Target:
@@ -255,7 +256,7 @@ class Top(Target):
             multilabel=self.multilabel,
         )
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         fixed = self.fix(trace)
         return fixed.measure(trace.alone())
 
@@ -267,7 +268,7 @@ class Contrast(Target):
     a: Any  # an index or a label, as in `Class`
     b: Any
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         a, b = (class_of(model, w) for w in (self.a, self.b))
         return replace(self, a=a, b=b, multilabel=model.multilabel)
 
@@ -276,7 +277,7 @@ class Contrast(Target):
             Class(which).fix(trace)
         return self
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         values = values_of(trace, self)
         return values[:, self.a] - values[:, self.b]  # type: ignore[index]
 
@@ -290,7 +291,7 @@ class Binary(Target):
 
     positive: bool = True
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         logits = logits_of(trace, self)
         if logits.shape[1] > 2:
             raise BadTarget(f"Binary needs one or two outputs; the model has {logits.shape[1]}.")
@@ -305,7 +306,7 @@ class Axis(Target):
 
     i: Any  # a whole number of any library
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         values = outputs_of(trace, self)
         if not -values.shape[1] <= whole(self.i, "axis") < values.shape[1]:
             raise BadTarget(f"axis {self.i} does not exist: the output has {values.shape[1]}.")
@@ -322,7 +323,7 @@ class PerImage(Target):
     def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(r for t in self.targets for r in t.reads))
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         if len(self.targets) != len(images):
             raise ShapeError(
                 f"{len(self.targets)} targets for {len(images)} images; give one for all, or one"
@@ -333,7 +334,7 @@ class PerImage(Target):
     def fix(self, trace: Pass) -> Target:
         return self._each(lambda i, t: t.fix(trace.alone(i)))
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         rows = trace.rows.tolist()
         return torch.cat([self.targets[r].score(trace.alone(i)) for i, r in enumerate(rows)])
 

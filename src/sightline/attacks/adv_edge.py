@@ -7,6 +7,7 @@ the attribution region (from memory); the authors' code does not, and neither do
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ..explainer import Explainer
@@ -26,5 +27,7 @@ class AdvEdge(EdgeAttack):
     pixel unless `edges="always"`.
     """
 
-    def weigh(self, edges: Tensor, explainer: Explainer | None) -> Tensor:
+    def weigh(
+        self, edges: Float[Tensor, "1 1 row col"], explainer: Explainer | None
+    ) -> Float[Tensor, "1 1 row col"]:
         return edges

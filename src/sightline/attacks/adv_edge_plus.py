@@ -6,6 +6,7 @@ sign(g), w the Sobel magnitude. Recipe and deviations: `_edge_attack.py`.
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ..explainer import Explainer
@@ -31,7 +32,9 @@ class AdvEdgePlus(EdgeAttack):
 
     threshold: float | None = None
 
-    def weigh(self, edges: Tensor, explainer: Explainer | None) -> Tensor:
+    def weigh(
+        self, edges: Float[Tensor, "1 1 row col"], explainer: Explainer | None
+    ) -> Float[Tensor, "1 1 row col"]:
         soft = isinstance(explainer, RealtimeSaliency)
         least = self.threshold if self.threshold is not None else SOFT if soft else SHARP
         return (edges > least).to(edges)

@@ -19,6 +19,7 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -29,6 +30,7 @@ from ..explanation import Heatmap
 from ..model import Model
 from ..ops.blur import gaussian_blur
 from ..ops.similarity import spearman, stretched
+from ..shapes import Images
 
 LEVELS = (0.25, 0.5, 0.75)
 
@@ -47,7 +49,9 @@ class Detection:
     held_out: int
 
 
-def disagreements(model: Model, images: Tensor, explainers: Sequence[Explainer]) -> Tensor:
+def disagreements(
+    model: Model, images: Images, explainers: Sequence[Explainer]
+) -> Float[Tensor, "batch number"]:
     """How far each two explainers are apart on the class that the model sees, (picture, number);
     NaN where one of them has no map.
 
@@ -77,7 +81,12 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def detect(
-    clean: Tensor, attacked: Tensor, *, share: float = 0.5, splits: int = 20, seed: int = 0
+    clean: Float[Tensor, "picture number"],
+    attacked: Float[Tensor, "picture number"],
+    *,
+    share: float = 0.5,
+    splits: int = 20,
+    seed: int = 0,
 ) -> Detection:
     """Fit the detector on part of the pictures and try it on the rest, in `splits` seeded ways.
 
@@ -124,13 +133,13 @@ def _area(numbers: tuple[np.ndarray, ...], seen: np.ndarray, held: np.ndarray) -
     return float(roc_auc_score(truth, judge.predict_proba(features)[:, 1]))
 
 
-def fewer_bits(images: Tensor, bits: int = 4) -> Tensor:
+def fewer_bits(images: Images, bits: int = 4) -> Images:
     """`images` in 2^bits levels."""
     top = 2**bits - 1
     return (images * top).round() / top
 
 
-def median(images: Tensor, side: int = 3) -> Tensor:
+def median(images: Images, side: int = 3) -> Images:
     """The median of each colour in a window of `side` x `side` pixels."""
     half = side // 2
     padded = functional.pad(images, (half, half, half, half), mode="replicate")
@@ -138,7 +147,7 @@ def median(images: Tensor, side: int = 3) -> Tensor:
     return windows.flatten(4).median(4).values
 
 
-def jpeg(images: Tensor, quality: int = 75) -> Tensor:
+def jpeg(images: Images, quality: int = 75) -> Images:
     """`images` written as JPEG and read again; three colours or one."""
     found = []
     for image in images:
@@ -150,7 +159,7 @@ def jpeg(images: Tensor, quality: int = 75) -> Tensor:
     return torch.stack(found).to(images)
 
 
-def blurred(images: Tensor, sigma: float = 1.0) -> Tensor:
+def blurred(images: Images, sigma: float = 1.0) -> Images:
     """`images` under a small Gaussian blur."""
     return gaussian_blur(images, 2 * round(3 * sigma) + 1, sigma)
 
@@ -181,9 +190,9 @@ class Undone:
 
 def undo(
     model: Model,
-    images: Tensor,
-    fooled: Tensor,
-    change: Callable[[Tensor], Tensor],
+    images: Images,
+    fooled: Images,
+    change: Callable[[Images], Images],
     explainer: Explainer | None = None,
 ) -> Undone:
     """How a transformation of the input changes what the model and the explainer say."""

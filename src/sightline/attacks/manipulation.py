@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..attack import Attack
@@ -20,6 +21,7 @@ from ..errors import BadField
 from ..explainer import Explainer
 from ..model import Model
 from ..registry import register
+from ..shapes import Heat, Images
 from ..target import Target, Top
 from ._differentiable_maps import differentiable_map
 from ._losses import class_goal, slope, soft_loss, within
@@ -58,8 +60,8 @@ class Manipulation(Attack):
             )
 
     def deceive(
-        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
-    ) -> Tensor:
+        self, model: Model, images: Images, target: Target, explainer: Explainer | None
+    ) -> Images:
         if explainer is None:
             raise BadField(
                 "manipulation moves the map of an explainer, and none was given."
@@ -84,7 +86,7 @@ class Manipulation(Attack):
         return kept
 
 
-def corner(maps: Tensor) -> Tensor:
+def corner(maps: Heat) -> Float[Tensor, "1 row col"]:
     """A blob (1, row, col), from 0 to 1, in the corner farthest from the centre of `maps`."""
     rows, cols = maps.shape[-2:]
     down = torch.linspace(0, 1, rows, dtype=torch.float32, device="cpu").to(maps)[None, :, None]

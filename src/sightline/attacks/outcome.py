@@ -21,6 +21,7 @@ from ..explanation import Heatmap
 from ..model import Model
 from ..network.costs import recorded
 from ..ops.similarity import spearman, ssim, stretched
+from ..shapes import Flags, Heat, Images, Scores
 from ..target import Target
 from ._edges import SHARP, edges
 from ._losses import class_goal
@@ -78,7 +79,7 @@ class AttackOutcome:
         return told + (f", {there} were there before>" if there else ">")
 
     @property
-    def already(self) -> Tensor:
+    def already(self) -> Flags:
         """Whether the clean picture was there before anything was done: then a success says only
         that it stayed."""
         return (self.before == self.wanted) != self.leaves
@@ -121,7 +122,7 @@ def _known(value: Tensor) -> float | None:
 def run(
     attack: Attack,
     model: Model,
-    images: Tensor,
+    images: Images,
     target: Any = None,
     explainers: Sequence[Explainer] = (),
 ) -> AttackOutcome:
@@ -140,8 +141,8 @@ def run(
 
 def judge(
     model: Model,
-    images: Tensor,
-    fooled: Tensor,
+    images: Images,
+    fooled: Images,
     target: Target,
     explainers: Sequence[Explainer] = (),
     *,
@@ -185,7 +186,7 @@ def judge(
     )
 
 
-def compared_maps(benign: Tensor, attacked: Tensor) -> dict[str, Tensor]:
+def compared_maps(benign: Heat, attacked: Heat) -> dict[str, Scores]:
     """L1, L2, rank correlation and overlap of maps (batch, row, col), for each picture; NaN where
     one of its maps is missing."""
     a, b = stretched(benign.double()), stretched(attacked.double())
@@ -200,19 +201,19 @@ def compared_maps(benign: Tensor, attacked: Tensor) -> dict[str, Tensor]:
     }
 
 
-def likeness(images: Tensor, others: Tensor) -> Tensor:
+def likeness(images: Images, others: Images) -> Scores:
     """Structural similarity (batch,) of pictures, the mean over their colours."""
     colours = images.shape[1]
     each = ssim(images.flatten(0, 1), others.flatten(0, 1))
     return each.view(-1, colours).mean(1)
 
 
-def eight_bit(images: Tensor) -> Tensor:
+def eight_bit(images: Images) -> Images:
     """`images` as a picture file holds them."""
     return (images * LEVELS).round() / LEVELS
 
 
-def rounded(images: Tensor, fooled: Tensor) -> Tensor:
+def rounded(images: Images, fooled: Images) -> Images:
     """`fooled` in 8 bits, no value farther from `images` (in 8 bits) than the farthest was."""
     change = (fooled - images) * LEVELS
     most = (change.abs().flatten(1).amax(1) + 1e-3).floor()[:, None, None, None]

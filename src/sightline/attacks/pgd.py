@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from ..attack import Attack
 from ..errors import BadField
 from ..explainer import Explainer
 from ..model import Model
 from ..registry import register
+from ..shapes import Images
 from ..target import Target
 from ._losses import BestPicture, class_goal, slope, within
 
@@ -48,8 +48,8 @@ class PGD(Attack):
             )
 
     def deceive(
-        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
-    ) -> Tensor:
+        self, model: Model, images: Images, target: Target, explainer: Explainer | None
+    ) -> Images:
         aim = class_goal(model, target, self.registered_name, away=True)
         kept, moved = BestPicture(images), images
         for i in range(self.steps + 1):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ..attack import Attack
@@ -22,6 +23,7 @@ from ..model import Model
 from ..ops.blur import gaussian_blur
 from ..ops.noise import normal
 from ..registry import register
+from ..shapes import Images
 from ..target import Target, Top
 from ._losses import ClassGoal, class_goal, slope
 
@@ -64,12 +66,12 @@ class SparsePoints(Attack):
             )
 
     def deceive(
-        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
-    ) -> Tensor:
+        self, model: Model, images: Images, target: Target, explainer: Explainer | None
+    ) -> Images:
         aim = class_goal(model, target, self.registered_name, away=True)
         return self.search(model, images, self._hidden(images), aim)
 
-    def search(self, model: Model, images: Tensor, hidden: Tensor, aim: ClassGoal) -> Tensor:
+    def search(self, model: Model, images: Images, hidden: Images, aim: ClassGoal) -> Images:
         """The picture (1, channel, row, col) with `hidden` at the points found.
 
         Where no round succeeds it is the one that came nearest.
@@ -131,7 +133,7 @@ class _Best:
         return done
 
 
-def points_of(benign: Tensor, fooled: Tensor) -> list[Tensor]:
+def points_of(benign: Images, fooled: Images) -> list[Int[Tensor, "point 2"]]:
     """The pixels that differ between pictures, for each of them as (point, 2) rows and columns."""
     changed = (benign != fooled).any(1)
     return [each.nonzero() for each in changed]

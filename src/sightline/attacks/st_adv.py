@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +23,7 @@ from ..explainer import Explainer
 from ..model import Model
 from ..ops.noise import generator
 from ..registry import register
+from ..shapes import Images
 from ..target import Target
 from ._edges import edges
 from ._losses import BestPicture, class_goal, slope, soft_label, soft_loss
@@ -64,8 +66,8 @@ class StAdv(Attack):
             raise BadField(f"edges is 'never', 'stage1' or 'always'; got {self.edges!r}.")
 
     def deceive(
-        self, model: Model, images: Tensor, target: Target, explainer: Explainer | None
-    ) -> Tensor:
+        self, model: Model, images: Images, target: Target, explainer: Explainer | None
+    ) -> Images:
         index = class_goal(model, target, self.registered_name).index
         objective = MapObjective.of(model, images, index, explainer, self.pull)
         plain = MapObjective(index, self.pull)
@@ -100,7 +102,7 @@ class StAdv(Attack):
         return bent.clamp(0, 1)
 
 
-def warp(images: Tensor, flow: Tensor) -> Tensor:
+def warp(images: Images, flow: Float[Tensor, "batch 2 row col"]) -> Images:
     """`images` read `flow` (batch, 2, row, col) pixels away, rows first; the border is repeated."""
     rows, cols = images.shape[-2:]
     down, right = torch.meshgrid(
@@ -113,7 +115,7 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     )
 
 
-def roughness(flow: Tensor) -> Tensor:
+def roughness(flow: Float[Tensor, "1 2 row col"]) -> Float[Tensor, ""]:
     """Sum over pixels and their four diagonal neighbours of the length of the flow's difference."""
     falling = flow[:, :, 1:, 1:] - flow[:, :, :-1, :-1]
     rising = flow[:, :, 1:, :-1] - flow[:, :, :-1, 1:]

@@ -13,6 +13,7 @@ from ..errors import BadField, SightlineWarning, UnknownName
 from ..model import Model
 from ..pictures.reading import Picture
 from ..sample import Meaning, Sample, Samples
+from ..shapes import BatchFirst
 from .classes import match, sentences
 
 UNLABELLED = -1
@@ -55,7 +56,7 @@ class ImageBatches:
 
 
 def of_tensors(
-    images: Float[Tensor, "sample channel height width"], labels: Tensor
+    images: Float[Tensor, "sample channel height width"], labels: BatchFirst
 ) -> ImageBatches:
     """Pictures in memory, in the model's frame and in [0, 1]."""
 

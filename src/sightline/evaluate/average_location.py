@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import BadField, BadImage
@@ -42,7 +43,7 @@ class AverageLocation:
         known.update(np.round(self.total, 6).tobytes())
         return known.hexdigest()
 
-    def map(self, truth: Truth | None, frame: Frame | None) -> Tensor:
+    def map(self, truth: Truth | None, frame: Frame | None) -> Float[Tensor, "1 row col"]:
         """The map (1, row, col) in [0, 1] of a picture with that truth."""
         own = place(truth, frame, self.total.shape, self.part)
         total, count = (

@@ -36,6 +36,7 @@ from ..ops.null_maps import reference
 from ..pictures.encoded import Encoded
 from ..pictures.reading import Picture
 from ..sample import Sample
+from ..shapes import Heat, Images
 from ..target import Class, Target, Top
 from ..targets.words import in_words, prediction
 from .plan import IMAGE_ITSELF, Column, EvaluationPlan
@@ -268,7 +269,7 @@ def _null_map(column: Column, subject: Subject) -> NullMap:
     return lambda images: values.to(images).expand(len(images), -1, -1)
 
 
-def blind_map(name: str, images: Tensor) -> Tensor:
+def blind_map(name: str, images: Images) -> Heat:
     """The null map of that name, (batch, row, col): those of `ops.references`, or the picture's own
     brightness."""
     if name != IMAGE_ITSELF:

@@ -25,6 +25,7 @@ from ..jobs.work import WorkResult
 from ..model import Model
 from ..pictures.reading import Picture, printable
 from ..sample import Sample, Samples
+from ..shapes import AnyTensor
 from .cell_records import missing_metrics
 from .measurement import Cell, PictureTask, failed
 from .plan import Column, EvaluationPlan
@@ -249,7 +250,7 @@ class Board:
                     found[k, m, p] = np.nan if value is None else value
         return found
 
-    def look(self, wanted: Sequence[int]) -> dict[int, Picture | Tensor]:
+    def look(self, wanted: Sequence[int]) -> dict[int, Picture | AnyTensor]:
         """The pictures of these indices, those that can be read; from the start, in one go."""
         found: dict[int, Picture | Tensor] = {}
         for index, sample in enumerate(islice(self.samples, max(wanted, default=-1) + 1)):

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+
+from ..shapes import AnyTensor
 
 _SIDE = 28  # cells on the long side: what a thumbnail can show
 
 
-def packed(values: Tensor) -> dict[str, Any] | None:  # Any: becomes JSON
+def packed(values: AnyTensor) -> dict[str, Any] | None:  # Any: becomes JSON
     """A map (row, col) as `{rows, cols, low, high, data}`, each cell one of 256 steps between `low`
     and `high`; None for one that is not finite or has other axes."""
     if values.ndim != 2 or not torch.isfinite(values).all():

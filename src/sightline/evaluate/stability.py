@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..metric import Case, Metric
 from ..ops.resize import resize
+from ..shapes import Heat
 from ..stats.ranks import concordance
 from ..stats.resampling import drawn_means, percentiles
 from .comparison import Level, Scores
@@ -41,17 +43,17 @@ class Coarse(Metric):
     metric: Metric
     cells: int
 
-    def curves(self, case: Case) -> Tensor | None:
+    def curves(self, case: Case) -> Float[Tensor, "batch point"] | None:
         return self.metric.curves(case.with_heat(coarse(case.heat, self.cells)))
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Float[Tensor, "batch point"]) -> Float[Tensor, " batch"]:
         return self.metric.read(curves)
 
-    def result(self, curves: Tensor, pixels: int) -> Tensor:
+    def result(self, curves: Float[Tensor, "batch point"], pixels: int) -> Float[Tensor, " batch"]:
         return self.metric.result(curves, pixels)
 
 
-def coarse(maps: Tensor, cells: int) -> Tensor:
+def coarse(maps: Heat, cells: int) -> Heat:
     """Maps (batch, row, col) of the same size whose detail is that of `cells` on the long side."""
     rows, cols = maps.shape[-2:]
     shrink = min(1.0, cells / max(rows, cols))

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import NotExplainable, ShapeError
 from ..explanation import Explanation, Heatmap
 from ..ops.resize import resize
+from ..shapes import Scores
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -69,17 +71,17 @@ class Concepts(Explanation):
         return len(self.called)
 
     @property
-    def contributions(self) -> Tensor:
+    def contributions(self) -> Float[Tensor, "batch feature"]:
         """Value times weight, (batch, feature), in units of the score."""
         return self.values * self.weights
 
     @property
-    def reconstructed(self) -> Tensor:
+    def reconstructed(self) -> Scores:
         """Offset and all contributions, (batch,)."""
         return self.offset + self.contributions.sum(1)
 
     @property
-    def residual(self) -> Tensor:
+    def residual(self) -> Scores:
         """What the model's score has beyond the sum, (batch,)."""
         return self.score - self.reconstructed
 

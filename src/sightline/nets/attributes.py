@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..artifact import Artifact, Tensors
 from ..errors import BadModel
 from ..model import Model
 from ..network.tracing.layouts import Layout, to_maps
+from ..shapes import AnyTensor, Images, Maps
 
 RECIPE = "python -m sightline.recipes.attributes"
 
@@ -58,7 +60,7 @@ class Heads(nn.Module):
         )
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, AnyTensor]:
         """The attribute head alone, as a file of HEADS holds it, in float32."""
         held = {
             "weight": self.attributes.weight,
@@ -67,7 +69,7 @@ class Heads(nn.Module):
         }
         return {name: value.float() for name, value in held.items()}
 
-    def forward(self, maps: Tensor) -> dict[str, Tensor]:
+    def forward(self, maps: Maps) -> dict[str, AnyTensor]:
         """`logits` (batch, class), `attributes` (batch, attribute), and the `maps` themselves."""
         maps = self.maps(maps)
         pooled = maps.mean((2, 3))
@@ -87,7 +89,7 @@ class AttributeNet(nn.Module):
         self.backbone, self.heads = backbone, heads
         self.layer, self.layout = layer, layout
 
-    def spatial(self, images: Tensor) -> Tensor:
+    def spatial(self, images: Images) -> Maps:
         """The layer's maps, (batch, filter, row, col)."""
         name, _, call = self.layer.partition(":")
         seen: list[Tensor] = []
@@ -100,7 +102,7 @@ class AttributeNet(nn.Module):
             handle.remove()
         return to_maps(seen[int(call or 0)], self.layout)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Images) -> dict[str, AnyTensor]:
         return self.heads(self.spatial(images))
 
 
@@ -143,15 +145,15 @@ class Reader:
     usual: Tensor
     own: bool = False
 
-    def logits(self, maps: Tensor) -> Tensor:
+    def logits(self, maps: Maps) -> Float[Tensor, "batch attribute"]:
         """(batch, attribute) from the layer's maps."""
         return maps.float().mean((2, 3)) @ self.weight.T + self.bias
 
-    def class_maps(self, maps: Tensor) -> Tensor:
+    def class_maps(self, maps: Maps) -> Float[Tensor, "batch attribute mrow mcol"]:
         """Each attribute's map (batch, attribute, row, col): its mean is the logit less bias."""
         return torch.einsum("kd,bdij->bkij", self.weight, maps.float())
 
-    def correlation(self, index: int | None) -> Tensor:
+    def correlation(self, index: int | None) -> Float[Tensor, " attribute"]:
         """How each attribute goes with a class, in [-1, 1]; zeros where that is not known."""
         known = index is not None and index < self.usual.shape[1]
         return (

@@ -12,30 +12,32 @@ picture draws its own alternative.
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..model import Model
 from ..ops.blur import gaussian_blur
 from ..ops.masks import blend
 from ..ops.resize import resize
+from ..shapes import Classes, Images, Logits, Scores
 
 SIDE = 224  # pixels of the pictures that the code's blur was chosen for
 USUAL = 0.225  # deviation of photographs in [0, 1], which the code's sizes are parts of
 
 
-def margins(scores: Tensor, classes: Tensor) -> Tensor:
+def margins(scores: Logits, classes: Classes) -> Scores:
     """How far the best other class is ahead of the class, (batch,); negative where it wins."""
     at = classes.to(scores.device)[:, None]
     others = scores.scatter(1, at, float("-inf")).amax(1)
     return others - scores.gather(1, at)[:, 0]
 
 
-def area(masks: Tensor, power: float = 0.3) -> Tensor:
+def area(masks: Float[Tensor, "batch 1 row col"], power: float = 0.3) -> Scores:
     """Mean of (M + 0.0005)^power of each mask (batch, 1, row, col); the power favours empty."""
     return ((masks + 0.0005) ** power).mean((1, 2, 3))
 
 
-def roughness(masks: Tensor, border: float = 0.3) -> Tensor:
+def roughness(masks: Float[Tensor, "batch 1 row col"], border: float = 0.3) -> Scores:
     """Half the squared steps between neighbours and, times `border`, the squares at the edge."""
     down = masks.diff(dim=2).square().sum((1, 2, 3))
     right = masks.diff(dim=3).square().sum((1, 2, 3))
@@ -61,8 +63,8 @@ class RandomFill:
     sigma: float = 11.0
 
     def alternatives(
-        self, model: Model, images: Tensor, dice: torch.Generator, *, alike: bool
-    ) -> Tensor:
+        self, model: Model, images: Images, dice: torch.Generator, *, alike: bool
+    ) -> Images:
         """Pictures to show instead; `alike`: one draw for all of the batch."""
         draws = 1 if alike else len(images)
         blurred = (
@@ -90,12 +92,12 @@ class RandomFill:
     def __call__(
         self,
         model: Model,
-        images: Tensor,
-        masks: Tensor,
+        images: Images,
+        masks: Float[Tensor, "batch 1 mrow mcol"],
         dice: torch.Generator,
         *,
         alike: bool = False,
-    ) -> Tensor:
+    ) -> Images:
         """phi(x, M): the pictures where the masks (batch, 1, row, col) are 1, else alternatives."""
         images = images.contiguous()  # a channels-last blur in bfloat16 takes minutes on a CPU
         with torch.autocast(images.device.type, enabled=False):
@@ -138,11 +140,11 @@ class MaskLoss:
         self,
         model: Model,
         shown: MaskedBatch,
-        masks: Tensor,
+        masks: Float[Tensor, "batch 1 mrow mcol"],
         dice: torch.Generator,
         *,
         alike: bool = False,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> tuple[Scores, dict[str, Scores]]:
         """The loss of each picture (batch,), differentiable in the masks, and its terms."""
         kept = self.hiding(model, shown.images, masks, dice, alike=alike)
         cut = self.hiding(model, shown.images, 1 - masks, dice, alike=alike)
@@ -165,7 +167,7 @@ class MaskLoss:
         return total + self.area * terms["area"] + self.smooth * terms["smooth"], terms
 
 
-def hinges(kept: Tensor, cut: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+def hinges(kept: Scores, cut: Scores, real: Bool[Tensor, " batch"]) -> tuple[Scores, Scores]:
     """Preserver and destroyer from the true class's margins on the kept and the cut picture.
 
     For a real class the kept picture must show it and the cut one must not, by 5. For a fake one

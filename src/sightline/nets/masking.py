@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +20,7 @@ from ..errors import NotExplainable
 from ..model import Model
 from ..network.calling.modules import blank
 from ..ops.resize import resize
+from ..shapes import Classes, Images, Maps
 
 EPSILON = 1e-6  # where both channels are 0 the mask is 0, not NaN
 FLOOR = -30.0  # a gate of 1e-13 is shut; below, numbers so small are slow on CPUs
@@ -98,7 +100,7 @@ class MaskingBlueprint:
         """The layers that the classifier must show."""
         return tuple(name for name in self.layers if name)
 
-    def maps(self, model: Model, images: Tensor) -> list[Tensor]:
+    def maps(self, model: Model, images: Images) -> list[Float[Tensor, "batch _ _ _"]]:
         """The classifier's maps of these pictures, coarse to fine, without their graph."""
         found = model.trace(images, read=self.read).maps
         return [found[name].detach() for name in self.read]
@@ -148,7 +150,9 @@ class UpBlock(nn.Module):
         )
         self.past = nn.Conv2d(after + skip, after, 1, bias=False)
 
-    def forward(self, maps: Tensor, skip: Tensor | None) -> Tensor:
+    def forward(
+        self, maps: Float[Tensor, "batch _ _ _"], skip: Float[Tensor, "batch _ _ _"] | None
+    ) -> Float[Tensor, "batch _ _ _"]:
         maps = self.grow(maps)
         if skip is not None:
             maps = torch.cat([resize(maps, skip.shape[-2:]), skip], 1)
@@ -175,7 +179,12 @@ class MaskingNetwork(nn.Module):
         self.rises = nn.ModuleList(rises)
         self.last = nn.Conv2d(before[-1], 2, 1)
 
-    def forward(self, maps: Sequence[Tensor], classes: Tensor, confidence: float = 0.0) -> Tensor:
+    def forward(
+        self,
+        maps: Sequence[Float[Tensor, "batch _ _ _"]],
+        classes: Classes,
+        confidence: float = 0.0,
+    ) -> Float[Tensor, "batch 1 row col"]:
         """Masks (batch, 1, row, col) in [0, 1] for one class of each picture.
 
         maps: what `blueprint.maps` returned. confidence: evidence a place must show to be let in.
@@ -188,18 +197,20 @@ class MaskingNetwork(nn.Module):
             found = rise(found, next(rest) if layer else None)
         return share(self.last(found).float(), EPSILON)
 
-    def evidence(self, deepest: Tensor, classes: Tensor) -> Tensor:
+    def evidence(self, deepest: Maps, classes: Classes) -> Float[Tensor, "batch mrow mcol"]:
         """How much each place (batch, row, col) of the coarsest maps is like the class."""
         chosen = self.embedding[classes.to(self.embedding.device)]
         return torch.einsum("bkij,bk->bij", deepest, chosen)
 
-    def existence(self, deepest: Tensor, classes: Tensor) -> Tensor:
+    def existence(self, deepest: Maps, classes: Classes) -> Float[Tensor, "batch 2"]:
         """Logits (batch, 2) of "the class is not there" and "it is"."""
         half = self.evidence(deepest, classes).mean((1, 2)) / 2
         return torch.stack([-half, half], 1)
 
 
-def share(channels: Tensor, epsilon: float) -> Tensor:
+def share(
+    channels: Float[Tensor, "batch 2 row col"], epsilon: float
+) -> Float[Tensor, "batch 1 row col"]:
     """|a| / (|a| + |b| + epsilon) of channels (batch, 2, row, col), as (batch, 1, row, col)."""
     a, b = channels.abs().split(1, 1)
     return a / (a + b + epsilon)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,6 +25,7 @@ from ..model import Model
 from ..network.calling.modules import blank
 from ..ops.pursuit.questions import KnownBits, Questions
 from ..ops.resize import resize
+from ..shapes import AnyTensor, Images
 
 RECIPE = "python -m sightline.recipes.query_chains"
 
@@ -95,7 +97,9 @@ class QueryVAE(nn.Module):
             nn.Linear(width, bits),
         )
 
-    def encode(self, bits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, bits: Float[Tensor, "thing bit"], classes: Int[Tensor, " thing"]
+    ) -> tuple[Float[Tensor, "thing _"], Float[Tensor, "thing _"]]:
         """Mean and log variance of z, (row, latent) each, for bits (row, bit)."""
         if not self.latent:
             return bits[:, :0], bits[:, :0]
@@ -103,13 +107,17 @@ class QueryVAE(nn.Module):
         mean, spread = self.encoder(known).chunk(2, 1)
         return mean, spread
 
-    def forward(self, places: Tensor) -> Tensor:
+    def forward(
+        self, places: Float[Tensor, "*any class n latent"]
+    ) -> Float[Tensor, "*any class n bit"]:
         """Log odds (..., class, n, bit) of the bits, for z (..., class, n, latent)."""
         eye = torch.eye(self.classes, dtype=places.dtype, device=places.device)[:, None]
         return self.decoder(torch.cat([places, eye.expand(*places.shape[:-1], -1)], -1))
 
     @torch.no_grad()
-    def pull(self, places: Tensor, known: KnownBits) -> Tensor:
+    def pull(
+        self, places: Float[Tensor, "class n latent"], known: KnownBits
+    ) -> Float[Tensor, "class n latent"]:
         """The gradient of log p(what is told | z, class) + log N(z), for z (class, n, latent).
 
         In closed form, of the bits that are told alone: autograd takes several times as long.
@@ -128,15 +136,21 @@ class QueryVAE(nn.Module):
         back = (back @ second.weight) * (low > 0)
         return back @ into - places
 
-    def decode(self, places: Tensor, classes: Tensor) -> Tensor:
+    def decode(
+        self, places: Float[Tensor, "thing latent"], classes: Int[Tensor, " thing"]
+    ) -> Float[Tensor, "thing bit"]:
         """Log odds (row, bit), for z (row, latent) and one class for each row."""
         hot = functional.one_hot(classes, self.classes).to(places)
         return self.decoder(torch.cat([places, hot], -1))
 
 
 def query_loss(
-    network: QueryVAE, bits: Tensor, classes: Tensor, noise: Tensor, beta: float = 1.0
-) -> Tensor:
+    network: QueryVAE,
+    bits: Float[Tensor, "thing bit"],
+    classes: Int[Tensor, " thing"],
+    noise: Float[Tensor, "thing latent"],
+    beta: float = 1.0,
+) -> Float[Tensor, ""]:
     """Mean cross-entropy of the bits plus beta KL / (number of bits); noise (row, latent)."""
     mean, spread = network.encode(bits, classes)
     logits = network.decode(mean + (spread / 2).exp() * noise, classes)
@@ -156,12 +170,14 @@ class ConceptReader(nn.Module):
         super().__init__()
         self.linear = nn.Linear(features, bits)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, maps: Sequence[Float[Tensor, "picture _ _ _"]]
+    ) -> Float[Tensor, "picture bit"]:
         """Log odds (picture, bit) of yes, for each layer's maps (picture, filter, row, col)."""
         return self.linear(pooled(maps).to(self.linear.weight))
 
 
-def pooled(maps: Sequence[Tensor]) -> Tensor:
+def pooled(maps: Sequence[Float[Tensor, "picture _ _ _"]]) -> Float[Tensor, "picture feature"]:
     """Means and highest values of all maps, (picture, feature)."""
     flat = [each.flatten(2) for each in maps]
     return torch.cat([part for each in flat for part in (each.mean(2), each.amax(2))], 1)
@@ -176,7 +192,7 @@ class QueryNetwork:
     reader: ConceptReader | None = None
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, AnyTensor]:
         """What a file holds, by name."""
         parts = {"vae": self.vae, "reader": self.reader}
         return {
@@ -186,7 +202,7 @@ class QueryNetwork:
             for key, value in part.state_dict().items()
         }
 
-    def read(self, model: Model, images: Tensor) -> Tensor:
+    def read(self, model: Model, images: Images) -> Float[Tensor, "batch bit"]:
         """The probability that each bit of each picture is 1, (picture, bit); pixels are sure.
 
         Raises: FileProblem where the file has no way to read answers from a picture.
@@ -204,7 +220,9 @@ class QueryNetwork:
             return self.reader([maps[layer] for layer in print_.layers]).sigmoid()
 
 
-def pixels(images: Tensor, grid: tuple[int, int], threshold: float = 0.5) -> Tensor:
+def pixels(
+    images: Images, grid: tuple[int, int], threshold: float = 0.5
+) -> Float[Tensor, "batch cell"]:
     """The pictures in grey, as coarse as the grid, 1 where brighter: (picture, row * col)."""
     grey = images.mean(1, keepdim=True).float()
     if grey.shape[-2] >= grid[0] and grey.shape[-1] >= grid[1]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import BadField
@@ -67,15 +68,19 @@ class SparseReconstruction(nn.Module):
         self.register_buffer("spread", torch.ones(size, dtype=torch.float32, device="cpu"))
         self.register_buffer("offset", torch.zeros((), dtype=torch.float32, device="cpu"))
 
-    def scaled(self, activations: Tensor) -> Tensor:
+    def scaled(
+        self, activations: Float[Tensor, "picture activation"]
+    ) -> Float[Tensor, "picture activation"]:
         """Activations less their mean, in units of their spread."""
         return (activations - self.mean) / self.spread
 
-    def encode(self, activations: Tensor) -> Tensor:
+    def encode(
+        self, activations: Float[Tensor, "picture activation"]
+    ) -> Float[Tensor, "picture feature"]:
         """The x-features, (picture, feature), never negative."""
         return self.encoder(self.scaled(activations)).relu()
 
-    def forward(self, activations: Tensor) -> Reconstruction:
+    def forward(self, activations: Float[Tensor, "picture activation"]) -> Reconstruction:
         before = self.encoder(self.scaled(activations))
         features = before.relu()
         return Reconstruction(
@@ -91,7 +96,13 @@ class SparseReconstruction(nn.Module):
         self.readout.clamp_(min=0)
 
     @torch.no_grad()
-    def settle(self, mean: Tensor, spread: Tensor, offset: float, reach: float) -> None:
+    def settle(
+        self,
+        mean: Float[Tensor, " activation"],
+        spread: Float[Tensor, " activation"],
+        offset: float,
+        reach: float,
+    ) -> None:
         """Take activations and give scores in their own units, after training in units of their
         spread; reach: what one unit of score was."""
         self.mean.copy_(mean)
@@ -121,8 +132,11 @@ class ReconstructionLoss:
             )
 
     def terms(
-        self, found: Reconstruction, activations: Tensor, scores: Tensor
-    ) -> dict[str, Tensor]:
+        self,
+        found: Reconstruction,
+        activations: Float[Tensor, "picture activation"],
+        scores: Float[Tensor, " picture"],
+    ) -> dict[str, Float[Tensor, ""]]:
         """The three terms without their factors. activations, scores: as the network should give
         them."""
         missed = (activations - found.activations).square().mean(0)
@@ -133,14 +147,19 @@ class ReconstructionLoss:
             "pull-away": pull_away(found.features),
         }
 
-    def __call__(self, found: Reconstruction, activations: Tensor, scores: Tensor) -> Tensor:
+    def __call__(
+        self,
+        found: Reconstruction,
+        activations: Float[Tensor, "picture activation"],
+        scores: Float[Tensor, " picture"],
+    ) -> Float[Tensor, ""]:
         terms = self.terms(found, activations, scores)
         loss = terms["faithfulness"] + self.beta * terms["reconstruction"]
         loss = loss + (_AWAKE - found.before.amax(0)).relu().sum()  # 0 where none is silent
         return loss + self.eta * terms["pull-away"] if self.eta else loss
 
 
-def pull_away(features: Tensor) -> Tensor:
+def pull_away(features: Float[Tensor, "picture feature"]) -> Float[Tensor, ""]:
     """PT of (picture, feature): the mean squared cosine of two features' columns. A feature that is
     never active is at a right angle to all: count those too (`measures`)."""
     count = features.shape[1]
@@ -151,7 +170,9 @@ def pull_away(features: Tensor) -> Tensor:
     return (squares.sum() - squares.diagonal().sum()) / (count * (count - 1))
 
 
-def relative_errors(found: Reconstruction, activations: Tensor) -> Tensor:
+def relative_errors(
+    found: Reconstruction, activations: Float[Tensor, "picture activation"]
+) -> Float[Tensor, " activation"]:
     """For each activation the mean squared error in units of its variance: 0 is rebuilt, 1 given up
     to its mean. activations: on the scale of `scaled`."""
     missed = (activations - found.activations).square().mean(0)

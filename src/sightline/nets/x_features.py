@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..artifact import Artifact, Tensors, filled
@@ -14,6 +15,7 @@ from ..errors import BadModel, NotExplainable, UnknownName, near
 from ..model import Model
 from ..network.calling.modules import blank
 from ..network.trace import Trace
+from ..shapes import AnyTensor, Images
 from .sparse_reconstruction import SparseReconstruction
 
 RECIPE = "python -m sightline.recipes.x_features"
@@ -30,7 +32,7 @@ class VectorLayer:
     layer: str
     pool: str = "mean"
 
-    def vector(self, trace: Trace) -> Tensor:
+    def vector(self, trace: Trace) -> Float[Tensor, "picture activation"]:
         """(picture, activation), float32, with its graph."""
         if self.pool == "mean":
             return trace.maps[self.layer].float().mean((2, 3))
@@ -46,7 +48,7 @@ class VectorLayer:
         return (self.layer,)
 
 
-def vector_layer(model: Model, images: Tensor, layer: str | None = None) -> VectorLayer:
+def vector_layer(model: Model, images: Images, layer: str | None = None) -> VectorLayer:
     """How `layer` is read; None is the vector before the classifier: the pooled last spatial layer
     where a linear head follows the pooling, otherwise the last vector (or class token) before the
     last linear layer. images: one or two that the model takes.
@@ -144,7 +146,7 @@ class XFeatures:
     nets: Mapping[int, SparseReconstruction]
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, AnyTensor]:
         """What a file holds, by name, in float32."""
         return {
             f"{index}.{name}": value.float()

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import BadImage, ShapeError
+from ..shapes import AnyTensor, BatchFirst, Images, Rows
 
 
-def listed(images: Any) -> Tensor | list[Any]:
+def listed(images: Any) -> AnyTensor | list[Any]:
     """A tensor as it is, tensors in a sequence as one batch, anything else as a list of sources.
 
     Raises: ShapeError where nothing was given, or tensors of unequal size.
@@ -27,7 +29,7 @@ def listed(images: Any) -> Tensor | list[Any]:
     return batched(tensors) if len(tensors) == len(sources) else sources
 
 
-def batched(tensors: list[Tensor]) -> Tensor:
+def batched(tensors: list[AnyTensor]) -> BatchFirst:
     """One batch of images (channel, row, col), or of batches of them.
 
     Raises: ShapeError where their sizes differ.
@@ -61,7 +63,7 @@ def fit_side(side: Mapping[str, Any], count: int) -> None:
             )
 
 
-def rows_of(images: Tensor, rows: Tensor | None, side: Mapping[str, Any]) -> Tensor:
+def rows_of(images: Images, rows: Rows | None, side: Mapping[str, Any]) -> Rows:
     """`rows`, or each image as its own, with side inputs that fit them.
 
     Raises: ShapeError where they do not.
@@ -77,7 +79,7 @@ def side_rows(side: Mapping[str, Any], rows: Sequence[int] | slice) -> dict[str,
     return {name: v if len(v) == 1 else v[rows] for name, v in side.items()}
 
 
-def as_side(side: Mapping[str, Any]) -> dict[str, Tensor]:
+def as_side(side: Mapping[str, Any]) -> dict[str, BatchFirst]:
     """Side inputs as tensors, batch first. Raises: ShapeError for what has no batch axis."""
     found = {}
     for name, value in side.items():
@@ -95,7 +97,7 @@ def as_side(side: Mapping[str, Any]) -> dict[str, Tensor]:
     return found
 
 
-def check(images: Tensor, *, beyond: float | None) -> Tensor:
+def check(images: AnyTensor, *, beyond: float | None) -> Images:
     """`images`, if they are a batch that a model can take; beyond: how far values may lie
     outside [0, 1]; None where units are unknown.
 
@@ -123,6 +125,6 @@ def check(images: Tensor, *, beyond: float | None) -> Tensor:
     return images
 
 
-def column(values: Sequence[float]) -> Tensor:
+def column(values: Sequence[float]) -> Float[Tensor, "channel 1 1"]:
     """Numbers of channels as float32 (channel, 1, 1)."""
     return torch.tensor(values, dtype=torch.float32, device="cpu")[:, None, None]

@@ -1,12 +1,13 @@
 """Gaussian blur of pictures and maps, written as two one-dimensional convolutions."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import BadField
+from ..shapes import Images
 
 
-def gaussian_blur(images: Tensor, kernel: int, sigma: float) -> Tensor:
+def gaussian_blur(images: Images, kernel: int, sigma: float) -> Images:
     """`images` (batch, channel, row, col) blurred with an odd `kernel` of `sigma` pixels; edges are
     replicated.
 

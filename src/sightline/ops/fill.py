@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import BadField
+from ..shapes import Images
 from .blur import gaussian_blur
 from .noise import generator
 
@@ -24,7 +26,7 @@ class HasMean(Protocol):
     pictures come in natural units, so that it is known what black is."""
 
     @property
-    def mean(self) -> Tensor: ...
+    def mean(self) -> Float[Tensor, "#image channel 1 1"]: ...
     @property
     def natural(self) -> bool: ...
 
@@ -53,7 +55,7 @@ class Fill:
             ) from None
         object.__setattr__(self, "name", value)
 
-    def like(self, images: Tensor, model: HasMean) -> Tensor:
+    def like(self, images: Images, model: HasMean) -> Images:
         """Pictures of the shape of `images` that hold nothing but the fill.
 
         Raises: BadField for a colour where tensors come as the network expects them: its value

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ..errors import BadField
@@ -33,13 +34,19 @@ def two_valued(mask: Any, name: str = "a mask") -> np.ndarray:
     )
 
 
-def blend(images: Tensor, mask: Tensor, filled: Tensor) -> Tensor:
+def blend(
+    images: Float[Tensor, "*#picture"],
+    mask: Shaped[Tensor, "*#picture"],
+    filled: Float[Tensor, "*#picture"],
+) -> Float[Tensor, "*picture"]:
     """`images` where `mask` is 1, `filled` where it is 0; all broadcast to (batch, channel, row,
     col)."""
     return filled + mask * (images - filled)
 
 
-def windows(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+def windows(
+    size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]
+) -> Int[Tensor, "window 4"]:
     """Corners (window, 4) as (row, col, row end, col end) of windows that cover `size`.
 
     The last window of a line is shifted back inside, so that every pixel is covered and all windows
@@ -56,7 +63,9 @@ def windows(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, i
     return torch.stack([rows, cols, *ends], 1)
 
 
-def cut_windows(corners: Tensor, size: tuple[int, int]) -> Tensor:
+def cut_windows(
+    corners: Int[Tensor, "window 4"], size: tuple[int, int]
+) -> Float[Tensor, "window 1 row col"]:
     """Masks (window, 1, row, col) that are 0 inside each window and 1 elsewhere."""
     rows = torch.arange(size[0], device=corners.device)
     cols = torch.arange(size[1], device=corners.device)

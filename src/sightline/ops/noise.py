@@ -4,7 +4,8 @@ alone."""
 import zlib
 
 import torch
-from torch import Tensor
+
+from ..shapes import AnyTensor
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -12,7 +13,7 @@ def generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + zlib.crc32(purpose.encode())) % 2**63)
 
 
-def normal(shape: tuple[int, ...], seed: int, purpose: str, like: Tensor) -> Tensor:
+def normal(shape: tuple[int, ...], seed: int, purpose: str, like: AnyTensor) -> AnyTensor:
     """Standard normal numbers on the device and in the type of `like`; the same for every image."""
     drawn = torch.randn(
         shape, generator=generator(seed, purpose), dtype=torch.float32, device="cpu"

@@ -1,8 +1,8 @@
 """Baselines: maps that ignore the network, with which a metric's number is compared."""
 
 import torch
-from torch import Tensor
 
+from ..shapes import Heat, Images
 from .blur import gaussian_blur
 from .noise import generator
 from .resize import resize
@@ -11,7 +11,7 @@ UNIFORM = "uniform map"
 NULLS = ("random", "centred blob", "edge map", UNIFORM)
 
 
-def reference(name: str, images: Tensor, seed: int = 0) -> Tensor:
+def reference(name: str, images: Images, seed: int = 0) -> Heat:
     """A null map (batch, row, col) for `images`: `random` (smooth noise on a 7x7 grid), `centred
     blob`, `edge map`, `uniform map` (1 everywhere: it prefers no place)."""
     size = tuple(images.shape[-2:])
@@ -30,7 +30,7 @@ def reference(name: str, images: Tensor, seed: int = 0) -> Tensor:
     return edges(images)
 
 
-def edges(images: Tensor) -> Tensor:
+def edges(images: Images) -> Heat:
     """Strength of the picture's own edges (batch, row, col): the gradient of its grey, slightly
     blurred."""
     grey = images.mean(1, keepdim=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..shapes import Maps
 
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+
+def resize(maps: Maps, size: Sequence[int]) -> Float[Tensor, "batch filter row col"]:
     """`maps` (batch, filter, row, col) at `size` (row, col); bilinear, corners not aligned,
     differentiable."""
     if tuple(maps.shape[-2:]) == tuple(size):

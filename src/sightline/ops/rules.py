@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NotExplainable
+from ..shapes import AnyTensor
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Rule(Protocol):
     @property
     def inside(self) -> tuple[str, ...]: ...
 
-    def run(self, call: OperationCall) -> Tensor: ...
+    def run(self, call: OperationCall) -> AnyTensor: ...
 
 
 def supported(rules: Sequence[Rule], precision: str) -> str:
@@ -81,9 +82,9 @@ Tensors = tuple[Tensor, ...]
 
 def rewritten(
     call: OperationCall,
-    back: Callable[[Tensor, Tensors], Tensors],
-    keep: Callable[[Tensors, Tensor], Tensors] = lambda inputs, value: inputs,
-) -> Tensor:
+    back: Callable[[AnyTensor, Tensors], Tensors],
+    keep: Callable[[Tensors, AnyTensor], Tensors] = lambda inputs, value: inputs,
+) -> AnyTensor:
     """The value of the call, whose backward hands `back(signal, kept)` to its inputs; kept: the
     inputs, or what `keep(inputs, value)` makes of them."""
     return _Rewritten.apply(call, back, keep, *call.inputs)
@@ -106,7 +107,7 @@ class GuidedReLU:
     inside: tuple[str, ...] = ()
     layers: list[str] = field(default_factory=list, compare=False)
 
-    def run(self, call: OperationCall) -> Tensor:
+    def run(self, call: OperationCall) -> AnyTensor:
         self.layers.append(call.layer)
 
         def opened(inputs: Tensors, value: Tensor) -> Tensors:
@@ -126,7 +127,7 @@ class DeconvReLU:
     inside: tuple[str, ...] = ()
     layers: list[str] = field(default_factory=list, compare=False)
 
-    def run(self, call: OperationCall) -> Tensor:
+    def run(self, call: OperationCall) -> AnyTensor:
         self.layers.append(call.layer)
 
         return rewritten(call, lambda signal, _: (signal.clamp(min=0),), lambda *_: ())
@@ -144,7 +145,7 @@ class ZPlus:
     inside: tuple[str, ...] = ()
     stabiliser: float = 1e-9
 
-    def run(self, call: OperationCall) -> Tensor:
+    def run(self, call: OperationCall) -> AnyTensor:
         assert call.linear is not None and call.weight is not None
         operate, weight = call.linear, call.weight
 
@@ -172,7 +173,7 @@ class Epsilon:
     inside: tuple[str, ...] = ()
     epsilon: float = 1e-6
 
-    def run(self, call: OperationCall) -> Tensor:
+    def run(self, call: OperationCall) -> AnyTensor:
         def back(signal: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             value = call.compute(*inputs)
             ratio = signal / (value + self.epsilon * torch.where(value >= 0, 1.0, -1.0))
@@ -196,7 +197,7 @@ class RecordAttention:
     inside: tuple[str, ...] = ()
     weights: list[tuple[str, Tensor]] = field(default_factory=list)
 
-    def run(self, call: OperationCall) -> Tensor:
+    def run(self, call: OperationCall) -> AnyTensor:
         if call.operation == "softmax":
             value = call.compute(*call.inputs)
             if value.ndim > 2:

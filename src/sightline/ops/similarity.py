@@ -8,9 +8,11 @@ and L2-Hys.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from ..shapes import Heat, Scores
 from .resize import resize
 
 DIGITS = 6  # of the largest value: what differs by less is equal
@@ -19,7 +21,7 @@ CELL, ORIENTATIONS, BLOCK = 16, 9, 3
 LEAST = 1e-5
 
 
-def rounded(heat: Tensor) -> Tensor:
+def rounded(heat: Heat) -> Heat:
     """`heat` (batch, row, col) over its largest size, to six digits, so that scale and rounding
     make no order."""
     largest = heat.abs().flatten(1).amax(1)[:, None, None]
@@ -27,7 +29,7 @@ def rounded(heat: Tensor) -> Tensor:
     return torch.where(heat.isnan(), heat.double(), scaled.double().round(decimals=DIGITS))
 
 
-def ranks(values: Tensor) -> Tensor:
+def ranks(values: Float[Tensor, "batch number"]) -> Float[Tensor, "batch number"]:
     """The rank of each of `values` (batch, number), from 0, equal ones sharing their mean rank."""
     found = torch.empty_like(values, dtype=torch.float64)
     for row, line in enumerate(values):
@@ -37,7 +39,7 @@ def ranks(values: Tensor) -> Tensor:
     return found
 
 
-def pearson(a: Tensor, b: Tensor) -> Tensor:
+def pearson(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."]) -> Scores:
     """Correlation of the values of two maps, in [-1, 1]."""
     a, b = a.double().flatten(1), b.double().flatten(1)
     a, b = a / _span(a), b / _span(b)
@@ -47,14 +49,14 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(size > 1e-9, found.clamp(-1, 1), torch.nan)
 
 
-def spearman(a: Tensor, b: Tensor) -> Tensor:
+def spearman(a: Heat, b: Heat) -> Scores:
     """Correlation of the ranks of two maps, in [-1, 1], ties at their mean rank."""
     lost = a.isnan().flatten(1).any(1) | b.isnan().flatten(1).any(1)
     found = pearson(ranks(rounded(a).flatten(1)), ranks(rounded(b).flatten(1)))
     return torch.where(lost, torch.nan, found)
 
 
-def ssim(a: Tensor, b: Tensor) -> Tensor:
+def ssim(a: Heat, b: Heat) -> Scores:
     """Structural similarity of two maps in [0, 1]; maps of less than 11 pixels are enlarged."""
     a, b = (_enlarged(each.double(), WINDOW) for each in (a, b))
     places = torch.arange(WINDOW, dtype=torch.float64, device=a.device) - WINDOW // 2
@@ -75,7 +77,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     )
 
 
-def hog(maps: Tensor) -> Tensor:
+def hog(maps: Heat) -> Float[Tensor, "batch number"]:
     """Histograms of gradient directions (batch, number); maps below 48 pixels are enlarged."""
     maps = _enlarged(maps.double(), CELL * BLOCK)
     down, right = torch.zeros_like(maps), torch.zeros_like(maps)
@@ -93,7 +95,7 @@ def hog(maps: Tensor) -> Tensor:
     return (flat / (flat.square().sum(3, keepdim=True) + LEAST**2).sqrt()).flatten(1)
 
 
-def stretched(maps: Tensor) -> Tensor:
+def stretched(maps: Float[Tensor, "*maps"]) -> Float[Tensor, "*maps"]:
     """Each of `maps` (map, ...) from 0 to 1, least value to largest; a constant one is zeros."""
     flat, shape = maps.flatten(1), (-1, *[1] * (maps.ndim - 1))
     low = flat.amin(1).view(shape)

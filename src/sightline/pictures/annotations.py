@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import BadField
 from ..ops.masks import two_valued
+from ..shapes import AnyTensor
 from .preprocess import Preprocess
 from .reading import Picture
 
@@ -50,7 +50,7 @@ class FrameChange:
     size: tuple[int, int] = field(default=(0, 0))
 
     @classmethod
-    def of(cls, preprocess: object, picture: Picture | Tensor) -> "FrameChange":
+    def of(cls, preprocess: object, picture: Picture | AnyTensor) -> "FrameChange":
         """The change that a preprocessing makes; none for tensors, and where it is not known."""
         if not isinstance(picture, Picture) or not isinstance(preprocess, Preprocess):
             return cls()

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import BadImage
 from ..files.finding import existing
+from ..shapes import AnyTensor
 from .formats.levels import GivenRange
 from .reading import Picture, printable, read
 
@@ -50,7 +50,7 @@ class Encoded:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def digest(source: Path | Picture | Tensor | None) -> str:
+def digest(source: Path | Picture | AnyTensor | None) -> str:
     """A fingerprint of a file's bytes or of a picture's numbers. Raises: BadImage where there is no
     regular file, OSError where it cannot be read."""
     if isinstance(source, Path):

@@ -14,12 +14,14 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import BadTarget
 from ..ops.batches import batched
+from ..shapes import Images
 from .frame import Frame
 from .preprocess import Opaque, Preprocess
 from .reading import Picture
@@ -73,7 +75,7 @@ class Origins:
     def __reduce__(self) -> tuple[type["Origins"], tuple[()]]:
         return Origins, ()
 
-    def prepared(self, sources: Sequence[Any], how: Preprocess | Opaque) -> Tensor:
+    def prepared(self, sources: Sequence[Any], how: Preprocess | Opaque) -> Images:
         """Pictures as a model takes them, with what they were made from remembered."""
         pictures = [how.read(source) for source in sources]
         tensors = batched([how.prepare(picture) for picture in pictures])
@@ -81,8 +83,8 @@ class Origins:
         return self.add(tensors, pictures, [how.frame(p.size) for p in pictures] if known else None)
 
     def add(
-        self, images: Tensor, pictures: Sequence[Picture], frames: Sequence[Frame] | None
-    ) -> Tensor:
+        self, images: Images, pictures: Sequence[Picture], frames: Sequence[Frame] | None
+    ) -> Images:
         """`images`, just prepared, with what they were made from remembered."""
         fresh = [
             Origin(p.name, frames[i] if frames else None, weakref.ref(p), _coarse(images[i]))
@@ -104,7 +106,9 @@ class Origins:
                 self._held -= self._latest.popleft().array.nbytes
         return images
 
-    def follow(self, part: Tensor, whole: Tensor, rows: slice) -> Tensor:
+    def follow(
+        self, part: Float[Tensor, "part channel row col"], whole: Images, rows: slice
+    ) -> Float[Tensor, "part channel row col"]:
         """`part`, remembered as the rows of `whole`, whatever its device."""
         with self._lock:
             indices, count = self.rows(whole)
@@ -113,29 +117,29 @@ class Origins:
             self._tensors[part] = known._replace(part_of=(indices[rows], count))
         return part
 
-    def rows(self, images: Tensor) -> tuple[range, int]:
+    def rows(self, images: Images) -> tuple[range, int]:
         """Which rows these are of the batch that is explained, and how many it has."""
         with self._lock:
             known = self._tensors.get(images)
         return (known and known.part_of) or (range(len(images)), len(images))
 
-    def pictures(self, images: Tensor) -> list[Picture] | None:
+    def pictures(self, images: Images) -> list[Picture] | None:
         """The picture of each row, or None where one is not known or no longer in memory."""
         found = [o.picture() if o else None for o in self._looked_up(images)]
         pictures = [p for p in found if p is not None]
         return pictures if len(pictures) == len(found) else None
 
-    def names(self, images: Tensor) -> list[str] | None:
+    def names(self, images: Images) -> list[str] | None:
         """The name of each row's picture, or None where one is not known."""
         names = [o.name for o in self._looked_up(images) if o]
         return names if len(names) == len(images) else None
 
-    def frames(self, images: Tensor) -> list[Frame] | None:
+    def frames(self, images: Images) -> list[Frame] | None:
         """How each row's picture lies in it, or None where one is not known."""
         frames = [o.frame for o in self._looked_up(images) if o and o.frame]
         return frames if len(frames) == len(images) else None
 
-    def placed(self, images: Tensor, otherwise: str = "") -> list[Frame | None]:
+    def placed(self, images: Images, otherwise: str = "") -> list[Frame | None]:
         """The frame through which places in the picture reach each row; None for a tensor that was
         never a picture, so that its places are its own. otherwise: what else the user can do.
 

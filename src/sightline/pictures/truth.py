@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import BadField, ShapeError
 from ..ops.masks import two_valued
+from ..shapes import Images
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Truth:
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
-    def check(self, images: Tensor) -> None:
+    def check(self, images: Images) -> None:
         """Raises: ShapeError for truth of another number of images, or masks of another size,
         BadField for what is no box, such as one whose corners are exchanged."""
         count, size = len(images), tuple(images.shape[-2:])

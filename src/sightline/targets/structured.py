@@ -15,6 +15,7 @@ from ..errors import BadTarget, ShapeError
 from ..network.calling.outputs import as_probabilities
 from ..network.tracing.passes import Pass
 from ..ops.boxes import overlap
+from ..shapes import Images, Scores
 from ..target import Target, class_of, outputs_of, taken, whole
 
 
@@ -29,7 +30,7 @@ class Similarity(Target):
 
     to: Any
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         to = _embedding(self.to, lambda: model.take([0]).outputs(images[:1]).shape[1])
         to = model.outputs(model.prepare(self.to)) if to is None else to
         if to.ndim == 2 and len(to) not in (1, len(images)):
@@ -38,7 +39,7 @@ class Similarity(Target):
             )
         return replace(self, to=to.reshape(1, -1) if to.ndim == 1 else to)
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         values, to = outputs_of(trace, self), self.to.to(trace.output)
         if to.shape[-1] != values.shape[1]:
             raise BadTarget(f"an embedding of {to.shape[-1]} for an output of {values.shape[1]}.")
@@ -84,7 +85,7 @@ class Token(Target):
     ids: Any  # checked by `bind`: a whole number, or several
     position: int | None = None
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         ids = self.ids.tolist() if isinstance(self.ids, (np.ndarray, Tensor)) else self.ids
         listed = ids if isinstance(ids, (list, tuple)) else [ids]
         return replace(self, ids=tuple(whole(i, "word") for i in listed))
@@ -98,7 +99,7 @@ class Token(Target):
             raise BadTarget(f"position {self.position} of {len(self.ids)} words does not exist.")
         return super().fix(trace)
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         output = trace.output
         if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[1] < len(self.ids):
             raise BadTarget(
@@ -124,7 +125,7 @@ class Region(Target):
     mask: Any
     label: int | str
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         label = class_of(model, self.label)
         mask = torch.as_tensor(self.mask, device="cpu").detach().cpu().float()
         many = mask.ndim == 3
@@ -143,7 +144,7 @@ class Region(Target):
         mask = mask if mask.ndim == 3 else mask[None]
         return replace(self, mask=mask, label=label, multilabel=model.multilabel)
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         output = trace.output
         label = int(self.label)
         seen = output.shape[1] if isinstance(output, Tensor) and output.ndim == 4 else 0
@@ -194,7 +195,7 @@ class Unit(Target):
     def reads(self) -> tuple[str, ...]:
         return (self.layer,)
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         maps = trace.maps[self.layer].float()
         if not 0 <= self.filter < maps.shape[1]:
             raise BadTarget(
@@ -224,7 +225,7 @@ class Box(Target):
     _: KW_ONLY
     bound: bool = False
 
-    def bind(self, model: Any, images: Tensor) -> Target:
+    def bind(self, model: Any, images: Images) -> Target:
         label = class_of(model, self.label)
         boxes = _boxes(self.xyxy, len(images))
         if not self.bound:
@@ -251,7 +252,7 @@ class Box(Target):
             matched.append(tuple(boxes[near.argmax()].tolist()))
         return replace(self, xyxy=tuple(matched))
 
-    def measure(self, trace: Pass) -> Tensor:
+    def measure(self, trace: Pass) -> Scores:
         values = []
         for row, found in zip(trace.rows.tolist(), self._detections(trace), strict=True):
             mine = torch.eq(found["labels"], int(self.label))

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..network.labels import class_name
+from ..shapes import Images
 from ..target import Axis, Binary, Class, Contrast, PerImage, Target
 from .structured import Box, Region, Similarity, Token, Unit
 
@@ -77,7 +78,7 @@ class Predicted:
     share: float | None = None
 
 
-def prediction(model: Any, images: Tensor, target: Target) -> Predicted | None:
+def prediction(model: Any, images: Images, target: Target) -> Predicted | None:
     """What a model says of the first image, None where its output is no row of scores.
 
     One output is a yes or a no, unless it is explained as a value (`Axis`).
@@ -98,7 +99,7 @@ def prediction(model: Any, images: Tensor, target: Target) -> Predicted | None:
     return Predicted(label=class_name(best, model.labels), index=best, share=float(shares[best]))
 
 
-def share_of(model: Any, images: Tensor, target: Target) -> float | None:
+def share_of(model: Any, images: Images, target: Target) -> float | None:
     """The probability of what is explained on the first image: of a class, or of a yes or a no."""
     if not isinstance(target, (Class, Binary)) or _scores(model, images) is None:
         return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import NotExplainable
@@ -39,7 +40,7 @@ class Wins(Metric):
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Float[Tensor, " batch"]:
         raise NotExplainable("wins are counted over a whole table, not on one case.")
 
 

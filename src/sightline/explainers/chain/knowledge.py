@@ -22,6 +22,7 @@ from ...ops.noise import generator
 from ...ops.pursuit.information import Belief, Shares
 from ...ops.pursuit.langevin import CAP, STEP, langevin
 from ...ops.pursuit.questions import KnownBits, Questions
+from ...shapes import AnyTensor
 
 
 class Knowledge(ABC):
@@ -31,11 +32,11 @@ class Knowledge(ABC):
     questions: Questions
 
     @abstractmethod
-    def start(self) -> Tensor:
+    def start(self) -> AnyTensor:
         """What is carried from step to step, before anything is known."""
 
     @abstractmethod
-    def answers(self, known: KnownBits, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
+    def answers(self, known: KnownBits, memory: AnyTensor, step: int) -> tuple[Shares, AnyTensor]:
         """p(answer | known, class) of all questions, (class, question, answer), and the memory for
         the next step."""
 
@@ -85,10 +86,10 @@ class ExactTable(Knowledge):
             prior, bits, torch.eye(len(prior), dtype=bits.dtype, device="cpu"), questions
         )
 
-    def start(self) -> Tensor:
+    def start(self) -> AnyTensor:
         return self.kinds[:0]
 
-    def answers(self, known: KnownBits, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
+    def answers(self, known: KnownBits, memory: AnyTensor, step: int) -> tuple[Shares, AnyTensor]:
         told, bits = known.told, known.bits.to(self.kinds)
         each = torch.where(bits[told] > 0.5, self.kinds[:, told], 1 - self.kinds[:, told])
         joint = self.shares * each.prod(1)
@@ -122,14 +123,14 @@ class Sampled(Knowledge):
     def questions(self) -> Questions:  # type: ignore[override]
         return self.network.blueprint.asked
 
-    def start(self) -> Tensor:
+    def start(self) -> AnyTensor:
         count = max(self.samples, self.chains)
         shape = (len(self.network.blueprint.labels), count, self.network.blueprint.latent)
         return torch.randn(
             shape, generator=generator(self.seed, "query prior"), dtype=torch.float32, device="cpu"
         )
 
-    def answers(self, known: KnownBits, memory: Tensor, step: int) -> tuple[Shares, Tensor]:
+    def answers(self, known: KnownBits, memory: AnyTensor, step: int) -> tuple[Shares, AnyTensor]:
         if not step:
             return self._before, memory[:, : self.chains]
         walk = langevin(

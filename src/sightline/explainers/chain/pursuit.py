@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...explanations.chain import (
@@ -99,7 +100,7 @@ def _settled(course: ChainState, calm: int, left: bool, ending: Ending) -> str:
     return ""
 
 
-def greedy(gains: Tensor, step: int) -> int:
+def greedy(gains: Float[Tensor, " question"], step: int) -> int:
     """The question with the most expected information; the first of equals."""
     return int(gains.argmax())
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Hashable
 from copy import copy
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import BadTarget, NotExplainable, SightlineWarning
@@ -23,7 +24,9 @@ TOPIC = "fast map"
 Ask = Callable[[Model, Tensor], Explanation]  # (model, images) -> what the method says
 
 
-def admitted(model: Model, method: Hashable, image: Tensor, ask: Ask) -> Model:
+def admitted(
+    model: Model, method: Hashable, image: Float[Tensor, "1 channel row col"], ask: Ask
+) -> Model:
     """The model as a method runs it: itself, or, where it is fast and bfloat16 moves the method's
     map of this `image` (1, channel, row, col) by more than a tenth of its length, an exact one.
 

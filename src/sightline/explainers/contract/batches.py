@@ -17,6 +17,7 @@ from ...files.display import displayed
 from ...model import BATCH, Model
 from ...network.costs import recorded
 from ...ops.batches import chunks
+from ...shapes import Images
 from ...target import Target
 from .admission import admitted
 from .explainer_form import ExplainerForm, name_of
@@ -27,7 +28,7 @@ from .requirements import reading
 Attempt = tuple[Explanation, SightlineError | None]  # the error where no picture has a result
 
 
-def explained(method: ExplainerForm, model: Model, images: Tensor, target: Target) -> Attempt:
+def explained(method: ExplainerForm, model: Model, images: Images, target: Target) -> Attempt:
     """The explanation of prepared images, pictures that the method refuses marked in it; and the
     error that says why, where it refuses all of them."""
     started, precision = time.perf_counter(), model.precision
@@ -56,7 +57,7 @@ def explained(method: ExplainerForm, model: Model, images: Tensor, target: Targe
     return result, error
 
 
-def admitted_model(method: ExplainerForm, model: Model, images: Tensor, target: Target) -> Model:
+def admitted_model(method: ExplainerForm, model: Model, images: Images, target: Target) -> Model:
     """The model as this method runs it: exact where bfloat16 moves its map of the first of these
     images too far."""
     first = target.take([0])

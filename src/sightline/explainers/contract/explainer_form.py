@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from torch import Tensor
-
 from ...explanation import Explanation
 from ...model import Model
+from ...shapes import Images
 from ...target import Target
 
 
@@ -30,7 +29,7 @@ class ExplainerForm(Protocol):
 
     def reads(self, model: Model) -> tuple[str, ...]: ...
 
-    def explain(self, model: Model, images: Tensor, target: Target) -> Explanation: ...
+    def explain(self, model: Model, images: Images, target: Target) -> Explanation: ...
 
 
 def name_of(method: ExplainerForm) -> str:

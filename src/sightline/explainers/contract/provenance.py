@@ -9,6 +9,7 @@ from torch import Tensor
 from ... import registry
 from ...files.display import display_text, displayed
 from ...model import Model
+from ...shapes import Scores
 from ...target import PerImage, Target
 from .explainer_form import ExplainerForm
 from .refusals import saturated
@@ -55,7 +56,7 @@ def method_facts(method: ExplainerForm, model: Model) -> dict[str, Any]:
     }
 
 
-def target_facts(model: Model, target: Target, output: Any, score: Tensor) -> dict[str, Any]:
+def target_facts(model: Model, target: Target, output: Any, score: Scores) -> dict[str, Any]:
     """What a result says of its targets: their classes, scores and probabilities, an entry for
     each picture. output: of the clean pass, scores or a detector's list."""
     n = len(score)

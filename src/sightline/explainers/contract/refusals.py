@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
-
 from ...errors import SightlineError
 from ...explanation import Explanation
+from ...shapes import Scores
 from ...target import Binary, Class, Contrast, PerImage, Target
 
 _LAST_DIGIT = 1e-6  # of a probability in float32: nearer to 0 or 1 its gradient may vanish
@@ -93,7 +92,7 @@ def unknown_facts(count: int) -> dict[str, Any]:
     return {"target": "", **dict.fromkeys(names, nothing), "saturated": [False] * count}
 
 
-def saturated(target: Target, score: Tensor) -> list[bool]:
+def saturated(target: Target, score: Scores) -> list[bool]:
     """Whether each score is a probability so near to 0 or 1 that its gradient may vanish."""
     targets = target.targets if isinstance(target, PerImage) else (target,) * len(score)
     return [

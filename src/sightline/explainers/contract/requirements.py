@@ -6,13 +6,12 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import fields
 from typing import Any
 
-from torch import Tensor
-
 from ... import registry
 from ...errors import NotExplainable, SightlineWarning, UnknownName, near
 from ...model import Model
 from ...network.shared_pass import in_view, shape_of
 from ...network.tracing.prefix_replay import JOINT, Address
+from ...shapes import Images
 from .explainer_form import ExplainerForm, name_of
 
 
@@ -125,7 +124,7 @@ def reading(model: Model, methods: Sequence[ExplainerForm]) -> tuple[tuple[str, 
 
 
 def shared(
-    model: Model, tensors: Tensor, methods: Sequence[ExplainerForm]
+    model: Model, tensors: Images, methods: Sequence[ExplainerForm]
 ) -> AbstractContextManager[None]:
     """One clean pass for all of these, as a context; its graph starts at the image if one of them
     differentiates that far."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ...model import Model
@@ -31,7 +32,11 @@ TAPES, PLANS = "tapes", "window plans"
 
 
 def plan_for(
-    model: Model, target: Target, image: Tensor, corners: Tensor, gain: float
+    model: Model,
+    target: Target,
+    image: Float[Tensor, "1 channel row col"],
+    corners: Int[Tensor, "window 4"],
+    gain: float,
 ) -> Plan | None:
     """A proven plan for the windows `corners` (window, 4) of pictures like `image` (1, channel,
     row, col) that saves `gain` times the work, or None.

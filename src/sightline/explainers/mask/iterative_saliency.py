@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import BadField
@@ -111,8 +112,12 @@ class IterativeSaliency(Explainer):
 
 
 def stepped(
-    channels: Tensor, speed: Tensor, slope: Tensor, rate: float, momentum: float
-) -> tuple[Tensor, Tensor]:
+    channels: Float[Tensor, "*cells"],
+    speed: Float[Tensor, "*cells"],
+    slope: Float[Tensor, "*cells"],
+    rate: float,
+    momentum: float,
+) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
     """Channels and speed after one step of Nesterov's momentum that ends at 0, where it stands."""
     speed = momentum * speed + slope
     ahead = channels - rate * (slope + momentum * speed)

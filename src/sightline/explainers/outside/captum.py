@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from ...registry import register_family
+from ...shapes import AnyTensor
 from ._adapter_input import AdapterInput
 from ._peer import Peer, first, layer_module, reads_rows_and_columns
 
@@ -62,7 +62,7 @@ class Captum(Peer):
 
         return getattr(attr, method)
 
-    def map(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> AnyTensor:
         kind, options = self._kind(self.method), self.chosen
         made = {k: options.pop(k) for k in _parameters(kind.__init__) if k in options}
         layers = []

@@ -12,10 +12,10 @@ from io import StringIO
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from ...network.tracing.layouts import to_maps
 from ...registry import register_family
+from ...shapes import AnyTensor
 from ._adapter_input import AdapterInput
 from ._peer import Peer, layer_module, layout
 
@@ -49,7 +49,7 @@ class GradCamLibrary(Peer):
     def layered(self, method: str) -> bool:
         return True
 
-    def map(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> AnyTensor:
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

@@ -9,10 +9,9 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from ...network.tracing.layouts import to_maps
 from ...registry import register_family
+from ...shapes import AnyTensor
 from ._adapter_input import AdapterInput
 from ._peer import Peer, first, layer_module, layout
 
@@ -42,7 +41,7 @@ class TorchCam(Peer):
     def layered(self, method: str) -> bool:
         return True
 
-    def map(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> AnyTensor:
         from torchcam import methods
 
         options: dict[str, Any] = dict(self.chosen)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import register_family
+from ...shapes import AnyTensor
 from ._adapter_input import AdapterInput
 from ._peer import Peer
 
@@ -52,7 +53,7 @@ class Zennit(Peer):
     def layered(self, method: str) -> bool:
         return False
 
-    def map(self, given: AdapterInput) -> Tensor:
+    def map(self, given: AdapterInput) -> AnyTensor:
         from zennit import attribution, composites
 
         options: dict[str, Any] = dict(self.chosen)

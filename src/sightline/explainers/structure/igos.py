@@ -17,11 +17,9 @@ is scaled with the picture. `early weakening` of the second public copy is left 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from ...model import Model
 from ...registry import register
-from ...shapes import Images
+from ...shapes import AnyTensor, Images
 from ._descent import DescentState, Optimiser
 from ._objective import Objective
 from ._optimised_mask import IntegratedMask
@@ -62,6 +60,6 @@ class IGOS(IntegratedMask):
         return None
 
     def ends(
-        self, objective: Objective, course: DescentState, hidden: Tensor
-    ) -> Mapping[str, Tensor]:
+        self, objective: Objective, course: DescentState, hidden: Images
+    ) -> Mapping[str, AnyTensor]:
         return {"deletion": course.scores[:, 0]}

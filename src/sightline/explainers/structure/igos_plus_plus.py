@@ -14,12 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor
-
 from ...errors import BadField
 from ...model import Model
 from ...registry import register
-from ...shapes import Images
+from ...shapes import AnyTensor, Images
 from ._descent import DescentState, Optimiser
 from ._evidence import Term
 from ._objective import Objective
@@ -81,8 +79,8 @@ class IGOSPlusPlus(IntegratedMask):
         return edge_weights(images / model.std.to(images), self.edge)
 
     def ends(
-        self, objective: Objective, course: DescentState, hidden: Tensor
-    ) -> Mapping[str, Tensor]:
+        self, objective: Objective, course: DescentState, hidden: Images
+    ) -> Mapping[str, AnyTensor]:
         covers = (1 - hidden).repeat(1, len(TERMS), 1, 1)
         scores = objective.evidence.scores(covers, course.rows)
         return {"deletion": scores[:, OF_PRODUCT[0]], "insertion": scores[:, OF_PRODUCT[1]]}

@@ -15,12 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from ...errors import BadField
 from ...model import Model
 from ...registry import register
-from ...shapes import Images
+from ...shapes import AnyTensor, Images
 from ._descent import DescentState, Optimiser
 from ._evidence import MaskPath
 from ._objective import Objective
@@ -71,6 +69,6 @@ class MeaningfulPerturbation(OptimisedMask):
         return None
 
     def ends(
-        self, objective: Objective, course: DescentState, hidden: Tensor
-    ) -> Mapping[str, Tensor]:
+        self, objective: Objective, course: DescentState, hidden: Images
+    ) -> Mapping[str, AnyTensor]:
         return {"deletion": course.scores[:, 0]}

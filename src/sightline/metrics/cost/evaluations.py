@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...errors import BadField
 from ...explanation import Explanation
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 from ._record import shared
 
 
@@ -39,7 +39,7 @@ class Evaluations(Metric):
         if not 0 <= self.copy <= 1:
             raise BadField(f"copy is a share of a pass, in [0, 1]; got {self.copy}.")
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         told = case.explanation.provenance
         passes = told.get("evaluations")
         if passes is not None:

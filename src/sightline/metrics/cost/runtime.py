@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...explanation import Explanation
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 from ._record import shared
 
 
@@ -32,6 +32,6 @@ class Runtime(Metric):
     unit: ClassVar[str] = "seconds a picture"
     measures_cost: ClassVar[bool] = True
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         spent = shared(case, case.explanation.provenance.get("seconds"))
         return torch.full((len(case.images),), spent, dtype=torch.float32, device="cpu")

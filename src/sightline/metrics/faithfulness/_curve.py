@@ -47,8 +47,8 @@ class AreaUnderCurve(Metric):
 
     @abstractmethod
     def visible(self, rank: Tensor, changed: Tensor) -> Tensor:
-        """Which pixels are the picture's own after `changed` pixels (step,): rank (row, col) ->
-        (step, row, col).
+        """Which pixels are the picture's own after `changed` pixels (step, 1, 1), from their
+        rank (row, col) to (step, row, col).
         """
 
     @final

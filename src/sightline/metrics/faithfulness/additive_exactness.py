@@ -22,6 +22,7 @@ from ...network.trace import Edit, Fan
 from ...network.tracing.prefix_replay import JOINT
 from ...ops.noise import generator
 from ...registry import register
+from ...shapes import Flags, Scores
 from ...target import Target
 
 LINEAR = 1e-4
@@ -51,7 +52,7 @@ class AdditiveExactness(Metric):
 
     layer: str | None = None
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         found = []
         for row, (raw, fall) in enumerate(self._places(case)):
             error, size = (raw - fall).abs().mean(), fall.abs().mean()
@@ -59,7 +60,7 @@ class AdditiveExactness(Metric):
             found.append(torch.where(size > 1e-7 * scale[0], error / size, torch.nan))
         return torch.stack(found)
 
-    def guaranteed(self, case: Case) -> Tensor:
+    def guaranteed(self, case: Case) -> Flags:
         """Whether the score is affine after the layer, (batch,) bool: on three random mixtures of
         the maps, to 1e-4 of how far they move the score. Only then may a map be called exact."""
         layer, found = self._layer(case), []
@@ -69,9 +70,9 @@ class AdditiveExactness(Metric):
             straight = 0.7 * start + 0.3 * end
             allowed = LINEAR * max(abs(end - start), abs(start), abs(end)) + LEAST
             found.append(abs(between - straight) <= allowed)
-        return torch.tensor(found, dtype=torch.float32, device="cpu")
+        return torch.tensor(found, dtype=torch.bool, device="cpu")
 
-    def gap(self, case: Case) -> Tensor:
+    def gap(self, case: Case) -> Scores:
         """How far the sum of the map is from what hiding the whole layer does, in parts of that,
         (batch,)."""
         layer, found = self._layer(case), []

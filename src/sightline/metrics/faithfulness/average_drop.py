@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...registry import register
+from ...shapes import Scores
 
 
 @register("average-drop", paper="arXiv:1710.11063")
@@ -38,6 +38,6 @@ class AverageDrop(Metric):
     def __post_init__(self) -> None:
         Fill(self.fill)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
         return torch.where(before > 0, (before - after).clamp(min=0) / before, torch.nan)

@@ -8,11 +8,10 @@ increase below a millionth is rounding and counts as none.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor
-
 from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...registry import register
+from ...shapes import Scores
 
 ROUNDING = 1e-6
 
@@ -39,6 +38,6 @@ class AverageIncrease(Metric):
     def __post_init__(self) -> None:
         Fill(self.fill)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
         return (after > before + ROUNDING).double()

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...explanation import Heatmap
 from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...registry import register
+from ...shapes import Scores
 
 LEAST = 1e-6  # of the larger score: a smaller difference is the rounding of float32
 
@@ -43,7 +43,7 @@ class Completeness(Metric):
         if self.baseline != "zero":
             Fill(self.baseline)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         shown = case.heat
         if isinstance(case.explanation, Heatmap) and case.explanation.native is not None:
             shown = case.explanation.native

@@ -8,6 +8,7 @@ pixels of equal value are removed in a drawn order, not in reading order.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ...registry import register
@@ -31,5 +32,7 @@ class Deletion(AreaUnderCurve):
     def hidden(self) -> str | float:
         return self.fill
 
-    def visible(self, rank: Tensor, changed: Tensor) -> Tensor:
+    def visible(
+        self, rank: Shaped[Tensor, "row col"], changed: Shaped[Tensor, "step 1 1"]
+    ) -> Shaped[Tensor, "step row col"]:
         return rank >= changed

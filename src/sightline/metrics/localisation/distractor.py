@@ -10,11 +10,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...errors import NotExplainable
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 from ._object import warn_empty
 
 
@@ -38,7 +38,7 @@ class Distractor(Metric):
 
     other: str = "distractor"
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         truth = case.truth
         if truth is None or truth.masks is None or truth.parts is None:
             raise NotExplainable(

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 from ._object import objects
 
 
@@ -36,7 +36,7 @@ class EnergyPointing(Metric):
     unit: ClassVar[str] = "share of energy"
     bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         found = []
         for shown in objects(case, "energy-pointing"):
             if shown is None:
@@ -47,7 +47,7 @@ class EnergyPointing(Metric):
             found.append(float(energy[shown.inside].sum() / whole) if whole > 0 else float("nan"))
         return torch.tensor(found, dtype=torch.float32, device="cpu")
 
-    def chance(self, case: Case) -> Tensor:
+    def chance(self, case: Case) -> Scores:
         """The object's share of what the model saw, (batch,): the level of a map without
         preference."""
         found = []

@@ -18,6 +18,7 @@ from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
 from ...ops.boxes import overlap
 from ...registry import register
+from ...shapes import Scores
 from ._components import boxes_above
 from ._object import boxes_in_model
 
@@ -55,7 +56,7 @@ class ILSVRCLocalisation(Metric):
                 f"threshold is a share of the largest value, in [0, 1); got {self.threshold}."
             )
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         true = boxes_in_model(case, "ilsvrc-localisation")
         labels = case.truth.labels if case.truth else None
         if labels is None:

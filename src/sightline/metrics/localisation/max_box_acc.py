@@ -19,6 +19,7 @@ from ...errors import BadField
 from ...metric import Case, Metric
 from ...ops.boxes import overlap
 from ...registry import register
+from ...shapes import Curves, Scores
 from ._components import LEVELS, boxes_above, eight_bit
 from ._object import boxes_in_model
 
@@ -58,18 +59,18 @@ class MaxBoxAcc(Metric):
                 f"threshold is a share of the map's range, in [0, 1); got {self.threshold}."
             )
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Curves) -> Scores:
         reached = torch.stack([self._fits(curves, d).amax(1).double() for d in self.deltas])
         return torch.where(curves.isnan().any(1), torch.nan, reached.mean(0))
 
-    def curves(self, case: Case) -> Tensor:
+    def curves(self, case: Case) -> Curves:
         """The best IoU with a true box at each threshold, (batch, 255), or (batch, 1) at a fixed
         one."""
         true = boxes_in_model(case, "max-box-acc")
         found = [self._overlaps(heat, boxes) for heat, boxes in zip(case.heat, true, strict=True)]
         return torch.stack(found).float()
 
-    def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
+    def summary(self, values: Scores, curves: Curves | None = None) -> float:
         """The published number: the mean over IoU levels of the largest share of pictures that one
         threshold reaches."""
         if curves is None:
@@ -80,7 +81,7 @@ class MaxBoxAcc(Metric):
         best = [self._fits(known, d).double().mean(0).max() for d in self.deltas]
         return float(torch.stack(best).mean())
 
-    def best_threshold(self, curves: Tensor) -> float:
+    def best_threshold(self, curves: Curves) -> float:
         """The threshold with the largest mean share over the IoU levels, for `threshold` on other
         pictures."""
         known = curves[~curves.isnan().any(1)]

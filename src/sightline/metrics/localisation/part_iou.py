@@ -17,6 +17,7 @@ from ...metric import Case, Metric
 from ...ops.similarity import rounded
 from ...registry import register
 from ...sample import Truth
+from ...shapes import Scores
 from ._object import warn_empty
 
 
@@ -47,7 +48,7 @@ class PartIoU(Metric):
                 f"threshold is a share of the largest value, in [0, 1); got {self.threshold}."
             )
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         truth = case.truth
         if truth is None or (truth.parts is None and (self.part or truth.masks is None)):
             what = f"masks of the part {self.part!r}" if self.part else "masks of objects or parts"

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
-from torch import Tensor
 
 from ...errors import BadField
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 from ._object import objects
 
 EQUAL = 1e-6  # of the map's range: maxima that differ by less are one
@@ -48,7 +48,7 @@ class Pointing(Metric):
         if not self.tolerance >= 0:
             raise BadField(f"tolerance is a distance in pixels, at least 0; got {self.tolerance}.")
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         return torch.tensor(
             [
                 float("nan") if o is None else _share(o.heat, o.inside, self.tolerance * o.scale)
@@ -69,7 +69,7 @@ def _share(heat: np.ndarray, inside: np.ndarray, tolerance: float) -> float:
     return float((away[maxima] <= tolerance).mean())
 
 
-def class_mean(values: Tensor, labels: Sequence[int]) -> float:
+def class_mean(values: Scores, labels: Sequence[int]) -> float:
     """The paper's aggregate: hits averaged within each class first, then over classes. Pictures
     that could not be scored are left out; NaN where all are."""
     classes = torch.tensor(list(labels), device="cpu")

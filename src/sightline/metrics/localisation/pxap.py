@@ -17,6 +17,7 @@ from ...errors import NotExplainable, ShapeError
 from ...metric import Case, Metric
 from ...ops.similarity import stretched
 from ...registry import register
+from ...shapes import Curves, Scores
 from ._object import warn_empty
 
 STEPS = 1000
@@ -41,10 +42,10 @@ class PxAP(Metric):
     unit: ClassVar[str] = "area under precision and recall"
     bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Curves) -> Scores:
         return torch.stack([_area(row[None]) for row in curves])
 
-    def curves(self, case: Case) -> Tensor:
+    def curves(self, case: Case) -> Curves:
         """Pixels of the object, then of the rest, in each bin of the map's values: (batch, 2 x
         1001)."""
         truth = case.truth
@@ -68,7 +69,7 @@ class PxAP(Metric):
             found.append(torch.cat(counts))
         return torch.stack([row.float() for row in found])
 
-    def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
+    def summary(self, values: Scores, curves: Curves | None = None) -> float:
         """The published number, in [0, 1]: the area for the pixels of all pictures together."""
         return Metric.summary(self, values) if curves is None else float(_area(curves))
 

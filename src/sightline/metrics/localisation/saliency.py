@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
 from ...ops.resize import resize
 from ...registry import register
+from ...shapes import Scores
 
 LEAST_AREA = 0.05
 LEAST_PROBABILITY = 1e-12
@@ -50,7 +52,7 @@ class SaliencyMetric(Metric):
                 f"thresholds are positive multiples of the map's mean; got {self.thresholds}."
             )
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         images, crops, areas, rows = case.images, [], [], []
         for row, heat in enumerate(case.heat):
             for top, left, bottom, right in self._boxes(heat):
@@ -87,7 +89,7 @@ class SaliencyMetric(Metric):
         return list(dict.fromkeys(box for box in boxes if box is not None))
 
 
-def tightest(mask: Tensor) -> Corners | None:
+def tightest(mask: Bool[Tensor, "row col"]) -> Corners | None:
     """The smallest rectangle that holds all of `mask` (row, col), ends outside; None if empty."""
     if not mask.any():
         return None
@@ -95,6 +97,8 @@ def tightest(mask: Tensor) -> Corners | None:
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
 
 
-def smallest_sufficient(areas: Tensor, probabilities: Tensor) -> Tensor:
+def smallest_sufficient(
+    areas: Float[Tensor, "*shape"], probabilities: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
     """log(max(a, 0.05)) - log(p), elementwise."""
     return areas.clamp(min=LEAST_AREA).log() - probabilities.clamp(min=LEAST_PROBABILITY).log()

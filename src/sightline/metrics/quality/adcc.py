@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import BadField
 from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...registry import register
+from ...shapes import Curves, Scores
 from .coherency import coherence
 from .complexity import spread
 
@@ -48,31 +50,31 @@ class ADCC(Metric):
         if self.aggregate not in ("image", "dataset"):
             raise BadField(f"aggregate is 'image' or 'dataset'; got {self.aggregate!r}.")
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Curves) -> Scores:
         return harmonic(curves.double())
 
-    def curves(self, case: Case) -> Tensor:
+    def curves(self, case: Case) -> Curves:
         """Drop, coherency and complexity of each picture, (batch, 3)."""
         before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
         drop = torch.where(before > 0, (before - after).clamp(min=0) / before, torch.nan)
         terms = (drop, coherence(case, self.fill), spread(case).cpu())
         return torch.stack(terms, 1).float()
 
-    def summary(self, values: Tensor, curves: Tensor | None = None) -> float:
+    def summary(self, values: Scores, curves: Curves | None = None) -> float:
         """`adcc_dataset` of the three terms, or the mean of the pictures' numbers."""
         if self.aggregate == "image" or curves is None:
             return Metric.summary(self, values)
         return adcc_dataset(curves)
 
 
-def adcc_dataset(terms: Tensor) -> float:
+def adcc_dataset(terms: Float[Tensor, "picture 3"]) -> float:
     """One harmonic mean of the mean drop, coherency and complexity, of terms (picture, 3); pictures
     where one is undefined are left out."""
     known = terms[~terms.isnan().any(1)].double()
     return float(harmonic(known.mean(0)[None])) if len(known) else float("nan")
 
 
-def harmonic(terms: Tensor) -> Tensor:
+def harmonic(terms: Float[Tensor, "batch 3"]) -> Scores:
     """ADCC (batch,) of drop, coherency and complexity (batch, 3)."""
     drop, coherency, complexity = terms.unbind(1)
     parts = torch.stack([coherency, 1 - complexity, 1 - drop], 1)

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...metric import Case, Metric
 from ...ops.fill import Fill
 from ...ops.similarity import pearson
 from ...registry import register
+from ...shapes import Scores
 
 
-def coherence(case: Case, fill: str | float) -> Tensor:
+def coherence(case: Case, fill: str | float) -> Scores:
     """(1 + correlation) / 2 of the map and the map of what it shows, float64; 1 where both are the
     same, NaN where one alone is constant."""
     again = case.again(case.kept(fill))
@@ -49,5 +49,5 @@ class Coherency(Metric):
     def __post_init__(self) -> None:
         Fill(self.fill)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         return coherence(case, self.fill)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 
 
-def spread(case: Case) -> Tensor:
+def spread(case: Case) -> Scores:
     """The mean of each map in [0, 1], float64; NaN where nothing is positive."""
     shown = case.unit.double().mean((1, 2))
     return torch.where(shown > 0, shown, torch.nan)
@@ -36,5 +36,5 @@ class Complexity(Metric):
     unit: ClassVar[str] = "mean of the map"
     bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         return spread(case)

@@ -9,12 +9,11 @@ and share architecture, start and order of data with the first.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor
-
 from ...errors import NotExplainable
 from ...metric import Case, Metric
 from ...model import Model
 from ...registry import register
+from ...shapes import Scores
 from ._similarity import Similarity, check, similarity
 
 
@@ -42,7 +41,7 @@ class DataRandomisation(Metric):
     def __post_init__(self) -> None:
         check(self.similarity)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         if self.other is None:
             raise NotExplainable(
                 "data-randomisation compares with a second network, trained on permuted labels;"

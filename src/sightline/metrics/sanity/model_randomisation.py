@@ -27,6 +27,7 @@ from ...model import Model
 from ...network.reinitialised import held, put, redrawn, weighted_layers
 from ...ops.noise import generator
 from ...registry import register
+from ...shapes import Curves, Scores
 from ._similarity import Similarity, check, similarity
 
 
@@ -77,19 +78,19 @@ class ModelRandomisation(Metric):
         if self.draws < 1:
             raise BadField(f"draws is the number of random networks, at least 1; got {self.draws}.")
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         if self.mode == "cascading":
             return self._alike(case, last=True)[:, 0]
         return self._alike(case)[:, 1:].mean(1)
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Curves) -> Scores:
         return curves[:, -1] if self.mode == "cascading" else curves[:, 1:].mean(1)
 
-    def curves(self, case: Case) -> Tensor:
+    def curves(self, case: Case) -> Curves:
         """The similarity after each step, (batch, steps + 1), starting with the trained model."""
         return self._alike(case).float()
 
-    def verdict(self, curves: Tensor, seed: int = 0) -> Literal["sensitive", "insensitive"]:
+    def verdict(self, curves: Curves, seed: int = 0) -> Literal["sensitive", "insensitive"]:
         """Whether the method depends on what the model learned, from cascading curves.
 
         Sensitive where the mean similarity falls below 0.9 with the last layer alone and, in the

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...errors import BadField
 from ...metric import Case, Metric
 from ...ops.noise import generator
 from ...registry import register
+from ...shapes import Curves, Scores
 
 
 @register("sensitivity", paper="arXiv:1901.09392")
@@ -52,11 +52,11 @@ class Sensitivity(Metric):
         if self.over not in ("max", "mean"):
             raise BadField(f"over is 'max' or 'mean'; got {self.over!r}.")
 
-    def read(self, curves: Tensor) -> Tensor:
+    def read(self, curves: Curves) -> Scores:
         drawn = curves.double()
         return drawn.amax(1) if self.over == "max" else drawn.mean(1)
 
-    def curves(self, case: Case) -> Tensor:
+    def curves(self, case: Case) -> Curves:
         """The relative change of each draw, (batch, samples)."""
         images, dice = case.images, generator(self.seed, "sensitivity")
         heat = case.heat.double().flatten(1).cpu()

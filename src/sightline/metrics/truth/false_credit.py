@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...errors import BadField
 from ...metric import Case, Metric
 from ...registry import register
+from ...shapes import Scores
 from ._parts import parts_of
 
 
@@ -42,7 +42,7 @@ class FalseCredit(Metric):
                 f"matters is a share of the largest effect, in (0, 1]; got {self.matters}."
             )
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         found = []
         for parts in parts_of(case, "false-credit"):
             share = float("nan")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from ...metric import Case, Metric
 from ...ops.similarity import spearman
 from ...registry import register
+from ...shapes import Scores
 from ._parts import parts_of
 
 
@@ -39,7 +39,7 @@ class PartImportance(Metric):
     unit: ClassVar[str] = "rank correlation"
     bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
 
-    def score(self, case: Case) -> Tensor:
+    def score(self, case: Case) -> Scores:
         found = []
         for parts in parts_of(case, "part-importance"):
             if parts is None or len(parts.names) < 3:

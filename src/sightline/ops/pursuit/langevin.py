@@ -28,7 +28,7 @@ def langevin_step(
 
 def langevin(
     places: Places,
-    gradient: Callable[[Tensor], Tensor],
+    gradient: Callable[[Places], Places],
     dice: torch.Generator,
     step: float = STEP,
     cap: float = CAP,

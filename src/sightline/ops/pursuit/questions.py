@@ -96,7 +96,7 @@ class KnownBits:
             torch.zeros(count, dtype=torch.bool, device="cpu"),
         )
 
-    def with_answers(self, truth: Bits, reads: Tensor) -> "KnownBits":
+    def with_answers(self, truth: Bits, reads: Int[Tensor, " read"]) -> "KnownBits":
         """With the bits that a question reads."""
         bits, told = self.bits.clone(), self.told.clone()
         bits[reads], told[reads] = truth[reads].to(bits), True
