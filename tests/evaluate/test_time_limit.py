@@ -2,6 +2,7 @@
 
 import math
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -95,11 +96,14 @@ def test_a_call_that_takes_too_long_is_left_alone() -> None:
     assert TimeLimit(math.inf).call(threading.get_ident) == threading.get_ident()
 
 
+@pytest.mark.parametrize("data", ["{}", "zip://::{}/photos.zip"])
 def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in "abc":
-        Image.new("RGB", (9, 9), (ord(name), 1, 2)).save(tmp_path / f"{name}.png")
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in "abc":
+            Image.new("RGB", (9, 9), (ord(name), 1, 2)).save(tmp_path / f"{name}.png")
+            archive.write(tmp_path / f"{name}.png", f"{name}.png")
     held, digest = threading.Event(), Sample.digest
 
     def slow(item: Sample) -> str:
@@ -112,7 +116,8 @@ def test_a_picture_that_is_not_read_in_time_is_a_row_with_its_reason(
     model = sl.Model(net, sl.Preprocess(size=8))
     plan = evaluation_plan(model, [sl.create("explainer", "gradient")], ["complexity"])
     with open_ledger(tmp_path / "run" / CELLS, CELL_RECORDS) as book:
-        board = Board(plan, match(open_samples(tmp_path), model), book, time_limit=TimeLimit(0.5))
+        samples = match(open_samples(data.format(tmp_path)), model)
+        board = Board(plan, samples, book, time_limit=TimeLimit(0.5))
         tasks, _ = board.work()
         assert [task.sample.name for task in tasks] == ["a.png", "c.png"]
         errors = {row["error"] for row in board.rows() if row["picture"] == "b.png"}

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from ..data.addresses import Remote
 from ..data.classes import UNKNOWN, Meaning
 from ..errors import BadImage
 from ..jobs.key_index import compact
@@ -119,12 +120,9 @@ class Board:
         return tuple(cells)
 
     def _digest(self, sample: Sample) -> str:
-        """Its fingerprint. Raises: BadImage, OSError; also for a file that is not read in time."""
-        return (
-            self.time_limit.call(sample.digest)
-            if isinstance(sample.source, Path)
-            else sample.digest()
-        )
+        """Its fingerprint. Raises: BadImage, OSError; also for what is not fetched in time."""
+        fetched = isinstance(sample.source, (Path, Remote))
+        return self.time_limit.call(sample.digest) if fetched else sample.digest()
 
     def _unreadable(self, sample: Sample, why: str) -> None:
         """Enters a picture without a fingerprint: its cells are known to this run alone."""
