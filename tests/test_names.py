@@ -8,9 +8,6 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "src" / "sightline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Two classes of one name; the list ends with the last of them, and none is added.
-SHARED = {"Entry"}
-
 # Files by which a newcomer found nothing, and the word that says what is in them.
 FILES = {
     "crew": "pool",
@@ -71,8 +68,7 @@ def test_each_class_has_a_name_of_its_own() -> None:
         for each in _definitions(path):
             if isinstance(each, ast.ClassDef):
                 homes[each.name].append(_name(path))
-    shared = {name: where for name, where in homes.items() if len(where) > 1}
-    assert not {name: where for name, where in shared.items() if name not in SHARED}
+    assert not {name: where for name, where in homes.items() if len(where) > 1}
 
 
 def test_files_are_named_after_what_is_in_them() -> None:
