@@ -100,12 +100,12 @@ def test_a_full_disk_ends_with_1_and_the_same_command_goes_on(
 def test_an_interrupted_command_ends_with_130_and_says_that_it_goes_on(
     birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sightline.evaluate import local
+    from sightline.evaluate import work
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "compute", stopped)
+    monkeypatch.setattr(work, "compute", stopped)
     done = _sightline(birds, "--methods", "gradient", "--out", tmp_path / "o")
     assert done.exit_code == 130 and "the same command goes on" in done.stderr
 

@@ -116,7 +116,7 @@ def test_an_estimate_is_passes_times_pictures_times_the_time_of_one(
     usual = sl.create("explainer", "rise").masks
     counts = {"rise": (usual + 1, 0), "grad-cam": (1, 1)}
     known = {name: {"forward": f, "backward": b} for name, (f, b) in counts.items()}
-    monkeypatch.setattr(estimate._record, "costs", lambda: known)
+    monkeypatch.setattr(estimate.facts, "costs", lambda: known)
     monkeypatch.setattr(estimate, "_seconds", lambda _: 0.02)
     rise = round((usual + 1) * 800 / usual)
     assert estimate.expected(plan) == {"rise": rise + 10, "grad-cam": 2 + 10}
