@@ -15,8 +15,7 @@ from .target import Target, Top
 
 
 class Attack(ABC):
-    """Which small change of a picture fools the model? Attacks are frozen dataclasses; fields are
-    their budgets.
+    """Which small change of a picture fools the model? Frozen dataclasses; fields are budgets.
 
     aim: the target where none is given: the class that the model should predict, by default its
     second choice; a negated target is the class to move away from. tiny: fields with which it is
@@ -64,9 +63,7 @@ class Attack(ABC):
             if held is not None:
                 held.check(model, (clean.shape[2], clean.shape[3]), clean.shape[1])
             found = [
-                self.deceive(
-                    model.take([i]), clean[i : i + 1].to(model.device), aimed.take([i]), held
-                )
+                self.deceive(model.take([i]), clean[[i]].to(model.device), aimed.take([i]), held)
                 for i in range(len(clean))
             ]
         fooled = torch.cat([each.detach() for each in found]).to(clean) if found else clean
