@@ -49,7 +49,7 @@ def stopping() -> Iterator[None]:
 @pytest.fixture
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every map takes 0 s, so that pages of two runs can be equal."""
-    monkeypatch.setattr("sightline.explainer.time.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("sightline.explainers.contract.batches.time.perf_counter", lambda: 0.0)
 
 
 def _killed(words: tuple[object, ...], *strikes: tuple[int, bool]) -> list[int]:
