@@ -19,8 +19,7 @@ class Attack(ABC):
 
     aim: the target where none is given: the class that the model should predict, by default its
     second choice; a negated target is the class to move away from. tiny: fields with which it is
-    quick, for tests. keeps_class: the prediction shall stay as it is. revision: raised where equal
-    fields give other pictures than before.
+    quick, for tests. keeps_class: the prediction stays. revision: raised when its answers change.
     """
 
     kind: ClassVar[str] = "attack"
