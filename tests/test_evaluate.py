@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 import sightline as sl
-from evaluate.breaking import Counting, Crashing, Dying, Refusing, Undefined
+from evaluation.breaking import Counting, Crashing, Dying, Refusing, Undefined
 from sightline.errors import BadField, BadImage, BadTarget, FileProblem, UnknownName
-from sightline.evaluate import comparison
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation import comparison
+from sightline.evaluation.plan import BLIND
 from sightline.stats import wins
 from sightline.worlds import analytic, aviary
 

@@ -13,7 +13,7 @@ import sightline as sl
 from sightline import explain_pictures, registry, run
 from sightline.artifact import WEIGHTS
 from sightline.errors import BadField, MissingExtra, NotExplainable, SightlineWarning, UnknownName
-from sightline.evaluate import measurement
+from sightline.evaluation import measurement
 from sightline.metric import Case, Truth
 from sightline.ops.null_maps import NULLS
 from sightline.pages.record import PageRecord

@@ -4,9 +4,7 @@ The root only names things; each is imported on first use, so that `sightline --
 torch.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -68,14 +66,3 @@ def __getattr__(name: str) -> Any:  # Any: whatever the name stands for
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Root(ModuleType):
-    """This module. An import of the room `evaluate` does not hide the function of that name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:  # Any: whatever is assigned
-        if not (name in _WHERE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Root

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from . import registry
 from .errors import NotExplainable, NotMeasured, SightlineError
-from .evaluate.measurement import Judged, Subject, judge, score
-from .evaluate.record import Score
-from .evaluate.stores.baselines import Found, levels
+from .evaluation.measurement import Judged, Subject, judge, score
+from .evaluation.record import Score
+from .evaluation.stores.baselines import Found, levels
 from .explainer import Explainer
 from .explainers.contract.provenance import versions
 from .explainers.contract.requirements import shared

@@ -20,8 +20,9 @@ from . import registry, zoo
 from .data.classes import match
 from .data.opening import open_samples
 from .errors import BadField, NotExplainable, SightlineWarning
-from .evaluate import evaluation, run_file
-from .evaluate.table import Table
+from .evaluation import run as evaluation
+from .evaluation import run_file
+from .evaluation.table import Table
 from .explainer import Explainer
 from .explainers.contract.batches import Attempt
 from .explainers.contract.refusals import in_words

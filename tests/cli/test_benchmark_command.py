@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 from sightline import create
 from sightline.cli.app import app
 from sightline.cli.benchmark import model_names
-from sightline.evaluate.benchmark import run
-from sightline.evaluate.benchmark.ranking import benchmark_ranking
-from sightline.evaluate.benchmark.recommendation import recommended
-from sightline.evaluate.comparison import Scores
+from sightline.evaluation.benchmark import run
+from sightline.evaluation.benchmark.ranking import benchmark_ranking
+from sightline.evaluation.benchmark.recommendation import recommended
+from sightline.evaluation.comparison import Scores
 from sightline.pages.leaderboard import page, sentences
 
 NULLS = ("random", "centred blob")

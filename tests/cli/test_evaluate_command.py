@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from sightline.cli.app import app
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation.plan import BLIND
 from sightline.worlds import aviary
 
 
@@ -73,7 +73,7 @@ def test_a_full_disk_ends_with_1_and_the_same_command_goes_on(
 ) -> None:
     import errno
 
-    from sightline.evaluate.stores import rows
+    from sightline.evaluation.stores import rows
 
     words = (birds, "--methods", "gradient", "--metrics", "complexity", "--out", tmp_path / "o")
 
@@ -100,7 +100,7 @@ def test_a_full_disk_ends_with_1_and_the_same_command_goes_on(
 def test_an_interrupted_command_ends_with_130_and_says_that_it_goes_on(
     birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sightline.evaluate import work
+    from sightline.evaluation import work
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt

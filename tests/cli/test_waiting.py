@@ -14,7 +14,7 @@ import sightline as sl
 from sightline import explain_pictures, registry
 from sightline.cli.waiting import bar, estimate, meter
 from sightline.cli.waiting.meter import Meter, duration
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation.plan import BLIND
 
 Command = Callable[..., Result]
 

@@ -18,7 +18,7 @@ import sightline as sl
 from sightline.data.classes import NUMBER, ORDER, OWN, UNKNOWN, Classes, match
 from sightline.data.opening import open_samples
 from sightline.errors import SightlineWarning
-from sightline.evaluate.table import Table
+from sightline.evaluation.table import Table
 
 GREY = Image.new("RGB", (8, 8), (90, 120, 30))
 

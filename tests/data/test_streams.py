@@ -13,7 +13,7 @@ import sightline as sl
 from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadField, BadImage, MissingExtra
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation.plan import BLIND
 from sightline.pictures.encoded import Encoded
 from sightline.sample import Sample
 

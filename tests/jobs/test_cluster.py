@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import sightline as sl
-from evaluate.breaking import Dying, DyingOnce
+from evaluation.breaking import Dying, DyingOnce
 from jobs.squares import LEDGER, Squares, notes, tasks
 from sightline.errors import BadField, MissingExtra
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation.plan import BLIND
 from sightline.jobs.cluster import RayRunner
 from sightline.jobs.ledger import open_ledger
 from sightline.jobs.resume import finish

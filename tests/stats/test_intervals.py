@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sightline import create
-from sightline.evaluate.comparison import Difference, Scores, corrected, ranking
+from sightline.evaluation.comparison import Difference, Scores, corrected, ranking
 from sightline.stats.intervals import mean_interval, mean_intervals, p_values, significant
 
 RUNS = 4000

@@ -115,7 +115,7 @@ def attack(
 
 def _run(model: "Model", made: "Attacking", aim: Any, explainers: "list[Explainer]") -> "Run":
     """What the results of a folder depend on."""
-    from ..evaluate.plan import method_record, model_record
+    from ..evaluation.plan import method_record, model_record
     from .results.store import Run
 
     facts = model_record(model)

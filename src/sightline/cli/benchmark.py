@@ -26,8 +26,8 @@ from .results import folders
 from .results.folders import Command
 
 if TYPE_CHECKING:
-    from ..evaluate.benchmark.run import BenchmarkResult
-    from ..evaluate.benchmark.tracks import BenchmarkTrack
+    from ..evaluation.benchmark.run import BenchmarkResult
+    from ..evaluation.benchmark.tracks import BenchmarkTrack
     from ..explainer import Explainer
 
 TRACKS = ("known", "real", "all")
@@ -87,9 +87,9 @@ def benchmark(
     own = Command.of("benchmark", locals())
     with verb_context(quiet=quiet or json, debug=debug):
         from ..errors import FileProblem, SightlineError
-        from ..evaluate import evaluation
-        from ..evaluate.benchmark.methods import benchmark_methods
-        from ..evaluate.benchmark.run import Benchmark
+        from ..evaluation import run as evaluation
+        from ..evaluation.benchmark.methods import benchmark_methods
+        from ..evaluation.benchmark.run import Benchmark
 
         names = model_names(model or "")
         wanted = _tracks(data, track, limit, names, range)
@@ -132,7 +132,7 @@ def _tracks(
     """The contests that were asked for. Raises: BadField where none is, or a word is wrong."""
     from ..data import drawn_worlds
     from ..errors import BadField
-    from ..evaluate.benchmark import tracks
+    from ..evaluation.benchmark import tracks
     from ..pictures.formats.levels import Range, parse_range
     from . import parse
 
@@ -160,14 +160,14 @@ def _tracks(
 
 
 def _hold(
-    runner: Any,  # evaluate.benchmark.run.Benchmark, which would load torch
+    runner: Any,  # evaluation.benchmark.run.Benchmark, which would load torch
     track: "BenchmarkTrack",
     explainers: "Sequence[Explainer]",
     command: str,
 ) -> "BenchmarkResult":
     """One contest, kept in its folder with the way to hold it again; the page is written again."""
-    from ..evaluate.benchmark import results_store
-    from ..evaluate.benchmark.methods import peer_versions
+    from ..evaluation.benchmark import results_store
+    from ..evaluation.benchmark.methods import peer_versions
     from ..explainers.contract.provenance import versions
     from ..files.writing import write_bytes
     from ..pages.leaderboard.page import BenchmarkRun, page
@@ -208,7 +208,7 @@ def _command(
 def _conclude(
     out: Path, outcomes: "Sequence[BenchmarkResult]", broken: Sequence[str], *, as_json: bool
 ) -> None:
-    from ..evaluate.benchmark.ranking import benchmark_ranking
+    from ..evaluation.benchmark.ranking import benchmark_ranking
     from ..pages.leaderboard import sentences
 
     page = out / "leaderboard.md"

@@ -24,8 +24,8 @@ from .waiting.bar import shown
 from .waiting.meter import Meter
 
 if TYPE_CHECKING:
-    from ..evaluate.run_file import RunFile
-    from ..evaluate.table import Table
+    from ..evaluation.run_file import RunFile
+    from ..evaluation.table import Table
     from ..explain_pictures import PicturePlan
 
 SHOWN = 20  # errors that are listed one by one
@@ -171,7 +171,7 @@ def evaluate(
 
 def _run_file(data: str) -> "RunFile | None":
     """The run that DATA names, where it is a run file."""
-    from ..evaluate import run_file
+    from ..evaluation import run_file
 
     return run_file.read(Path(data)) if data.endswith(".toml") else None
 
@@ -192,7 +192,7 @@ def _watched(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _estimated(plan: "PicturePlan", data: str, limit: int | None, workers: int | None) -> str:
     """How long a folder will take; empty where that is under a minute, or not known."""
     from ..data.opening import open_samples
-    from ..evaluate.plan import BLIND
+    from ..evaluation.plan import BLIND
     from ..jobs.capacity import cores
     from .waiting import estimate
 

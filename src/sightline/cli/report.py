@@ -33,7 +33,7 @@ def report(
     with verb_context(quiet=quiet or json, debug=debug):
         from .. import run
         from ..errors import BadField
-        from ..evaluate.benchmark import results_store
+        from ..evaluation.benchmark import results_store
         from ..files.writing import write_bytes
         from ..pages.leaderboard.page import BenchmarkRun, page
         from .results import pages, store

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import sightline as sl
 from sightline import registry
 from sightline.errors import BadField, NotExplainable, ShapeError, UnknownName
-from sightline.evaluate.benchmark.methods import benchmark_methods
+from sightline.evaluation.benchmark.methods import benchmark_methods
 from sightline.explainers.outside.function import Outside, fingerprint
 from sightline.registry import from_json, to_json
 from sightline.worlds import analytic

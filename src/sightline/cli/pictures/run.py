@@ -10,8 +10,8 @@ import typer
 
 from ... import explain_pictures
 from ...errors import BadTarget, FileProblem, MissingExtra, SightlineError, UnknownName
-from ...evaluate.benchmark.tracks import short_name
-from ...evaluate.plan import method_record, model_record
+from ...evaluation.benchmark.tracks import short_name
+from ...evaluation.plan import method_record, model_record
 from ...explain_pictures import PicturePlan, PictureResult
 from ...files.display import without_folders
 from ...network.costs import watched

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...evaluate.benchmark.ranking import BenchmarkRanking, Place, benchmark_ranking
-from ...evaluate.benchmark.recommendation import FAMILIES, Recommended, recommended
-from ...evaluate.benchmark.run import EXPENSIVE, BenchmarkResult
-from ...evaluate.comparison import Level
+from ...evaluation.benchmark.ranking import BenchmarkRanking, Place, benchmark_ranking
+from ...evaluation.benchmark.recommendation import FAMILIES, Recommended, recommended
+from ...evaluation.benchmark.run import EXPENSIVE, BenchmarkResult
+from ...evaluation.comparison import Level
 from ...stats.intervals import FEWEST
 from ...views.wording import counted, listed, percent, seconds
 from . import sentences

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ... import registry
 from ...errors import UnknownName
-from ...evaluate.benchmark.ranking import BenchmarkRanking, Place
-from ...evaluate.comparison import Difference, Level
-from ...evaluate.table import BLOB
+from ...evaluation.benchmark.ranking import BenchmarkRanking, Place
+from ...evaluation.comparison import Difference, Level
+from ...evaluation.table import BLOB
 from ...stats.intervals import FEWEST
 from ...views.wording import counted, listed, number, percent
 

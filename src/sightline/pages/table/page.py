@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from ... import registry
-from ...evaluate.comparison import Difference, Level, Scores
-from ...evaluate.table import BLOB, Table
+from ...evaluation.comparison import Difference, Level, Scores
+from ...evaluation.table import BLOB, Table
 from ...stats.intervals import FEWEST
 from ...views import curve
 from ...views.wording import counted, number, percent, seconds, with_interval

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from ...evaluate.stability import Order
-from ...evaluate.table import Table
+from ...evaluation.stability import Order
+from ...evaluation.table import Table
 from ...views.wording import counted, number, percent
 
 Context = dict[str, Any]  # Any: what a template reads

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ... import registry
-from ...evaluate.comparison import Difference, Level, Ranking
-from ...evaluate.table import BLOB, Table
+from ...evaluation.comparison import Difference, Level, Ranking
+from ...evaluation.table import BLOB, Table
 from ...stats.intervals import FEWEST
 from ...views.wording import counted, listed, number, percent
 

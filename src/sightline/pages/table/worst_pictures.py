@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluate.table import BLOB, Table
+from ...evaluation.table import BLOB, Table
 from ...views import encode, paint
 from ...views.wording import number
 

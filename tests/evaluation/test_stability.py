@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline.evaluate import small_map
-from sightline.evaluate.stability import Coarse, coarse, probed, probes
-from sightline.evaluate.table import Table
+from sightline.evaluation import small_map
+from sightline.evaluation.stability import Coarse, coarse, probed, probes
+from sightline.evaluation.table import Table
 from sightline.worlds import analytic
 
 METHODS = ["gradient", "input-x-gradient", "smooth-grad"]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 import sightline as sl
 from sightline.cli.app import app
 from sightline.errors import BadField, BadModel
-from sightline.evaluate import run_file
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation import run_file
+from sightline.evaluation.plan import BLIND
 from sightline.worlds import analytic, aviary
 
 BYTES = ("table.parquet", "table.json", "run.toml")

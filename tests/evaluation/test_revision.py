@@ -10,9 +10,9 @@ import torch
 
 import sightline as sl
 from sightline import registry
-from sightline.evaluate import run_file
-from sightline.evaluate.cell_records import CELLS
-from sightline.evaluate.plan import BLIND, evaluation_plan, method_record
+from sightline.evaluation import run_file
+from sightline.evaluation.cell_records import CELLS
+from sightline.evaluation.plan import BLIND, evaluation_plan, method_record
 from sightline.sample import Sample
 from sightline.worlds import analytic
 

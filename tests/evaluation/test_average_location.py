@@ -9,8 +9,8 @@ import torch
 
 import sightline as sl
 from sightline import registry
-from sightline.evaluate import evaluation
-from sightline.evaluate.average_location import AVERAGE_LOCATION, average_location, place
+from sightline.evaluation import run as evaluation
+from sightline.evaluation.average_location import AVERAGE_LOCATION, average_location, place
 from sightline.pictures.preprocess import Preprocess
 from sightline.sample import Meaning, Sample, Samples, Truth
 from sightline.worlds.miniatures import MINIATURES

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline.evaluate.record import Measurement, Score
+from sightline.evaluation.record import Measurement, Score
 from sightline.worlds import analytic
 
 STORED = [

@@ -19,7 +19,7 @@ import sightline as sl
 from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadImage
-from sightline.evaluate.table import Table
+from sightline.evaluation.table import Table
 from sightline.pictures.reading import Picture, gather, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import sightline as sl
 from sightline.errors import BadField, SightlineWarning
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation.plan import BLIND
 from sightline.ops.null_maps import NULLS
 
 SIDE = 28

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sightline.evaluate.cell_records import CELL_RECORDS, CELLS, missing_metrics
-from sightline.evaluate.record import Measurement
+from sightline.evaluation.cell_records import CELL_RECORDS, CELLS, missing_metrics
+from sightline.evaluation.record import Measurement
 from sightline.jobs.ledger import open_ledger
 
 KEY = "0123456789abcdef" * 2

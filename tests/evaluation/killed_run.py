@@ -15,8 +15,8 @@ import torch
 import sightline as sl
 from jobs.killing import ended_well, kill_often, lines, start
 from sightline import registry
-from sightline.evaluate.cell_records import CELLS
-from sightline.evaluate.table import Table
+from sightline.evaluation.cell_records import CELLS
+from sightline.evaluation.table import Table
 from sightline.worlds import aviary
 
 METRICS = (("deletion", {"steps": 4}), ("insertion", {"steps": 4}))

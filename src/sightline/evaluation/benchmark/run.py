@@ -28,7 +28,7 @@ from ...jobs.work import Runner
 from ...metric import Metric
 from ...model import Model
 from ...sample import Sample, Samples
-from .. import evaluation
+from .. import run as evaluation
 from ..average_location import AverageLocation, average_location
 from ..comparison import Scores
 from ..table import Table

@@ -11,15 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 import sightline as sl
-from evaluate.breaking import Sleeping
+from evaluation.breaking import Sleeping
 from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadField, SightlineWarning
-from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
-from sightline.evaluate.measurement import Cell, PictureTask
-from sightline.evaluate.plan import evaluation_plan
-from sightline.evaluate.progress import Board
-from sightline.evaluate.work import EvaluationWork
+from sightline.evaluation.cell_records import CELL_RECORDS, CELLS
+from sightline.evaluation.measurement import Cell, PictureTask
+from sightline.evaluation.plan import evaluation_plan
+from sightline.evaluation.progress import Board
+from sightline.evaluation.work import EvaluationWork
 from sightline.jobs.ledger import open_ledger
 from sightline.jobs.pool import Messages, Pool, Worker, WorkerMessage
 from sightline.jobs.time_limit import TimeLimit

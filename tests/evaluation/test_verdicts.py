@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 import sightline as sl
-from sightline.evaluate.table import Table
+from sightline.evaluation.table import Table
 from sightline.worlds import analytic
 
 

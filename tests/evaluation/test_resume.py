@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.evaluate.plan import BLIND
+from sightline.evaluation.plan import BLIND
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are forked")
 

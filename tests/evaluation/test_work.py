@@ -10,11 +10,11 @@ import sightline as sl
 from sightline.data.classes import match
 from sightline.data.opening import open_samples
 from sightline.errors import BadImage
-from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
-from sightline.evaluate.measurement import Cell, PictureTask
-from sightline.evaluate.plan import evaluation_plan
-from sightline.evaluate.progress import Board
-from sightline.evaluate.work import EvaluationWork
+from sightline.evaluation.cell_records import CELL_RECORDS, CELLS
+from sightline.evaluation.measurement import Cell, PictureTask
+from sightline.evaluation.plan import evaluation_plan
+from sightline.evaluation.progress import Board
+from sightline.evaluation.work import EvaluationWork
 from sightline.jobs.ledger import open_ledger
 from sightline.jobs.work import TaskLoaded, WorkResult, results, unpack
 from sightline.sample import Sample

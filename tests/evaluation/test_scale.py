@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline.evaluate import evaluation
-from sightline.evaluate.cell_records import CELL_RECORDS, CELLS
-from sightline.evaluate.plan import BLIND, EvaluationPlan, evaluation_plan
-from sightline.evaluate.progress import Board
-from sightline.evaluate.small_map import packed
-from sightline.evaluate.stores import rows as stored
-from sightline.evaluate.work import EvaluationWork
+from sightline.evaluation import run as evaluation
+from sightline.evaluation.cell_records import CELL_RECORDS, CELLS
+from sightline.evaluation.plan import BLIND, EvaluationPlan, evaluation_plan
+from sightline.evaluation.progress import Board
+from sightline.evaluation.small_map import packed
+from sightline.evaluation.stores import rows as stored
+from sightline.evaluation.work import EvaluationWork
 from sightline.jobs.ledger import open_ledger
 from sightline.jobs.work import WorkResult
 from sightline.pictures.encoded import Encoded

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import sightline as sl
 from sightline.cli.app import app
 from sightline.errors import BadField
-from sightline.evaluate.benchmark import tracks
-from sightline.evaluate.benchmark.run import claimed
+from sightline.evaluation.benchmark import tracks
+from sightline.evaluation.benchmark.run import claimed
 from sightline.worlds import aviary
 from sightline.worlds.miniatures import MINIATURES
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 import sightline as sl
-from evaluate.breaking import Counting
+from evaluation.breaking import Counting
 from sightline import explain_pictures
-from sightline.evaluate.plan import BLIND
-from sightline.evaluate.stores import baselines
-from sightline.evaluate.stores.baselines import Baselines
+from sightline.evaluation.plan import BLIND
+from sightline.evaluation.stores import baselines
+from sightline.evaluation.stores.baselines import Baselines
 from sightline.ops.null_maps import NULLS
 from sightline.pictures.reading import Picture
 from sightline.worlds import analytic
@@ -90,7 +90,7 @@ def test_metrics_add_up_and_the_first_number_stays(own_cache: Path) -> None:
 def test_several_processes_write_one_store(own_cache: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from sightline.evaluate.stores.baselines import Baselines;"
+        "from sightline.evaluation.stores.baselines import Baselines;"
         "b = Baselines(Path(sys.argv[1]));"
         "[b.add({'cell': f'{sys.argv[2]}{k}', 'metrics': {'m': k}}) for k in range(200)];"
         "b.close()"

@@ -17,8 +17,9 @@ import torch
 import sightline as sl
 from sightline.data.classes import match
 from sightline.data.opening import open_samples
-from sightline.evaluate import evaluation, plan
-from sightline.evaluate.cell_records import CELLS
+from sightline.evaluation import plan
+from sightline.evaluation import run as evaluation
+from sightline.evaluation.cell_records import CELLS
 
 WRITTEN = Path(__file__).with_name("fixtures") / "schema_1"
 
