@@ -25,7 +25,7 @@ from sightline import (
     create,
 )
 from sightline.errors import BadTarget, NotExplainable, ShapeError, UnknownName
-from sightline.target import PerImage, to_target
+from sightline.targets.given import PerImage, to_target
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evidence for the target is positive")
 SIZE = (12, 16)

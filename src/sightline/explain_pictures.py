@@ -31,7 +31,8 @@ from .network.labels import class_name
 from .ops.null_maps import NULLS
 from .pages.record import Curve, MapEntry, Method, MetricEntry, PanelEntry, PictureEntry
 from .pictures.reading import Picture
-from .target import PerImage, Target
+from .target import Target
+from .targets.given import PerImage
 from .targets.words import in_words, prediction, share_of
 from .views.encode import page_picture
 from .views.paint import seen

@@ -22,7 +22,8 @@ from .model import Model
 from .network.shared_pass import in_view, shape_of
 from .ops.batches import fit_side
 from .shapes import Images
-from .target import Target, to_target
+from .target import Target
+from .targets.given import to_target
 
 _Method = TypeVar("_Method", bound="Explainer")  # the tests' shape hook knows no `Self`
 

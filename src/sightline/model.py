@@ -29,7 +29,8 @@ from .ops.rules import Rule
 from .pictures.origins import Origins
 from .pictures.preprocess import Frame, Preprocess, as_preprocess, no_preprocessing
 from .pictures.reading import Picture
-from .target import Target, to_target
+from .target import Target
+from .targets.given import to_target
 
 BATCH = 16  # images in one pass where nothing was measured
 MODELS: "Recent[Model]" = Recent(4)  # of the bare modules that came last
@@ -197,7 +198,6 @@ class Model:
     ) -> Trace:
         """One pass: record the layers `read`, change the maps of layers in `edit`, rewrite
         backwards by `rules`.
-
         read: layer addresses, `"input"` included. edit: layer -> function on its maps, or one
         `Fan`, which turns each image into n copies. rows (n,): the image that each row is a copy
         of; targets and side inputs follow it. Gradients can be taken on layers that were read,

@@ -34,7 +34,7 @@ from .metric import Metric
 from .model import BATCH, Model
 from .network.devices import usable_device
 from .ops.batches import fit_side
-from .target import to_target
+from .targets.given import to_target
 
 log = logging.getLogger("sightline")
 

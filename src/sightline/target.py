@@ -6,7 +6,6 @@ segmentations (`Region`), regressions (`Axis`) and single units are targets too,
 works on them with no new code.
 """
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
@@ -17,9 +16,10 @@ import torch
 from torch import Tensor
 
 from .errors import BadTarget, ShapeError
-from .network.calling.outputs import as_logits, as_probabilities
-from .network.tracing.passes import Pass
-from .shapes import Images, Logits, Scores
+from .network.labels import class_of, whole_number
+from .network.tracing.passes import Pass, logits_of, no_choice, outputs_of, values_of
+from .ops.batches import taken
+from .shapes import Images, Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,49 +110,7 @@ class _Value:
         return hash(self.tensor.shape)
 
 
-ONE_OUTPUT = (
-    "use Binary() (`--target binary` on a command line), or for a measured value Axis(0)"
-    " (`--target axis:0`)."
-)
 _HIDDEN = ("probability", "negated", "multilabel", "fixed")
-
-
-def _no_choice(trace: Pass, what: str) -> str:
-    if isinstance(trace.output, Tensor) and not trace.output.is_floating_point():
-        return (
-            f"the model returns one whole number per picture ({trace.output.dtype}), a decision"
-            f" as `argmax` makes, and not scores, so there is no {what}. Give it `output=`, or a"
-            " network that returns its scores."
-        )
-    return f"the model has one output, so there is no {what}; {ONE_OUTPUT}"
-
-
-def outputs_of(trace: Pass, target: Target) -> Logits:
-    """The output (batch, class) as the network gives it. Raises: BadTarget for another shape."""
-    output = trace.output
-    if isinstance(output, Tensor) and output.ndim == 1:
-        output = output[:, None]
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise BadTarget(
-            f"{target!r} needs an output of shape (batch, class); the model returned {what}. Use"
-            " Token, Region or"
-            " Box for captions, segmentations and detections, or give the model `output=`."
-        )
-    return output.float()
-
-
-def logits_of(trace: Pass, target: Target) -> Logits:
-    """The output (batch, class) as logits. Raises: BadTarget for another shape."""
-    return as_logits(outputs_of(trace, target), trace.gives)
-
-
-def values_of(trace: Pass, target: Target) -> Logits:
-    """What the target scores for each class, (batch, class): probabilities or logits."""
-    output = outputs_of(trace, target)
-    if target.probability:
-        return as_probabilities(output, trace.gives, multilabel=target.multilabel)
-    return as_logits(output, trace.gives)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,7 +135,7 @@ class Class(Target):
     def fix(self, trace: Pass) -> Target:
         classes = logits_of(trace, self).shape[1]
         if classes == 1:
-            raise BadTarget(_no_choice(trace, "class to choose"))
+            raise BadTarget(no_choice(trace, "class to choose"))
         for index in self._list(1):
             if not 0 <= index < classes:
                 raise BadTarget(
@@ -204,27 +162,6 @@ class Class(Target):
         return self.which if isinstance(self.which, tuple) else (self.which,) * n  # type: ignore
 
 
-def class_of(model: Any, which: Any) -> int:
-    """The index of a class that is given by label or index. Raises: BadTarget for anything else."""
-    return model.index(which) if isinstance(which, str) else whole(which, "class", " or a label")
-
-
-def whole(value: Any, what: str, other: str = "") -> int:
-    """A whole number of any library. Raises: BadTarget for anything else, also for yes and no."""
-    try:
-        if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise BadTarget(
-            f"the {what} of a target is a whole number{other}; got {value!r}."
-        ) from None
-
-
-def taken(values: tuple, rows: Sequence[int] | slice) -> tuple:
-    return values[rows] if isinstance(rows, slice) else tuple(values[int(i)] for i in rows)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Top(Target):
     """The score of the model's own prediction, or of its next choice. `k` counts from 0, the first
@@ -238,7 +175,7 @@ class Top(Target):
     def fix(self, trace: Pass) -> Target:
         logits = logits_of(trace, self)
         if logits.shape[1] == 1:
-            raise BadTarget(_no_choice(trace, "top class"))
+            raise BadTarget(no_choice(trace, "top class"))
         if trace.gives == "features":
             raise BadTarget(
                 f"the model returns {logits.shape[1]} features and no class scores, so there is no"
@@ -246,7 +183,7 @@ class Top(Target):
                 " `target=sl.Similarity(pictures)`, or one output, `sl.Axis(i)`; if the outputs are"
                 ' classes, give the model their `labels=` or `gives="logits"`.'
             )
-        if not 0 <= whole(self.k, "rank") < logits.shape[1]:
+        if not 0 <= whole_number(self.k, "rank") < logits.shape[1]:
             raise BadTarget(f"Top({self.k}) of {logits.shape[1]} classes does not exist.")
         order = logits.detach().topk(self.k + 1, 1).indices[:, self.k]
         return Class(
@@ -308,84 +245,6 @@ class Axis(Target):
 
     def measure(self, trace: Pass) -> Scores:
         values = outputs_of(trace, self)
-        if not -values.shape[1] <= whole(self.i, "axis") < values.shape[1]:
+        if not -values.shape[1] <= whole_number(self.i, "axis") < values.shape[1]:
             raise BadTarget(f"axis {self.i} does not exist: the output has {values.shape[1]}.")
         return values[:, self.i]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PerImage(Target):
-    """A target of its own for each image of the batch."""
-
-    targets: tuple[Target, ...]
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(r for t in self.targets for r in t.reads))
-
-    def bind(self, model: Any, images: Images) -> Target:
-        if len(self.targets) != len(images):
-            raise ShapeError(
-                f"{len(self.targets)} targets for {len(images)} images; give one for all, or one"
-                " per image."
-            )
-        return self._each(lambda i, t: t.bind(model.take([i]), images[i : i + 1]))
-
-    def fix(self, trace: Pass) -> Target:
-        return self._each(lambda i, t: t.fix(trace.alone(i)))
-
-    def measure(self, trace: Pass) -> Scores:
-        rows = trace.rows.tolist()
-        return torch.cat([self.targets[r].score(trace.alone(i)) for i, r in enumerate(rows)])
-
-    def take(self, rows: Sequence[int] | slice) -> Target:
-        return replace(self, targets=taken(self.targets, rows))
-
-    def with_habit(self, probability: bool) -> Target:
-        return self._each(lambda i, t: t.with_habit(probability))
-
-    def with_probability(self, probability: bool) -> Target:
-        return self._each(lambda i, t: t.with_probability(probability))
-
-    def indices(self, n: int) -> list[int | None]:
-        return [t.indices(1)[0] for t in self.targets]
-
-    @property
-    def key(self) -> tuple:
-        return (self.negated, *(t.key for t in self.targets))
-
-    def _each(self, change: Any) -> Target:
-        return replace(self, targets=tuple(change(i, t) for i, t in enumerate(self.targets)))
-
-
-def _is_top(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().lower() == "top"
-
-
-def to_target(value: Any) -> Target:
-    """What people write for a target: None or "top" (the top class), an index, a label, a Target,
-    or one per image. A label that reads "top" is `Class("top")`.
-
-    Raises: BadTarget for anything else.
-    """
-    if value is None or _is_top(value):
-        return Top()
-    if isinstance(value, Target):
-        return value
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return Class(value)
-    whole_numbers = isinstance(value, Tensor) and not (
-        value.is_floating_point() or value.is_complex() or value.dtype == torch.bool
-    )
-    if isinstance(value, Tensor) and value.ndim < 2 and whole_numbers:
-        return Class(int(value)) if value.ndim == 0 else Class(tuple(value.tolist()))
-    if isinstance(value, (list, tuple)) and value:
-        plain = all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value)
-        if plain and not any(map(_is_top, value)):
-            return Class(tuple(value))
-        return PerImage(tuple(to_target(v) for v in value))
-    if isinstance(value, (np.ndarray, np.generic)):
-        return to_target(value.tolist())
-    raise BadTarget(
-        f"{value!r} is not a target; give an index, a label, a Target, or a list of them."
-    )

@@ -14,7 +14,8 @@ from ..errors import BadTarget
 from ..model import Model
 from ..network.costs import spend
 from ..network.trace import Trace
-from ..target import Class, PerImage, Target
+from ..target import Class, Target
+from ..targets.given import PerImage
 
 SURE = 0.8  # confidence from which the nearest map is kept
 

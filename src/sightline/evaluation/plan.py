@@ -32,7 +32,8 @@ from ..metric import Metric
 from ..model import BATCH, Model
 from ..ops.null_maps import NULLS
 from ..sample import Sample
-from ..target import Class, Target, to_target
+from ..target import Class, Target
+from ..targets.given import to_target
 from .average_location import AVERAGE_LOCATION, AverageLocation
 from .stability import Probe, probes
 

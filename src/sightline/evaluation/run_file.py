@@ -19,7 +19,7 @@ from ..explainer import Explainer
 from ..metric import Metric
 from ..model import Model
 from ..target import Target
-from ..targets import structured
+from ..targets import given, structured
 from ..zoo import load
 from .plan import SCHEMA, method_record, model_record, now
 
@@ -144,7 +144,7 @@ def _target(node: ast.expr) -> Target | None:
         return None if inner is None else -inner
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return None
-    rooms = (targets, structured)
+    rooms = (targets, given, structured)
     found = next((getattr(r, node.func.id) for r in rooms if hasattr(r, node.func.id)), None)
     if not isinstance(found, type) or not issubclass(found, Target):
         return None

@@ -1,10 +1,13 @@
 """Finding a class by what people call it, and calling results by their classes."""
 
+import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import BadField, UnknownName, near
+import torch
+
+from ..errors import BadField, BadTarget, UnknownName, near
 
 _BETWEEN = re.compile(r"[\s_\-]+")
 
@@ -109,3 +112,22 @@ def in_short(kind: str, count: int, told: Mapping[str, Any]) -> str:
     word = "against" if classes and str(told.get("target")).startswith("-") else "for"
     images = f"{count} image{'s' * (count != 1)}"
     return f"<{kind}: {', '.join(filter(None, (images, made, aimed and f'{word} {aimed}')))}>"
+
+
+def class_of(model: Any, which: Any) -> int:
+    """The index of a class that is given by label or index. Raises: BadTarget for anything else."""
+    if isinstance(which, str):
+        return model.index(which)
+    return whole_number(which, "class", " or a label")
+
+
+def whole_number(value: Any, what: str, other: str = "") -> int:
+    """A whole number of any library. Raises: BadTarget for anything else, also for yes and no."""
+    try:
+        if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise BadTarget(
+            f"the {what} of a target is a whole number{other}; got {value!r}."
+        ) from None

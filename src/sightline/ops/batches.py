@@ -74,6 +74,11 @@ def rows_of(images: Images, rows: Rows | None, side: Mapping[str, Any]) -> Rows:
     return rows
 
 
+def taken(values: tuple, rows: Sequence[int] | slice) -> tuple:
+    """The entries of some images, in the order of `rows`."""
+    return values[rows] if isinstance(rows, slice) else tuple(values[int(i)] for i in rows)
+
+
 def side_rows(side: Mapping[str, Any], rows: Sequence[int] | slice) -> dict[str, Any]:
     """The side inputs of some images; one for all stays."""
     return {name: v if len(v) == 1 else v[rows] for name, v in side.items()}

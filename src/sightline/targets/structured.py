@@ -13,10 +13,12 @@ from torch import Tensor
 
 from ..errors import BadTarget, ShapeError
 from ..network.calling.outputs import as_probabilities
-from ..network.tracing.passes import Pass
+from ..network.labels import class_of, whole_number
+from ..network.tracing.passes import Pass, outputs_of
+from ..ops.batches import taken
 from ..ops.boxes import overlap
 from ..shapes import Images, Scores
-from ..target import Target, class_of, outputs_of, taken, whole
+from ..target import Target
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,14 +90,14 @@ class Token(Target):
     def bind(self, model: Any, images: Images) -> Target:
         ids = self.ids.tolist() if isinstance(self.ids, (np.ndarray, Tensor)) else self.ids
         listed = ids if isinstance(ids, (list, tuple)) else [ids]
-        return replace(self, ids=tuple(whole(i, "word") for i in listed))
+        return replace(self, ids=tuple(whole_number(i, "word") for i in listed))
 
     def fix(self, trace: Pass) -> Target:
         words = getattr(trace.output, "shape", (0,))[-1]
         if wrong := [i for i in self.ids if words and not 0 <= i < words]:
             raise BadTarget(f"word {wrong[0]} does not exist: the model has {words}.")
         known = range(-len(self.ids), len(self.ids))
-        if self.position is not None and whole(self.position, "position") not in known:
+        if self.position is not None and whole_number(self.position, "position") not in known:
             raise BadTarget(f"position {self.position} of {len(self.ids)} words does not exist.")
         return super().fix(trace)
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..network.labels import class_name
 from ..shapes import Images
-from ..target import Axis, Binary, Class, Contrast, PerImage, Target
+from ..target import Axis, Binary, Class, Contrast, Target
+from .given import PerImage
 from .structured import Box, Region, Similarity, Token, Unit
 
 YES, NO = "yes", "no"

@@ -10,7 +10,8 @@ from ... import registry
 from ...files.display import display_text, displayed
 from ...model import Model
 from ...shapes import Scores
-from ...target import PerImage, Target
+from ...target import Target
+from ...targets.given import PerImage
 from .explainer_form import ExplainerForm
 from .refusals import saturated
 from .requirements import layers_of

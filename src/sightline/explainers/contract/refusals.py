@@ -11,7 +11,8 @@ from typing import Any
 from ...errors import SightlineError
 from ...explanation import Explanation
 from ...shapes import Scores
-from ...target import Binary, Class, Contrast, PerImage, Target
+from ...target import Binary, Class, Contrast, Target
+from ...targets.given import PerImage
 
 _LAST_DIGIT = 1e-6  # of a probability in float32: nearer to 0 or 1 its gradient may vanish
 _LISTED = 4  # pictures named in a warning

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from ...errors import NotExplainable
-from ...target import Class, PerImage, Target
+from ...target import Class, Target
+from ...targets.given import PerImage
 
 
 def classes_of(target: Target, count: int, method: str) -> Tensor:

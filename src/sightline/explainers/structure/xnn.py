@@ -24,7 +24,8 @@ from ...nets.x_features import X_FEATURES
 from ...network.trace import Trace
 from ...registry import register
 from ...shapes import Images
-from ...target import Class, PerImage, Target
+from ...target import Class, Target
+from ...targets.given import PerImage
 
 NO_FOLDER = " (for sightline:default no folder is needed)"
 

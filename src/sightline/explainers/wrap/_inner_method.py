@@ -7,7 +7,8 @@ from ...errors import BadField, NotExplainable
 from ...explainer import Explainer
 from ...explanation import Heatmap
 from ...model import Model
-from ...target import PerImage, Target
+from ...target import Target
+from ...targets.given import PerImage
 from ...targets.structured import Box, Region, Unit
 from ..contract.requirements import reading
 
