@@ -371,10 +371,10 @@ class Heatmap(Explanation):
                 f" {len(clipped)} images, so the clipped map is empty there; `native` has the"
                 " signed map.",
                 SightlineWarning,
-                stacklevel=6,
+                stacklevel=8,
             )
         for text in dict.fromkeys(filter(None, self.details.get("remark", ()))):
-            warnings.warn(f"{method}: {text}", SightlineWarning, stacklevel=6)
+            warnings.warn(f"{method}: {text}", SightlineWarning, stacklevel=8)
         return replace(self, details={**self.details, "empty": clipped}).without(reasons)
 
     def _reason(self, i: int, infinite: bool, who: str) -> str:
