@@ -25,7 +25,7 @@ BUDGETS = {  # lines of a noun's file, from the plan of the house
     "sample": 250,
     "target": 250,
 }
-LARGE = {"explanation", "metric"}  # shrinks, never grows
+LARGE = {"metric"}  # shrinks, never grows
 
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 WRITTEN = sorted(

@@ -7,11 +7,9 @@ one thing for all: a number, a text, and whatever the kind names in `whole`. `He
 the other kinds are in `explanations/`.
 """
 
-import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from operator import index
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -19,7 +17,8 @@ import torch
 from torch import Tensor
 
 from . import registry
-from .errors import BadField, NotExplainable, OutOfRange, ShapeError, SightlineWarning
+from .errors import NotExplainable, ShapeError
+from .explanations import rows as by_row
 from .explanations.saving import Saved
 from .network.labels import in_short
 from .pictures.preprocess import Frame
@@ -27,15 +26,6 @@ from .pictures.reading import Picture
 from .shapes import Heat, Images
 
 _Kind = TypeVar("_Kind", bound="Explanation")  # the shape hook of the tests knows no `Self`
-_PER_IMAGE = (
-    "target_index",
-    "target_label",
-    "score",
-    "probability",
-    "saturated",
-    "picture",
-    "refused",
-)
 _SEEN = ("images", "pictures", "frames")  # of the pictures themselves, whatever was found in them
 
 
@@ -77,12 +67,12 @@ class Explanation(Saved):
         """
         if like is None:
             raise NotExplainable(f"{cls.__name__} has no empty form.")
-        blank = {
-            name: value if name in cls.whole else _blank(value, count)
+        empty = {
+            name: value if name in cls.whole else by_row.blank(value, count)
             for name, value in like._held().items()
             if name not in _SEEN
         }
-        return cls(**blank)
+        return cls(**empty)
 
     @property
     def refused(self) -> list[str | None]:
@@ -124,7 +114,7 @@ class Explanation(Saved):
         def plain(value: Any) -> Any:
             value = free(value)
             floating = isinstance(value, Tensor) and value.is_floating_point()
-            return value.float() if floating else _each(value, free)
+            return value.float() if floating else by_row.each(value, free)
 
         return replace(self, **{n: plain(v) for n, v in self._held().items()})
 
@@ -136,17 +126,7 @@ class Explanation(Saved):
         """
         if isinstance(which, slice):
             return self.take(which)
-        try:
-            i = index(which)
-        except TypeError:
-            raise BadField(
-                f"an explanation is read by a whole number or a slice; got {which!r}. Several"
-                " pictures in any order: `take([2, 0])`."
-            ) from None
-        if not -len(self) <= i < len(self):
-            told = f"its pictures are 0 to {len(self) - 1}" if len(self) else "it has no pictures"
-            raise OutOfRange(f"the explanation has no picture {i}: {told}.")
-        return self.take([i % len(self)])
+        return self.take([by_row.row_of(which, len(self))])
 
     def __iter__(self: _Kind) -> Iterator[_Kind]:
         """The explanations of its pictures, one by one."""
@@ -159,10 +139,12 @@ class Explanation(Saved):
         return replace(
             self,
             **{
-                name: value if name in self.whole else _taken(value, picked)
+                name: value if name in self.whole else by_row.taken(value, picked)
                 for name, value in self._held().items()
             },
-            provenance={k: _taken(v, picked) if k in _PER_IMAGE else v for k, v in told},
+            provenance={
+                k: by_row.taken(v, picked) if k in by_row.PER_IMAGE else v for k, v in told
+            },
         )
 
     @classmethod
@@ -178,19 +160,19 @@ class Explanation(Saved):
         told = [part.provenance for part in parts]
         return cls(
             **{
-                name: value if name in cls.whole else _joined([each[name] for each in held])
+                name: value if name in cls.whole else by_row.joined([h[name] for h in held])
                 for name, value in held[0].items()
             },
             provenance={
-                k: _joined([each.get(k) for each in told]) if k in _PER_IMAGE else v
+                k: by_row.joined([f.get(k) for f in told]) if k in by_row.PER_IMAGE else v
                 for k, v in told[0].items()
             },
         )
 
     def _shaped(self: _Kind, like: _Kind) -> _Kind:
         """A result that says nothing, with the axes of another."""
-        blank = self.nothing(len(self), (1, 1), like)
-        return replace(blank, provenance=self.provenance, **self._seen())
+        empty = self.nothing(len(self), (1, 1), like)
+        return replace(empty, provenance=self.provenance, **self._seen())
 
     def _seen(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _SEEN}
@@ -198,54 +180,6 @@ class Explanation(Saved):
     def _held(self) -> dict[str, Any]:
         """What the fields hold, besides the provenance."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "provenance"}
-
-
-def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A mapping, a list or an explanation with its parts changed; anything else as it is."""
-    if isinstance(value, Mapping):
-        return {k: _each(change(v), change) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
-        return [change(v) for v in value]
-    return value.detached() if isinstance(value, Explanation) else value
-
-
-def _taken(value: Any, picked: list[int]) -> Any:
-    if isinstance(value, Tensor):
-        return value[torch.tensor(picked, dtype=torch.long, device=value.device)]
-    if isinstance(value, Explanation):
-        return value.take(picked)
-    if isinstance(value, Mapping):
-        return {k: _taken(v, picked) for k, v in value.items()}
-    # an empty one says nothing of any image
-    return [value[i] for i in picked] if isinstance(value, (list, tuple)) and value else value
-
-
-def _blank(value: Any, count: int) -> Any:
-    """What a field holds, shaped alike, for pictures of which nothing is known."""
-    if isinstance(value, Tensor):
-        fill = float("nan") if value.is_floating_point() else 0
-        return value.new_full((count, *value.shape[1:]), fill)
-    if isinstance(value, Explanation):
-        return value.nothing(count, (1, 1), value)
-    if isinstance(value, Mapping):
-        return {k: _blank(v, count) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and value:
-        kind = type(value[0])
-        return [kind() if kind in (str, list, tuple, dict) else None] * count
-    return value
-
-
-def _joined(values: list[Any]) -> Any:
-    first = values[0]
-    if any(v is None for v in values):
-        return None
-    if isinstance(first, Tensor):
-        return torch.cat(values) if len({v.shape[1:] for v in values}) == 1 else None
-    if isinstance(first, Explanation):
-        return type(first).join(values)
-    if isinstance(first, Mapping):
-        return {k: _joined([v.get(k) for v in values]) for k in first}
-    return [x for v in values for x in v] if isinstance(first, (list, tuple)) else first
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -329,11 +263,7 @@ class Heatmap(Explanation):
         Raises: NotExplainable where the geometry is not known (tensors, or an unknown transform).
         """
         if self.frames is None:
-            raise NotExplainable(
-                "the original pictures are not known: the images came as tensors, or through a"
-                " preprocessing whose geometry is unknown. Give paths, PIL images or arrays, and a"
-                " `sl.Preprocess`."
-            )
+            raise NotExplainable(by_row.NO_FRAMES)
         return [f.to_original(v) for f, v in zip(self.frames, self.numpy(), strict=True)]
 
     @classmethod
@@ -346,8 +276,8 @@ class Heatmap(Explanation):
                 torch.full((count, *size), float("nan"), dtype=torch.float32, device="cpu"),
                 details=gone,
             )
-        blank = super().nothing(count, size, like)
-        return replace(blank, details={**blank.details, **gone})
+        empty = super().nothing(count, size, like)
+        return replace(empty, details={**empty.details, **gone})
 
     def refused_if_empty(self, method: str, model: str) -> "Heatmap":
         """The maps, with `empty` (batch,) in their details: where clipping left nothing, and where
@@ -358,37 +288,13 @@ class Heatmap(Explanation):
         signed = (self.values if self.native is None else self.native).flatten(1)
         finite = torch.isfinite(signed).all(1) & torch.isfinite(self.values).flatten(1).all(1)
         dead = (signed == 0).all(1)
+        who, near = f"{method} on {model}", self.provenance.get("saturated") or [False] * len(self)
         reasons: list[str | None] = [
-            None if ok and not zero else self._reason(i, not ok, f"{method} on {model}")
+            None if ok and not zero else by_row.why_empty(who, not ok, near[i])
             for i, (ok, zero) in enumerate(zip(finite.tolist(), dead.tolist(), strict=True))
         ]
         if reasons and None not in reasons:
             raise NotExplainable(reasons[0])
         clipped = (self.values == 0).flatten(1).all(1) & ~dead
-        if clipped.any():
-            warnings.warn(
-                f"{method}: no evidence for the target is positive in {int(clipped.sum())} of"
-                f" {len(clipped)} images, so the clipped map is empty there; `native` has the"
-                " signed map.",
-                SightlineWarning,
-                stacklevel=8,
-            )
-        for text in dict.fromkeys(filter(None, self.details.get("remark", ()))):
-            warnings.warn(f"{method}: {text}", SightlineWarning, stacklevel=8)
+        by_row.warn_of_maps(method, clipped, self.details.get("remark", ()))
         return replace(self, details={**self.details, "empty": clipped}).without(reasons)
-
-    def _reason(self, i: int, infinite: bool, who: str) -> str:
-        """Why the map of image `i` is not shown."""
-        if infinite:
-            return f"{who} gives values that are not finite; the map is not shown."
-        if (self.provenance.get("saturated") or [False] * len(self))[i]:
-            return (
-                f"{who} gives a map of zeros: the probability of the target is exactly 0 or 1"
-                " here (rounded to float32), so no small change of the picture changes it."
-                " Explain the logit: give the target `probability=False`."
-            )
-        return (
-            f"{who} gives a map of zeros: nothing that the method reads changes the target (a"
-            " picture without evidence, or a network that rounds inside). Try another target or"
-            " layer, or occlusion or rise, which need no gradient."
-        )
