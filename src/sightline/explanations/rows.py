@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadField, OutOfRange, SightlineWarning
+from ..shapes import Flags
 from .saving import Saved
 
 PER_IMAGE = (
@@ -118,7 +119,7 @@ def why_empty(who: str, infinite: bool, saturated: bool) -> str:
     )
 
 
-def warn_of_maps(method: str, clipped: Tensor, remarks: Iterable[Any]) -> None:
+def warn_of_maps(method: str, clipped: Flags, remarks: Iterable[Any]) -> None:
     """Warns of maps (batch,) of which clipping left nothing, and says each remark once."""
     if clipped.any():
         warnings.warn(

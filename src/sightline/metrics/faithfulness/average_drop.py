@@ -39,5 +39,8 @@ class AverageDrop(Metric):
         Fill(self.fill)
 
     def score(self, case: Case) -> Scores:
-        before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
+        before, after = (
+            case.probabilities(case.images),
+            case.probabilities(case.visible_images(self.fill)),
+        )
         return torch.where(before > 0, (before - after).clamp(min=0) / before, torch.nan)

@@ -39,5 +39,8 @@ class AverageIncrease(Metric):
         Fill(self.fill)
 
     def score(self, case: Case) -> Scores:
-        before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
+        before, after = (
+            case.probabilities(case.images),
+            case.probabilities(case.visible_images(self.fill)),
+        )
         return (after > before + ROUNDING).double()

@@ -55,7 +55,10 @@ class ADCC(Metric):
 
     def curves(self, case: Case) -> Curves:
         """Drop, coherency and complexity of each picture, (batch, 3)."""
-        before, after = case.probabilities(case.images), case.probabilities(case.kept(self.fill))
+        before, after = (
+            case.probabilities(case.images),
+            case.probabilities(case.visible_images(self.fill)),
+        )
         drop = torch.where(before > 0, (before - after).clamp(min=0) / before, torch.nan)
         terms = (drop, coherence(case, self.fill), spread(case).cpu())
         return torch.stack(terms, 1).float()

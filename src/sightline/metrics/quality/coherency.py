@@ -20,7 +20,7 @@ from ...shapes import Scores
 def coherence(case: Case, fill: str | float) -> Scores:
     """(1 + correlation) / 2 of the map and the map of what it shows, float64; 1 where both are the
     same, NaN where one alone is constant."""
-    again = case.again(case.kept(fill))
+    again = case.again(case.visible_images(fill))
     heat = case.heat.to(again.device)
     same = (heat == again).flatten(1).all(1)
     return torch.where(same, 1.0, (1 + pearson(heat, again)) / 2).cpu()
