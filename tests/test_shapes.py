@@ -30,7 +30,8 @@ def tensors(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, ast.ex
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from tensors(node.body, f"{owner}{node.name}.")
         elif isinstance(node, ast.FunctionDef):
-            if node.name.startswith("_") and node.name != "__call__":
+            private = node.name.startswith("_") and node.name != "__call__"
+            if private or node.name == "forward":  # TorchScript knows no named shape
                 continue
             every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             yield from ((f"{owner}{node.name}, {a.arg}", a.annotation) for a in every)

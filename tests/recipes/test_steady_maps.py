@@ -147,7 +147,7 @@ def test_arms_are_compared_with_the_network_that_all_started_from(tmp_path: Path
     reached = study(tmp_path / "net.safetensors", 1, 40)
     assert all(0 <= arm["accuracy"] <= 1 for arm in reached.values())
     plain, _, full = list(reached.values())[1:]
-    assert plain["seconds"] > 0 and full != plain
+    assert plain["seconds"] >= 0 and full != plain  # rounded to a tenth of a second
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ symmetric padding the same weights still run, but a pixel off at every stride, a
 """
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,9 +14,7 @@ from ..errors import BadModel
 class SamePadConv2d(nn.Conv2d):
     """A convolution whose output has ceil(size / stride) pixels; the odd one is padded last."""
 
-    def forward(
-        self, input: Float[Tensor, "batch filter mrow mcol"]
-    ) -> Float[Tensor, "batch out orow ocol"]:
+    def forward(self, input: Tensor) -> Tensor:
         """The convolution of the padded maps."""
         rows, cols = (
             _padding(size, kernel, stride, dilation)

@@ -6,12 +6,10 @@
 """
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UnknownName, near
-from ..shapes import Images
 
 NAMES = ("default", "clever-hans", "default-vit")
 WIDTHS = (40, 80, 144)
@@ -35,7 +33,7 @@ class Residual(nn.Module):
                 pool, nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
             )
 
-    def forward(self, maps: Float[Tensor, "batch _ _ _"]) -> Float[Tensor, "copies _ _ _"]:
+    def forward(self, maps: Tensor) -> Tensor:
         inner = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(maps)))))
         return self.relu2(inner + self.shortcut(maps))
 
@@ -57,7 +55,7 @@ class SmallResNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(third, classes)
 
-    def forward(self, images: Images) -> Float[Tensor, "copies class"]:
+    def forward(self, images: Tensor) -> Tensor:
         maps = self.stage3(self.stage2(self.stage1(self.stem(images))))
         return self.head(self.pool(maps).flatten(1))
 
@@ -71,9 +69,7 @@ class TokenAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(
-        self, tokens: Float[Tensor, "batch token width"]
-    ) -> Float[Tensor, "copies token width"]:
+    def forward(self, tokens: Tensor) -> Tensor:
         batch, count, width = tokens.shape
         qkv = self.qkv(tokens).reshape(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -93,9 +89,7 @@ class TokenBlock(nn.Module):
             nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width)
         )
 
-    def forward(
-        self, tokens: Float[Tensor, "batch token width"]
-    ) -> Float[Tensor, "copies token width"]:
+    def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
 
@@ -120,7 +114,7 @@ class TinyViT(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
-    def forward(self, images: Images) -> Float[Tensor, "copies class"]:
+    def forward(self, images: Tensor) -> Tensor:
         maps = self.patch_embed(self.stage2(self.stage1(self.stem(images))))
         patches = maps.flatten(2).transpose(1, 2)
         tokens = (

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ..network.tracing.layouts import Layout
-from ..shapes import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ class PooledCNN(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.head = nn.Linear(16, 5)
 
-    def forward(self, images: Images) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, images: Tensor) -> Tensor:
         maps = self.relu(self.second(self.relu(self.first(images))))
         maps = self.relu(maps + self.norm(self.third(maps)))
         return self.head(maps.mean((2, 3)))
@@ -64,7 +62,7 @@ class Attention(nn.Module):
         self.inner = nn.Linear(width, 3 * width)
         self.outer = nn.Linear(width, width)
 
-    def forward(self, tokens: Float[Tensor, "batch token width"]) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, tokens: Tensor) -> Tensor:
         q, k, v = self.inner(tokens).unflatten(2, (3, 2, -1)).permute(2, 0, 3, 1, 4)
         if self.fused:
             mixed = F.scaled_dot_product_attention(q, k, v)
@@ -85,7 +83,7 @@ class Block(nn.Module):
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
 
-    def forward(self, tokens: Float[Tensor, "batch token width"]) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attention(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
 
@@ -102,7 +100,7 @@ class TokenNet(nn.Module):
         self.norm = nn.LayerNorm(24)
         self.head = nn.Linear(24, 5)
 
-    def forward(self, images: Images) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, images: Tensor) -> Tensor:
         tokens = self.patches(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.prefix.expand(len(tokens), -1, -1), tokens], 1) + self.place
         return self.head(self.norm(self.blocks(tokens))[:, 0])
@@ -115,7 +113,7 @@ class Windows(nn.Module):
         super().__init__()
         self.block = Block(width, fused=False)
 
-    def forward(self, maps: Float[Tensor, "batch _ _ _"]) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, maps: Tensor) -> Tensor:
         batch, rows, cols, width = maps.shape
         tiles = maps.view(batch, rows // 4, 4, cols // 4, 4, width).transpose(2, 3)
         tiles = self.block(tiles.reshape(-1, 16, width)).view(tiles.shape)
@@ -129,7 +127,7 @@ class Merging(nn.Module):
         super().__init__()
         self.linear = nn.Linear(4 * width, 2 * width)
 
-    def forward(self, maps: Float[Tensor, "batch _ _ _"]) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, maps: Tensor) -> Tensor:
         parts = [maps[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
         return self.linear(torch.cat(parts, -1))
 
@@ -144,7 +142,7 @@ class ChannelsLast(nn.Module):
         self.norm = nn.LayerNorm(24)
         self.head = nn.Linear(24, 5)
 
-    def forward(self, images: Images) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, images: Tensor) -> Tensor:
         maps = self.stages(self.patches(images).permute(0, 2, 3, 1))
         return self.head(self.norm(maps).mean((1, 2)))
 
@@ -157,9 +155,7 @@ class Streams(nn.Module):
         self.fine = nn.Conv2d(width, width, 3, padding=1)
         self.coarse = nn.Conv2d(width, width, 3, stride=2, padding=1)
 
-    def forward(
-        self, maps: Float[Tensor, "batch _ _ _"]
-    ) -> tuple[Shaped[Tensor, "copies ..."], Shaped[Tensor, "copies ..."]]:
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         coarse = F.relu(self.coarse(maps))
         up = F.interpolate(coarse, scale_factor=2, mode="nearest")
         return F.relu(self.fine(maps) + up), coarse
@@ -174,7 +170,7 @@ class TwoStreams(nn.Module):
         self.streams = Streams(8)
         self.head = nn.Linear(16, 5)
 
-    def forward(self, images: Images) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, images: Tensor) -> Tensor:
         fine, coarse = self.streams(self.stem(images))
         return self.head(torch.cat([fine.mean((2, 3)), coarse.mean((2, 3))], 1))
 
@@ -189,7 +185,7 @@ class TwoExits(nn.Module):
         self.early_head = nn.Linear(8, 5)
         self.late_head = nn.Linear(16, 5)
 
-    def forward(self, images: Images) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, images: Tensor) -> Tensor:
         early = self.early(images)
         late = self.late(early)
         return self.early_head(early.mean((2, 3))) + self.late_head(late.mean((2, 3)))
@@ -204,7 +200,7 @@ class Pooling(nn.Module):
         self.keys = nn.Linear(width, width)
         self.values = nn.Linear(width, width)
 
-    def forward(self, maps: Float[Tensor, "batch _ _ _"]) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, maps: Tensor) -> Tensor:
         tokens = maps.flatten(2).transpose(1, 2)
         weights = (self.question @ self.keys(tokens).transpose(1, 2)).softmax(-1)
         return (weights @ self.values(tokens))[:, 0]
@@ -224,7 +220,7 @@ class AttentionPooled(nn.Module):
         self.pool = Pooling(16)
         self.head = nn.Linear(16, 5)
 
-    def forward(self, images: Images) -> Shaped[Tensor, "copies ..."]:
+    def forward(self, images: Tensor) -> Tensor:
         return self.head(self.pool(self.features(images)))
 
 
