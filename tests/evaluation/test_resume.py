@@ -21,7 +21,7 @@ SHARES = (10, 30, 50, 70, 90)
 
 def _killed(folder: Path, workers: int, shares: Sequence[int] = SHARES) -> dict:
     done = subprocess.run(
-        [sys.executable, "-m", "evaluate.killed_run", str(folder), str(workers), *map(str, shares)],
+        [sys.executable, "-m", "evaluation.killed_run", *map(str, (folder, workers, *shares))],
         capture_output=True,
         text=True,
         check=False,
