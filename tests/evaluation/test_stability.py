@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sightline as sl
-from sightline.evaluation import small_map
+from sightline.evaluation import plan, small_map
 from sightline.evaluation.stability import Coarse, coarse, probed, probes
 from sightline.evaluation.table import Table
 from sightline.worlds import analytic
@@ -107,3 +107,10 @@ def test_a_small_map_is_the_map_made_small(shape: tuple[int, int]) -> None:
         assert np.abs(back - values.numpy()).max() <= float(values.max() - values.min()) / 500
     assert back.mean() == pytest.approx(float(values.mean()), abs=0.3)
     assert small_map.packed(torch.full((3, 3), torch.nan)) is None
+
+
+def test_the_key_of_a_coarser_map_does_not_depend_on_where_its_file_lies() -> None:
+    """A ledger that was written before the file moved finds its numbers."""
+    deletion = sl.create("metric", "deletion", steps=8)
+    facts = plan._facts(Coarse(metric=deletion, cells=14))
+    assert plan._hash(facts) == "dd3fbf553f9c5a1fff8743162ae71952"

@@ -296,7 +296,8 @@ def _told_apart(name: str, method: Any, alike: Sequence[Any]) -> str:
 def _facts(method: Any) -> dict[str, Any]:
     """A method as JSON: name and fields; what is no plain data is named by its content."""
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
-    name = method.registered_name or f"{type(method).__module__}.{type(method).__qualname__}"
+    place = f"{type(method).__module__}.{type(method).__qualname__}"
+    name = method.registered_name or getattr(method, "key_name", place)
     return {"name": name, "fields": json.loads(json.dumps(fields, default=_plain))}
 
 

@@ -8,7 +8,7 @@ the curves that are there. Each order is held against that of the same pictures 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class Coarse(Metric):
     Do not trust a method whose place changes with it: its lead is one of detail, or of the lack of
     it, and not of where it points.
     """
+
+    key_name: ClassVar[str] = "sightline.engines.stability.Coarse"
+    """What finished cells call it, wherever its file lies."""
 
     metric: Metric
     cells: int
