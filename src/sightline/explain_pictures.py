@@ -35,7 +35,7 @@ from .target import Target
 from .targets.given import PerImage
 from .targets.words import in_words, prediction, share_of
 from .views.encode import page_picture
-from .views.paint import seen
+from .views.paint import visible_pixels
 
 log = logging.getLogger("sightline")
 
@@ -277,7 +277,7 @@ def _item(model: Model, picture: Picture, tensors: Tensor, aimed: Target) -> Pic
     return PictureEntry(
         name=picture.name,
         picture=shown,
-        shown=seen(tensors[0].clamp(0, 1).permute(1, 2, 0).cpu().numpy(), picture.shown)
+        shown=visible_pixels(tensors[0].clamp(0, 1).permute(1, 2, 0).cpu().numpy(), picture.shown)
         if model.preprocess
         else None,
         box=box,

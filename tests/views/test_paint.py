@@ -42,11 +42,13 @@ def test_a_normalised_picture_is_stretched_to_what_can_be_seen() -> None:
     plain[0, 0], plain[5, 4] = 0, 1
     wanted = paint.as_bytes(plain)
     for other in (plain, (plain - 0.45) / 0.2, plain + 3e-4):  # rounding is no reason to stretch
-        assert np.abs(paint.seen(other).astype(int) - wanted).max() <= 1
+        assert np.abs(paint.visible_pixels(other).astype(int) - wanted).max() <= 1
     assert (
-        paint.seen(plain[..., :2]).shape == paint.seen(np.full((6, 5, 1), 7.0)).shape == (6, 5, 3)
+        paint.visible_pixels(plain[..., :2]).shape
+        == paint.visible_pixels(np.full((6, 5, 1), 7.0)).shape
+        == (6, 5, 3)
     )
-    assert (paint.seen(wanted) == wanted).all()
+    assert (paint.visible_pixels(wanted) == wanted).all()
 
 
 def test_pixels_that_the_model_did_not_see_are_dimmed_not_coloured() -> None:

@@ -65,7 +65,7 @@ def put(module: nn.Module, values: dict[str, dict[str, Tensor]], layers: list[st
                     held.copy_(value)
 
 
-def held(module: nn.Module) -> dict[str, dict[str, Tensor]]:
+def tensors_of(module: nn.Module) -> dict[str, dict[str, Tensor]]:
     """A copy of what `redrawn` draws, as it is now."""
     found = {}
     for name, part in module.named_modules():

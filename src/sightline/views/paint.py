@@ -41,7 +41,7 @@ def overlay(
     stretched to the picture's frame; NaN is where the model saw nothing and is shown dimmed. scale:
     the ramp of the map, or how to make it. name: the colour map of what has no sign.
     """
-    base = seen(picture)
+    base = visible_pixels(picture)
     fitted = stretch(values, base.shape[:2])
     own = scale if isinstance(scale, Ramp) else ramp(values, scale)
     colours = rgba(fitted, own, name)
@@ -67,7 +67,9 @@ def visible(values: Values, native: Values | None) -> Values:
     return signed if np.isfinite(signed).all() and (signed != 0).any() else values
 
 
-def seen(picture: Shaped[np.ndarray, "..."], bands: tuple[int, int, int] | None = None) -> Pixels:
+def visible_pixels(
+    picture: Shaped[np.ndarray, "..."], bands: tuple[int, int, int] | None = None
+) -> Pixels:
     """A picture that a network was given, as RGB bytes.
 
     One that reaches out of [0, 1], as networks without a preprocessing are given it, is stretched

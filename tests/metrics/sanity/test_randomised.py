@@ -11,7 +11,7 @@ from sightline import Case, Explainer, Heatmap, Model, create
 from sightline.errors import BadField, NotExplainable
 from sightline.metric import judged
 from sightline.metrics.sanity.model_randomisation import _seeds
-from sightline.network.reinitialised import held, put, redrawn, weighted_layers
+from sightline.network.reinitialised import put, redrawn, tensors_of, weighted_layers
 from sightline.target import Target
 from sightline.worlds.miniatures import MINIATURES
 
@@ -103,7 +103,7 @@ def test_layers_go_from_the_output_back_and_one_alone_changes_nothing_else() -> 
             if not torch.equal(v, plain[k])
         }
         assert changed <= set(run) and changed
-    put(net, held(net), names)
+    put(net, tensors_of(net), names)
     assert all(torch.equal(v, plain[k]) for k, v in net.state_dict().items())
 
 

@@ -12,7 +12,7 @@ import torch
 
 from sightline import registry
 from sightline.explanations.regions import Regions
-from sightline.views.structure.drawing import GridPlate, SetLayer, name, rules, stage, told
+from sightline.views.structure.drawing import GridPlate, SetLayer, name, rules, score_line, stage
 from sightline.views.structure.layout import laid_out
 from sightline.views.structure.regions import counting, finding
 from sightline.views.structure.sentences import shown_first
@@ -115,15 +115,15 @@ def test_the_veil_covers_what_is_not_in_the_set_and_the_border_runs_around_it() 
 
 def test_cells_are_named_as_on_a_chess_board() -> None:
     assert [name((0, 0)), name((6, 2)), name((1, 30))] == ["A1", "C7", "31.2"]
-    assert told([(0, 0)], 0.5) == "A1: keeps 50\N{NARROW NO-BREAK SPACE}% of the score"
-    assert told([(r, 0) for r in range(9)], 0.5).startswith("9 patches: ")
+    assert score_line([(0, 0)], 0.5) == "A1: keeps 50\N{NARROW NO-BREAK SPACE}% of the score"
+    assert score_line([(r, 0) for r in range(9)], 0.5).startswith("9 patches: ")
 
 
 def test_what_keeps_more_than_the_score_keeps_the_full_score() -> None:
-    said = told([(0, 0)], 1.01, 0.92).replace("\N{NARROW NO-BREAK SPACE}", " ")
+    said = score_line([(0, 0)], 1.01, 0.92).replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert said == "A1: keeps the full score (93 %; whole picture 92 %)"
-    assert told([(0, 0)], 1.0) == "A1: keeps the full score"
-    assert "100" not in told([(0, 0)], 0.999)
+    assert score_line([(0, 0)], 1.0) == "A1: keeps the full score"
+    assert "100" not in score_line([(0, 0)], 0.999)
     assert "108\N{NARROW NO-BREAK SPACE}%" not in registry.view(Regions, "panel")(regions(), 0)
 
 
@@ -192,7 +192,7 @@ def test_the_set_of_the_headline_stands_on_the_left() -> None:
 def test_a_long_line_below_the_picture_is_wrapped_and_has_room() -> None:
     plate = GridPlate(address="data:,", size=(480, 480), grid=(7, 7))
     cells = tuple((r, 0) for r in range(7))
-    text = stage(plate, [SetLayer(cells=cells, line=told(cells, 1.01, 0.92))])
+    text = stage(plate, [SetLayer(cells=cells, line=score_line(cells, 1.01, 0.92))])
     lines = re.findall(r'<text class="line" x="0" y="([\d.]+)" font-size="([\d.]+)">([^<]*)<', text)
     assert len(lines) == 2 and max(len(words) for _, _, words in lines) <= 47
     _, top, _, high = map(float, re.findall(r'viewBox="([^"]*)"', text)[0].split())

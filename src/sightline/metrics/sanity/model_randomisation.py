@@ -24,7 +24,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ...errors import BadField, NotExplainable
 from ...metric import Case, Metric
 from ...model import Model
-from ...network.reinitialised import held, put, redrawn, weighted_layers
+from ...network.reinitialised import put, redrawn, tensors_of, weighted_layers
 from ...ops.noise import generator
 from ...registry import register
 from ...shapes import Curves, Scores
@@ -152,7 +152,7 @@ class ModelRandomisation(Metric):
     def _random(self, model: Model, runs: Sequence[list[str]], seed: int) -> Iterator[Model]:
         """The model over a copy of its network, whose layers are randomised run by run."""
         twin = _copied(model)
-        drawn, trained = redrawn(twin, seed, self.statistics == "reset"), held(twin)
+        drawn, trained = redrawn(twin, seed, self.statistics == "reset"), tensors_of(twin)
         other = copy(model)
         other.module, other.runner = (
             twin,

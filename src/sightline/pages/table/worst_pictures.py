@@ -61,7 +61,7 @@ def _pair(colours: np.ndarray | None, values: np.ndarray | None, bands: Any) -> 
     """
     if colours is None or colours.min() < 0 or colours.max() > 1:
         return {"picture": "", "map": "", "scale": ""}
-    shown = encode.fit_picture(paint.seen(colours, bands), _SIDE)
+    shown = encode.fit_picture(paint.visible_pixels(colours, bands), _SIDE)
     if values is None:
         return {"picture": encode.picture(shown, long_side=_SIDE), "map": "", "scale": ""}
     ramp = paint.ramp(values)

@@ -134,6 +134,6 @@ def _dress(ax: "Axes", chain: Chain, i: int, tokens: dict[str, str]) -> None:
 def _picture(chain: Chain, row: int) -> Markup:
     if chain.images is None:
         return Markup("")
-    pixels = paint.seen(chain.images[row].detach().cpu().float().permute(1, 2, 0).numpy())
+    pixels = paint.visible_pixels(chain.images[row].detach().cpu().float().permute(1, 2, 0).numpy())
     source = encode.picture(pixels, long_side=_SIDE)
     return Markup('<img class="chain-picture" alt="the picture" src="{}">').format(source)

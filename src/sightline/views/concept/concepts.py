@@ -62,9 +62,9 @@ def html(concepts: Concepts) -> str:
 @unless_refused("figure")
 def figure(concepts: Concepts, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the picture, the features on it, their contributions."""
-    from .plot import drawn
+    from .plot import plot_figure
 
-    return drawn(concepts, i, dark)
+    return plot_figure(concepts, i, dark)
 
 
 @registry.drawn(Concepts, "tile")

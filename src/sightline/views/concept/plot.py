@@ -19,7 +19,7 @@ _SIDE = 480  # pixels of a photograph
 _LONGEST = 28
 
 
-def drawn(concepts: Concepts, row: int, dark: bool) -> "Figure":
+def plot_figure(concepts: Concepts, row: int, dark: bool) -> "Figure":
     """One image: the picture and each feature on it, then the contributions."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -21,7 +21,9 @@ def pixels(concepts: Concepts, row: int) -> colour.Pixels:
     """What the model saw, or a grey field where that is not known."""
     if concepts.images is None:
         return np.full((224, 224, 3), 128, dtype=np.uint8)
-    return paint.seen(concepts.images[row].detach().float().permute(1, 2, 0).cpu().numpy())
+    return paint.visible_pixels(
+        concepts.images[row].detach().float().permute(1, 2, 0).cpu().numpy()
+    )
 
 
 def heat(concepts: Concepts, row: int, feature: int) -> colour.Values | None:

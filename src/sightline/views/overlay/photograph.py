@@ -86,7 +86,7 @@ def model_input(found: Explanation, i: int) -> Pixels:
     assert found.images is not None
     tensor = found.images[i].detach().float().cpu()
     picture = found.pictures[i] if found.pictures is not None else None
-    return paint.seen(tensor.permute(1, 2, 0).numpy(), picture.shown if picture else None)
+    return paint.visible_pixels(tensor.permute(1, 2, 0).numpy(), picture.shown if picture else None)
 
 
 def input_or_grey(found: Explanation, row: int) -> Pixels:

@@ -90,9 +90,9 @@ def names(cells: Cells) -> str:
     return " ".join(map(name, cells)) if cells else "no patch"
 
 
-def told(cells: Cells, confidence: float, whole: float | None = None) -> str:
+def score_line(cells: Cells, confidence: float, whole: float | None = None) -> str:
     """Which patches, and what they keep, as one line."""
-    return f"{which(cells)}: keeps {kept(confidence, whole)}"
+    return f"{which(cells)}: keeps {share_left(confidence, whole)}"
 
 
 def which(cells: Cells) -> str:
@@ -100,7 +100,7 @@ def which(cells: Cells) -> str:
     return names(cells) if len(cells) <= _NAMED else counted(len(cells))
 
 
-def kept(confidence: float, whole: float | None = None) -> str:
+def share_left(confidence: float, whole: float | None = None) -> str:
     """How much of the whole picture's score is kept; all of it where the set scores as much or
     more. whole: the whole picture's probability, to say then how much more."""
     if confidence < 1:
@@ -285,7 +285,7 @@ def _node(
     (wide, high), node, (faded, whole) = layout.picture, layout.nodes[k], levels
     length = max(0.0, min(1.0, node.confidence)) * 100
     kinds = f"node n{k}{' root' if node.root else ''}{' faded' if node.confidence < faded else ''}"
-    spoken = f"{'Minimal: ' if node.root else ''}{told(node.cells, node.confidence, whole)}"
+    spoken = f"{'Minimal: ' if node.root else ''}{score_line(node.cells, node.confidence, whole)}"
     outline = (
         f"M{wide / 2:.1f} -2.5H{wide + 0.5:.1f}q2 0 2 2V{high + 0.5:.1f}q0 2 -2 2H-0.5q-2 0 -2 -2"
         f"V-0.5q0 -2 2 -2z"

@@ -23,7 +23,9 @@ _FINE = 32  # times that a cell is repeated, so that its edges are straight on a
 _WEIGHTS = {"small": 0.8, "middling": 1.6, "large": 2.8}
 
 
-def drawn(pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: bool) -> "Figure":
+def plot_figure(
+    pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: bool
+) -> "Figure":
     """One image: the patches of the set in the title on the picture, and the graph beside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -43,7 +45,7 @@ def drawn(pixels: colour.Pixels, regions: Regions, row: int, title: str, dark: b
     first = layout.nodes[lead]
     photo = photograph(regions, row, side=_SIDE)
     large.imshow(shown(photo, first.cells, regions.grid))
-    line = drawing.told(first.cells, first.confidence, whole(regions, row))
+    line = drawing.score_line(first.cells, first.confidence, whole(regions, row))
     large.set_xlabel(textwrap.fill(line, 52), fontsize=8, color=tokens["ink-2"])
     _names(large, photo, regions.grid, tokens["ink-3"])
     down = layout.height * scale / height

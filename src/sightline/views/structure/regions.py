@@ -121,9 +121,9 @@ def png(regions: Regions, row: int = 0, suffix: str = ".png") -> bytes:
 @unless_refused("figure")
 def figure(regions: Regions, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the best set on the picture, and the graph beside it."""
-    from .plot import drawn
+    from .plot import plot_figure
 
-    return drawn(input_or_grey(regions, i), regions, i, finding(regions, i), dark)
+    return plot_figure(input_or_grey(regions, i), regions, i, finding(regions, i), dark)
 
 
 @registry.drawn(Regions, "tile")
@@ -150,14 +150,14 @@ def _strip(regions: Regions, row: int) -> list[tuple[Sequence[Any], str, str]]:
         zip(regions.minimal[row], regions.confidences[row], strict=True)
     ):
         cells = ordered(cells)
-        line = drawing.told(cells, kept, score)
+        line = drawing.score_line(cells, kept, score)
         found.append((cells, f"enough {k + 1}: {drawing.short(kept)}", line))
     needed, left = regions.necessary[row], regions.remaining[row]
     if needed is not None and left is not None:
         rows, cols = regions.grid
         needed = ordered(needed)
         rest = [(r, c) for r in range(rows) for c in range(cols) if (r, c) not in needed]
-        line = f"without {drawing.which(needed)}: keeps {drawing.kept(left, score)}"
+        line = f"without {drawing.which(needed)}: keeps {drawing.share_left(left, score)}"
         found.append((rest, f"necessary: {drawing.short(left)} left", line))
     return found
 
@@ -181,7 +181,7 @@ def _key(regions: Regions) -> str:
 
 
 def _shown(layout: GraphLayout, whole: float | None) -> list[SetLayer]:
-    lines = ((n.cells, drawing.told(n.cells, n.confidence, whole)) for n in layout.nodes)
+    lines = ((n.cells, drawing.score_line(n.cells, n.confidence, whole)) for n in layout.nodes)
     return [SetLayer(cells=cells, line=line) for cells, line in lines]
 
 

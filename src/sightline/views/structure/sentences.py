@@ -40,7 +40,7 @@ def finding(regions: Regions, row: int = 0) -> str:
     rows, cols = regions.grid
     told = (
         f"is {percent(len(cells) / (rows * cols))} of the picture and keeps"
-        f" {drawing.kept(confidence, whole(regions, row))}."
+        f" {drawing.share_left(confidence, whole(regions, row))}."
     )
     if len(sets) == 1:
         return f"One set of patches is enough{of}: {drawing.which(cells)}; it {told}"

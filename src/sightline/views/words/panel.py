@@ -74,9 +74,9 @@ def html(words: Words) -> str:
 @unless_refused("figure")
 def figure(words: Words, *, i: int = 0, dark: bool = False) -> "Figure":
     """A matplotlib figure of image `i`: the sentence, each word's region, and all evidence."""
-    from .plot import drawn
+    from .plot import plot_figure
 
-    return drawn(words, i, dark)
+    return plot_figure(words, i, dark)
 
 
 @registry.drawn(Words, "tile")

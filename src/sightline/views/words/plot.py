@@ -22,7 +22,7 @@ _ACROSS = 4
 _SIDE = 480  # pixels of a photograph
 
 
-def drawn(words: Words, row: int, dark: bool) -> "Figure":
+def plot_figure(words: Words, row: int, dark: bool) -> "Figure":
     """One image: the sentence, each word's region on the whole photograph, and the evidence of
     all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
