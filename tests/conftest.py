@@ -78,3 +78,17 @@ def learned_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import learned
 
     learned.install(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    """A folder with two drawn birds, each in the folder of its species."""
+    from PIL import Image
+
+    from sightline.worlds import aviary
+
+    folder = tmp_path / "birds"
+    for bird in aviary.bundle(2):
+        (folder / bird.species).mkdir(parents=True)
+        Image.fromarray(bird.image).save(folder / bird.species / "one.png")
+    return folder

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 import sightline as sl
@@ -36,15 +35,6 @@ def pictures() -> list[Tensor]:
 @pytest.fixture(scope="module")
 def trained() -> sl.Model:
     return sl.load("sightline:default")
-
-
-@pytest.fixture
-def birds(tmp_path: Path) -> Path:
-    folder = tmp_path / "birds"
-    for bird in aviary.bundle(2):
-        (folder / bird.species).mkdir(parents=True)
-        Image.fromarray(bird.image).save(folder / bird.species / "one.png")
-    return folder
 
 
 def _deletion(steps: int = 4, **fields: Any) -> sl.Metric:

@@ -14,15 +14,6 @@ from sightline.evaluation.plan import BLIND
 from sightline.worlds import aviary
 
 
-@pytest.fixture
-def birds(tmp_path: Path) -> Path:
-    folder = tmp_path / "birds"
-    for bird in aviary.bundle(2):
-        (folder / bird.species).mkdir(parents=True)
-        Image.fromarray(bird.image).save(folder / bird.species / "one.png")
-    return folder
-
-
 def _sightline(*words: object) -> Result:
     return CliRunner().invoke(app, ["evaluate", *map(str, words)])
 

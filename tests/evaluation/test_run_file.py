@@ -12,20 +12,9 @@ from sightline.cli.app import app
 from sightline.errors import BadField, BadModel
 from sightline.evaluation import run_file
 from sightline.evaluation.plan import BLIND
-from sightline.worlds import analytic, aviary
+from sightline.worlds import analytic
 
 BYTES = ("table.parquet", "table.json", "run.toml")
-
-
-@pytest.fixture
-def birds(tmp_path: Path) -> Path:
-    from PIL import Image
-
-    folder = tmp_path / "birds"
-    for bird in aviary.bundle(2):
-        (folder / bird.species).mkdir(parents=True)
-        Image.fromarray(bird.image).save(folder / bird.species / "one.png")
-    return folder
 
 
 def _same(one: Path, other: Path) -> None:
